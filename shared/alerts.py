@@ -1,0 +1,189 @@
+"""The state machine of one alert: what an evaluation makes of it.
+
+An alert is one rule on one set of group labels. ``decide`` is the only place where a state changes; "resolved"
+is a transition, not a state. Everything is decided from arguments, so a replay of the same values gives the same
+transitions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from .rules import AlertRule, OnNoData, Severity
+from .series import Labels
+
+
+class State(StrEnum):
+    """The three states of an alert."""
+
+    INACTIVE = "inactive"
+    """The last evaluation found nothing wrong."""
+    PENDING = "pending"
+    """Violating, for fewer consecutive evaluations than ``min_occurrences``; nobody is told."""
+    FIRING = "firing"
+    """Violating for at least ``min_occurrences`` consecutive evaluations, and not yet resolved."""
+
+
+class Reason(StrEnum):
+    """Why an evaluation left or changed a state."""
+
+    NONE = "none"
+    STARTED = "started"
+    CLEARED = "cleared"
+    FIRED = "fired"
+    STILL = "still"
+    KEPT = "kept_firing"
+    RESOLVED = "resolved"
+    NO_DATA = "no_data"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertState:
+    """One alert as of ``evaluated_at``. All instants are aware UTC evaluation times.
+
+    ``count`` is the number of consecutive violating evaluations, ``value`` the last one judged (None: no data).
+    ``since`` is the evaluation at which the current state began; ``pending_since`` and ``fired_at`` belong to the
+    running episode. ``good_since`` is the first good evaluation while it still fires, ``no_data_since`` the first
+    empty one. ``told_at`` is when this fingerprint last had a firing notification, kept through cooldown even
+    when inactive; ``told`` says whether the running episode had one.
+    """
+
+    rule_id: str
+    labels: Labels
+    severity: Severity
+    state: State = State.INACTIVE
+    value: float | None = None
+    count: int = 0
+    since: datetime | None = None
+    pending_since: datetime | None = None
+    fired_at: datetime | None = None
+    good_since: datetime | None = None
+    no_data_since: datetime | None = None
+    told_at: datetime | None = None
+    told: bool = False
+    evaluated_at: datetime | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of the rule and group labels: the same for ever."""
+        return fingerprint(self.rule_id, self.labels)
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether somebody has to know."""
+        return self.state is State.FIRING
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an evaluation made of an alert, and why."""
+
+    alert: AlertState
+    reason: Reason
+
+
+def fingerprint(rule_id: str, labels: Labels) -> str:
+    """16 hex digits of a rule and its group labels, whatever bytes they hold."""
+    text = "\x00".join([rule_id, *(part for pair in labels for part in pair)])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def decide(rule: AlertRule, alert: AlertState, value: float | None, now: datetime) -> Decision:
+    """Advance one alert by one evaluation at ``now`` (aware UTC); ``value`` None is an empty window."""
+    alert = replace(alert, value=value if value is not None else alert.value, evaluated_at=now)
+    if value is None and rule.on_no_data is OnNoData.KEEP:
+        return _without_data(rule, alert, now)
+    violating = rule.on_no_data is OnNoData.ALERT if value is None else rule.threshold.violated_by(value)
+    alert = replace(alert, no_data_since=None)
+    if violating:
+        return _violating(rule, alert, now)
+    return _good(rule, alert, value, now)
+
+
+def _without_data(rule: AlertRule, alert: AlertState, now: datetime) -> Decision:
+    """An empty window under ``on_no_data: keep``: frozen, and ended after ``no_data_after`` seconds."""
+    if alert.state is State.INACTIVE:
+        return Decision(alert, Reason.NONE)
+    since = alert.no_data_since or now
+    if now - since < timedelta(seconds=rule.no_data_after):
+        return Decision(replace(alert, no_data_since=since), Reason.FROZEN)
+    return Decision(_cleared(alert, now), Reason.NO_DATA)
+
+
+def _violating(rule: AlertRule, alert: AlertState, now: datetime) -> Decision:
+    """One more violation in a row: N of them fire, N = ``min_occurrences``, so that N = 1 is never pending."""
+    alert = replace(alert, count=alert.count + 1, good_since=None)
+    if alert.is_firing:
+        return Decision(alert, Reason.STILL)
+    if alert.count >= rule.min_occurrences:
+        begun = alert.pending_since or now
+        fired = replace(alert, state=State.FIRING, since=now, pending_since=begun, fired_at=now, told=False)
+        return Decision(fired, Reason.FIRED)
+    if alert.state is State.PENDING:
+        return Decision(alert, Reason.STILL)
+    return Decision(replace(alert, state=State.PENDING, since=now, pending_since=now), Reason.STARTED)
+
+
+def _good(rule: AlertRule, alert: AlertState, value: float | None, now: datetime) -> Decision:
+    """A good evaluation ends pending at once, and firing unless recovery or ``keep_firing_for`` holds it."""
+    if alert.state is State.INACTIVE:
+        return Decision(alert, Reason.NONE)
+    if alert.state is State.PENDING:
+        return Decision(_cleared(alert, now), Reason.CLEARED)
+    alert = replace(alert, count=0)
+    if value is not None and not rule.threshold.recovered_by(value):
+        return Decision(replace(alert, good_since=None), Reason.KEPT)
+    good_since = alert.good_since or now
+    if now - good_since < timedelta(seconds=rule.keep_firing_for):
+        return Decision(replace(alert, good_since=good_since), Reason.KEPT)
+    return Decision(_cleared(alert, now), Reason.RESOLVED)
+
+
+def _cleared(alert: AlertState, now: datetime) -> AlertState:
+    """The alert after its episode; only the memory of the last notification stays, for the cooldown."""
+    return AlertState(
+        alert.rule_id,
+        alert.labels,
+        alert.severity,
+        value=alert.value,
+        since=now,
+        told_at=alert.told_at,
+        evaluated_at=now,
+    )
+
+
+class AlertStateManager:
+    """The alerts that are not inactive, by fingerprint; what a program that asks "what fires?" holds.
+
+    It decides nothing: ``decide`` makes states, this keeps the newest of each.
+    """
+
+    def __init__(self, alerts: Iterable[AlertState] = ()) -> None:
+        self._alerts: dict[str, AlertState] = {}
+        for alert in alerts:
+            self.add_alert(alert)
+
+    def add_alert(self, alert: AlertState) -> None:
+        """Keep an alert in place of the one with its fingerprint; an inactive one is forgotten."""
+        if alert.state is State.INACTIVE:
+            self._alerts.pop(alert.fingerprint, None)
+        else:
+            self._alerts[alert.fingerprint] = alert
+
+    def get_active_alerts(self) -> list[AlertState]:
+        """Pending and firing alerts: firing first, then worst severity, then oldest, then fingerprint."""
+        return sorted(self._alerts.values(), key=_worst_first)
+
+    def get_critical_alerts(self) -> list[AlertState]:
+        """The critical alerts that fire, in the same order; empty when none does."""
+        return [a for a in self.get_active_alerts() if a.is_firing and a.severity is Severity.CRITICAL]
+
+
+def _worst_first(alert: AlertState) -> tuple[bool, int, float, str]:
+    began = alert.since.timestamp() if alert.since else 0.0
+    return (not alert.is_firing, alert.severity.rank, began, alert.fingerprint)

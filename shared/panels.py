@@ -1,0 +1,252 @@
+"""The panel model: what a page says, before any format. Every format renders this and nothing else.
+
+Values are plain floats in the unit named beside them (None: there is no value), instants are aware UTC. A model
+holds no markup; every string in it may be hostile and is escaped by the renderer of each format.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from .rules import Operator, Severity
+
+
+class Status(StrEnum):
+    """What a person should make of a signal; always shown as shape, word and colour together."""
+
+    OK = "ok"
+    LOW = "low"
+    """A firing alert of severity low."""
+    WARNING = "warning"
+    """A firing alert of severity medium or high."""
+    CRITICAL = "critical"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+    """No data in the window, although there was some in the range shown."""
+    EMPTY = "empty"
+    """Nothing was received in the range shown."""
+    STALE = "stale"
+    """The last known value is shown, and is too old to be called current."""
+    SILENCED = "silenced"
+    MAINTENANCE = "maintenance"
+    RESOLVED = "resolved"
+
+    @staticmethod
+    def of(severity: Severity) -> Status:
+        """The status of a firing alert."""
+        return {Severity.CRITICAL: Status.CRITICAL, Severity.LOW: Status.LOW}.get(severity, Status.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rule's threshold as drawn: a value beyond it (``operator``) is a violation."""
+
+    value: float
+    operator: Operator
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One number of a page with what is needed to judge it.
+
+    ``section`` is the heading it stands under in text formats (``SERVICE HEALTH``). ``change`` is against the
+    same hour a week before, in ``change_unit`` (``pt`` for percentages, ``%`` for rates). ``spark`` is oldest
+    first, one value per ``spark_step_seconds``, None where nothing was received. ``as_of`` is the end of the window
+    that ``value`` was read from. ``publish`` names the metric that would fill an empty signal.
+    """
+
+    id: str
+    name: str
+    section: str
+    scope: str
+    value: float | None
+    unit: str
+    status: Status
+    limit: Limit | None = None
+    change: float | None = None
+    change_unit: str = ""
+    spark: tuple[float | None, ...] = ()
+    spark_step_seconds: int = 60
+    as_of: datetime | None = None
+    publish: str = ""
+    href: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart: ``values[i]`` belongs to ``start + (i + 1) * step`` of its chart; None is a gap."""
+
+    name: str
+    values: tuple[float | None, ...]
+    subject: bool = False
+    """Drawn heavier: the line that the page is about."""
+    status: Status = Status.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time in which an alert was pending or firing. ``end`` None: it still is."""
+
+    start: datetime
+    end: datetime | None
+    severity: Severity
+    pending: bool
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineChart:
+    """Lines over (start, start + n * step_seconds], all of the same unit and the same number of values."""
+
+    id: str
+    title: str
+    unit: str
+    start: datetime
+    step_seconds: int
+    lines: tuple[Line, ...]
+    limits: tuple[Limit, ...] = ()
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """One alert: pending or firing, worst first. ``since`` is when the state that is shown began."""
+
+    fingerprint: str
+    rule: str
+    scope: str
+    severity: Severity
+    status: Status
+    value: float | None
+    unit: str
+    limit: Limit
+    since: datetime
+    note: str
+    """Who has it, or ``pending, 2 of 3``."""
+    count: int
+    min_occurrences: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCell:
+    """One number of a region; ``over`` says which status its bar is drawn in."""
+
+    id: str
+    title: str
+    value: float | None
+    unit: str
+    limit: Limit | None = None
+    maximum: float | None = None
+    """The bar's full length, the same for all regions."""
+    over: Status = Status.OK
+
+
+@dataclass(frozen=True, slots=True)
+class RegionRow:
+    """One region, with the same cells in the same order as every other."""
+
+    name: str
+    status: Status
+    cells: tuple[RegionCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One part of a whole: a persona. ``ratio`` is 0..1, ``count`` the number behind it."""
+
+    name: str
+    ratio: float
+    count: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number with its label and nothing to judge it by (requests today)."""
+
+    name: str
+    value: float | None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the monitoring itself is: shown on every page."""
+
+    evaluated_at: datetime | None
+    collections_fresh: int
+    collections_total: int
+    deliveries_done: int
+    deliveries_total: int
+    dead_letters: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing of the monitoring itself needs a person."""
+        return (
+            self.evaluated_at is not None and self.dead_letters == 0 and self.deliveries_done == self.deliveries_total
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The answer in words: is anything wrong, where, since when."""
+
+    status: Status
+    sentence: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A link to a dashboard, with the worst status on it."""
+
+    name: str
+    title: str
+    href: str
+    status: Status
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The overview page. ``data_to`` is the end of the newest minute that was read; None before any data came.
+
+    ``counts`` holds how many checks (a rule on one group) are in each status, worst first, ok last.
+    """
+
+    service: str
+    environment: str
+    title: str
+    now: datetime
+    data_to: datetime | None
+    start: datetime
+    end: datetime
+    headline: Headline
+    counts: tuple[tuple[Status, int], ...]
+    signals: tuple[Signal, ...]
+    charts: tuple[LineChart, ...]
+    alerts: tuple[AlertRow, ...]
+    regions: tuple[RegionRow, ...]
+    facts: tuple[Fact, ...]
+    personas: tuple[Share, ...]
+    health: Health
+    tabs: tuple[Tab, ...] = ()
+    ranges: tuple[Tab, ...] = ()
+
+    @property
+    def age_seconds(self) -> float | None:
+        """How old the newest data is at ``now``; None before any data came."""
+        return None if self.data_to is None else (self.now - self.data_to).total_seconds()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the newest data is more than two minutes old: then nothing on the page is called current."""
+        return self.age_seconds is None or self.age_seconds > 2 * 60
+
+    @property
+    def checks(self) -> int:
+        """How many checks there are in all."""
+        return sum(count for _, count in self.counts)

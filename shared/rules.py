@@ -1,0 +1,189 @@
+"""Rules, thresholds and queries: what is asked of the cells, and when the answer is a violation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .series import Labels
+
+
+class MetricType(StrEnum):
+    """The specification's eight metric types, and the persona and business metrics beside them."""
+
+    RESPONSE_TIME = "response_time"
+    ERROR_RATE = "error_rate"
+    CACHE_HIT_RATE = "cache_hit_rate"
+    THROUGHPUT = "throughput"
+    DATABASE_LAG = "database_lag"
+    CPU_UTILIZATION = "cpu_utilization"
+    MEMORY_UTILIZATION = "memory_utilization"
+    AVAILABILITY = "availability"
+    PERSONA = "persona"
+    BUSINESS = "business"
+
+
+class Severity(StrEnum):
+    """How urgent an alert is. The order is critical > high > medium > low, whatever the thresholds' order."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 for critical to 3 for low: sorts worst first."""
+        return list(Severity).index(self)
+
+
+class Operator(StrEnum):
+    """How a value is compared with a threshold."""
+
+    GREATER = ">"
+    GREATER_EQUAL = ">="
+    LESS = "<"
+    LESS_EQUAL = "<="
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+
+    def holds(self, value: float, threshold: float) -> bool:
+        """Whether ``value <operator> threshold``, exactly."""
+        match self:
+            case Operator.GREATER:
+                return value > threshold
+            case Operator.GREATER_EQUAL:
+                return value >= threshold
+            case Operator.LESS:
+                return value < threshold
+            case Operator.LESS_EQUAL:
+                return value <= threshold
+            case Operator.EQUAL:
+                return value == threshold
+            case Operator.NOT_EQUAL:
+                return value != threshold
+
+
+class Aggregation(StrEnum):
+    """How the cells of a window become one value. Percentiles need a distribution."""
+
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    SUM = "sum"
+    COUNT = "count"
+    LAST = "last"
+    """The newest value of any writer."""
+    LAST_SUM = "last_sum"
+    """The newest value of each writer, summed: users now over all instances."""
+    RATE = "rate"
+    """Per second over the window: a counter's sum, otherwise the number of observations."""
+    P50 = "p50"
+    P90 = "p90"
+    P95 = "p95"
+    P99 = "p99"
+
+    @property
+    def quantile(self) -> float | None:
+        """0.5 for p50 and so on; None for what is no percentile."""
+        return int(self.value[1:]) / 100 if re.fullmatch(r"p\d+", self.value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The series of one metric that carry all the given labels."""
+
+    metric: str
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to ask of a window: an aggregation of a selection, or its ratio to another, one value a group.
+
+    With ``per`` the value is ``scale * sum(select) / sum(per)`` (``scale * (1 - ...)`` with ``complement``): a
+    missing numerator counts as 0, a denominator that is missing or 0 gives no value. A group whose observations
+    (the denominator's sum for a ratio, otherwise the count) are fewer than ``min_count`` has no value.
+    ``group_by`` names the labels that make one group each; none makes one group of all.
+    """
+
+    select: Selection
+    aggregation: Aggregation = Aggregation.AVG
+    per: Selection | None = None
+    scale: float = 1.0
+    complement: bool = False
+    group_by: tuple[str, ...] = ()
+    min_count: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MetricThreshold:
+    """A limit: a value that satisfies ``<value> <operator> <this value>`` is a violation of ``severity``.
+
+    ``recovery_value`` keeps an alert that fires from resolving until the value has come back to it.
+    """
+
+    value: float
+    operator: Operator = Operator.GREATER
+    severity: Severity = Severity.HIGH
+    unit: str = ""
+    recovery_value: float | None = None
+
+    def violated_by(self, value: float) -> bool:
+        """Whether a value is a violation."""
+        return self.operator.holds(value, self.value)
+
+    def recovered_by(self, value: float) -> bool:
+        """Whether a value is good enough to end an alert that fires."""
+        limit = self.value if self.recovery_value is None else self.recovery_value
+        return not self.operator.holds(value, limit) and not self.violated_by(value)
+
+
+class OnNoData(StrEnum):
+    """What an evaluation of an empty window means."""
+
+    KEEP = "keep"
+    """The state is frozen; after ``no_data_after`` seconds without data an alert ends with the reason no_data."""
+    OK = "ok"
+    """Not violating."""
+    ALERT = "alert"
+    """Violating."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """One rule. Windows, frequencies and periods are seconds; window and frequency are multiples of 60.
+
+    Constructed as in the specification's template. Without ``query`` the rule asks its metric type's own query
+    (`MonitoringConfig.query_for`).
+    """
+
+    name: str
+    description: str
+    metric_type: MetricType
+    threshold: MetricThreshold
+    enabled: bool = True
+    evaluation_window: int = 300
+    evaluation_frequency: int = 60
+    min_occurrences: int = 3
+    cooldown_period: int = 600
+    notification_channels: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    query: Query | None = None
+    evaluation_delay_seconds: int = 0
+    keep_firing_for: int = 0
+    on_no_data: OnNoData = OnNoData.KEEP
+    no_data_after: int = 900
+    runbook_url: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name as a document id and URL part: ``high-response-time-critical``."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+    @property
+    def severity(self) -> Severity:
+        """The severity of the threshold."""
+        return self.threshold.severity

@@ -1,0 +1,53 @@
+"""A series: one metric with one set of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+"""Label pairs in ascending order of name, each name once. Empty for none."""
+
+MAX_NAME_BYTES = 200
+MAX_LABEL_VALUE_BYTES = 500
+MAX_LABELS = 16
+
+
+class Kind(IntEnum):
+    """What a metric's observations mean. Where writers disagree, the greater kind wins."""
+
+    GAUGE = 0
+    """A level: the newest value counts (`instance_count`)."""
+    COUNTER = 1
+    """A delta: what was added since the last observation; the sum counts (`requests`)."""
+    DISTRIBUTION = 2
+    """Many observations of one thing, kept as a histogram (`response_time`)."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Series:
+    """A metric and its labels; ordered by metric, then labels, by code point."""
+
+    metric: str
+    labels: Labels = ()
+
+    def matches(self, wanted: Labels) -> bool:
+        """Whether every wanted pair is among the labels; an empty filter matches all."""
+        return set(wanted) <= set(self.labels)
+
+    def group(self, names: Iterable[str]) -> Labels:
+        """The labels named, in ascending order of name; a label the series lacks is left out."""
+        chosen = set(names)
+        return tuple(pair for pair in self.labels if pair[0] in chosen)
+
+
+def make_labels(labels: Mapping[str, str]) -> Labels:
+    """Labels in their canonical order."""
+    return tuple(sorted(labels.items()))
+
+
+def label_text(labels: Labels) -> str:
+    """``region=europe-west1, endpoint=/process``; an empty string for none. Not escaped."""
+    return ", ".join(f"{name}={value}" for name, value in labels)

@@ -1,0 +1,1 @@
+"""Tests against the real emulators; skipped by name where they cannot run."""

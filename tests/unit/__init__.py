@@ -1,0 +1,1 @@
+"""Tests that need no network and no emulator."""
