@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
+
+from .errors import PermanentError
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Label pairs in ascending order of name, each name once. Empty for none."""
@@ -41,6 +44,25 @@ class Series:
         """The labels named, in ascending order of name; a label the series lacks is left out."""
         chosen = set(names)
         return tuple(pair for pair in self.labels if pair[0] in chosen)
+
+
+def check_series(series: Series) -> Series:
+    """The series itself. Raises PermanentError ``invalid_series`` when it breaks a limit of this module."""
+    if not series.metric or len(series.metric.encode()) > MAX_NAME_BYTES:
+        raise _invalid(f"a metric's name has 1 to {MAX_NAME_BYTES} bytes, got {series.metric[:40]!r}")
+    if len(series.labels) > MAX_LABELS:
+        raise _invalid(f"a series has at most {MAX_LABELS} labels, {series.metric!r} has {len(series.labels)}")
+    names = [name for name, _ in series.labels]
+    if any(a >= b for a, b in itertools.pairwise(names)):
+        raise _invalid(f"the labels of {series.metric!r} do not ascend")
+    for name, value in series.labels:
+        if not name or len(name.encode()) > MAX_NAME_BYTES or len(value.encode()) > MAX_LABEL_VALUE_BYTES:
+            raise _invalid(f"label {name[:40]!r} of {series.metric!r} is empty or too long")
+    return series
+
+
+def _invalid(detail: str) -> PermanentError:
+    return PermanentError("invalid_series", detail)
 
 
 def make_labels(labels: Mapping[str, str]) -> Labels:

@@ -1,0 +1,288 @@
+"""Cells: mergeable summaries of series over one interval, as columns (row i belongs to ``series[i]``).
+
+Counts, minima, maxima and bins merge exactly, in any order. ``sum`` is ``math.fsum`` over the parts, so it is the
+correctly rounded sum of what is merged at once, within 1 ulp however merges are nested, and equal bit for bit when
+the same parts are merged again. ``last`` is the value of the greatest (time, value, writer).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import bins
+from .bins import Floats, Ints
+from .series import Kind, Series
+
+MAX_MAGNITUDE = 1e200
+"""Greatest absolute value of an observation: above it sums could overflow."""
+
+_NO_FLOATS: Floats = np.zeros(0)
+_NO_INTS: Ints = np.zeros(0, np.int64)
+
+
+class Observation(NamedTuple):
+    """One measured number. ``at_us`` is Unix microseconds; ``value`` is finite and within MAX_MAGNITUDE."""
+
+    series: Series
+    kind: Kind
+    at_us: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Columns of cells; series are strictly ascending. All integer columns are int64, all others float64.
+
+    ``last_writer`` is the writer id as an unsigned 64-bit number, stored as uint64. ``last_sum`` is the sum over
+    ``writers`` writers of each one's last value. Row i's bins are ``bin_key[bin_start[i]:bin_start[i + 1]]``,
+    ascending, at ``scale[i]``; only distributions have any.
+    """
+
+    series: tuple[Series, ...]
+    kind: Ints
+    count: Ints
+    sum: Floats
+    min: Floats
+    max: Floats
+    last_at_us: Ints
+    last: Floats
+    last_writer: np.ndarray[tuple[int], np.dtype[np.uint64]]
+    last_sum: Floats
+    writers: Ints
+    scale: Ints
+    bin_start: Ints
+    bin_key: Ints
+    bin_count: Ints
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def take(self, rows: Ints) -> Cells:
+        """The cells of some rows, in the order given (ascending, without repeats)."""
+        lengths = np.diff(self.bin_start)[rows]
+        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        at = np.repeat(self.bin_start[rows] - start[:-1], lengths) + np.arange(start[-1])
+        columns = {name: getattr(self, name)[rows] for name in _ROW_COLUMNS}
+        return Cells(
+            series=tuple(self.series[row] for row in rows.tolist()),
+            bin_start=start,
+            bin_key=self.bin_key[at],
+            bin_count=self.bin_count[at],
+            **columns,
+        )
+
+    def written_by(self, writer: int) -> Cells:
+        """The same cells with one writer (unsigned 64 bits) for every row."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Cells(**columns | {"last_writer": np.full(len(self), writer, np.uint64)})
+
+
+_ROW_COLUMNS = (
+    "kind", "count", "sum", "min", "max", "last_at_us", "last", "last_writer", "last_sum", "writers", "scale",
+)  # fmt: skip
+
+
+def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
+    """Summarise observations of one interval; none give no rows. Pure: order changes nothing."""
+    if not observations:
+        return EMPTY
+    names, kinds, at_us, numbers = zip(*observations, strict=True)
+    ordered, ids = _union([names])
+    values: Floats = np.array(numbers, np.float64) + 0.0  # -0.0 becomes 0.0
+    kind = np.array(kinds, np.int64)
+    counted = kind == Kind.DISTRIBUTION
+    rows = Cells(
+        series=names,
+        kind=kind,
+        count=np.ones(len(values), np.int64),
+        sum=values,
+        min=values,
+        max=values,
+        last_at_us=np.array(at_us, np.int64),
+        last=values,
+        last_writer=np.full(len(values), writer, np.uint64),
+        last_sum=values,
+        writers=np.ones(len(values), np.int64),
+        scale=np.full(len(values), bins.SCALE, np.int64),
+        bin_start=np.concatenate([[0], np.cumsum(counted)]).astype(np.int64),
+        bin_key=bins.keys_of(values[counted]),
+        bin_count=np.ones(int(counted.sum()), np.int64),
+    )
+    return _reduce(rows, ids[0], ordered, add_writers=False)
+
+
+def merge(parts: Sequence[Cells]) -> Cells:
+    """Merge cells along time; ``last_sum`` and ``writers`` are those of the newest row. No parts, no rows."""
+    stacked, ids, ordered = _stack(parts)
+    return _reduce(stacked, ids, ordered, add_writers=False)
+
+
+def merge_writers(parts: Sequence[Cells]) -> Cells:
+    """Merge one interval's chunks of many writers: first each writer's own, then all, adding their last values."""
+    stacked, ids, ordered = _stack(parts)
+    writers, writer_ids = np.unique(stacked.last_writer, return_inverse=True)
+    pair_ids, pairs = _dense(ids * max(len(writers), 1) + writer_ids)
+    names = tuple(ordered[pair // max(len(writers), 1)] for pair in pairs.tolist())
+    by_writer = _reduce(stacked, pair_ids, names, add_writers=False)
+    return _reduce(by_writer, pairs // max(len(writers), 1), ordered, add_writers=True)
+
+
+def group(cells: Cells, rows: Ints, ids: Ints, names: tuple[Series, ...]) -> Cells:
+    """Merge chosen rows into ``len(names)`` groups: ``ids[i]`` is the group of ``rows[i]``; each id occurs."""
+    return _reduce(cells.take(rows), ids, names, add_writers=True)
+
+
+def _union(parts: Sequence[tuple[Series, ...]]) -> tuple[tuple[Series, ...], list[Ints]]:
+    """All series, ascending, and each part's row numbers in it; equal tuples are looked up once."""
+    ordered = tuple(sorted({name for names in {id(names): names for names in parts}.values() for name in names}))
+    number = {name: index for index, name in enumerate(ordered)}
+    known: dict[int, Ints] = {}
+    for names in parts:
+        if id(names) not in known:
+            known[id(names)] = np.fromiter((number[name] for name in names), np.int64, len(names))
+    return ordered, [known[id(names)] for names in parts]
+
+
+def _stack(parts: Sequence[Cells]) -> tuple[Cells, Ints, tuple[Series, ...]]:
+    """All rows of all parts below one another (series repeat), their ids and the series they stand for."""
+    ordered, ids = _union([part.series for part in parts])
+    columns = {name: _concat([getattr(part, name) for part in parts]) for name in _ROW_COLUMNS}
+    columns["last_writer"] = columns["last_writer"].astype(np.uint64)
+    lengths = _concat([np.diff(part.bin_start) for part in parts])
+    stacked = Cells(
+        series=(),
+        bin_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        bin_key=_concat([part.bin_key for part in parts]),
+        bin_count=_concat([part.bin_count for part in parts]),
+        **columns,
+    )
+    return stacked, _concat(ids), ordered
+
+
+def _concat(columns: list[Any]) -> Any:
+    return np.concatenate(columns) if columns else _NO_INTS
+
+
+def _dense(ids: Ints) -> tuple[Ints, Ints]:
+    """Ids renumbered 0.. in ascending order, and what each number stood for."""
+    distinct, dense = np.unique(ids, return_inverse=True)
+    return dense.astype(np.int64), distinct
+
+
+def _reduce(rows: Cells, ids: Ints, names: tuple[Series, ...], *, add_writers: bool) -> Cells:
+    """One row per id: the rows with equal ids merged. Ids are 0 .. len(names) - 1, and each occurs."""
+    if not len(ids):
+        return EMPTY
+    order = np.lexsort((rows.last_writer, rows.last, rows.last_at_us, ids))
+    first = np.flatnonzero(np.diff(ids[order], prepend=-1))
+    newest = order[np.append(first[1:], len(order)) - 1]
+    scale = np.minimum.reduceat(rows.scale[order], first)
+    start, key, count, scale = _merge_bins(rows, ids, scale)
+    return Cells(
+        series=names,
+        kind=np.maximum.reduceat(rows.kind[order], first),
+        count=np.add.reduceat(rows.count[order], first),
+        sum=_exact_sums(rows.sum[order], first),
+        min=np.minimum.reduceat(rows.min[order], first),
+        max=np.maximum.reduceat(rows.max[order], first),
+        last_at_us=rows.last_at_us[newest],
+        last=rows.last[newest],
+        last_writer=rows.last_writer[newest],
+        last_sum=_exact_sums(rows.last_sum[order], first) if add_writers else rows.last_sum[newest],
+        writers=np.add.reduceat(rows.writers[order], first) if add_writers else rows.writers[newest],
+        scale=scale,
+        bin_start=start,
+        bin_key=key,
+        bin_count=count,
+    )
+
+
+def _exact_sums(values: Floats, first: Ints) -> Floats:
+    """The correctly rounded sum of each group that begins at ``first``."""
+    if len(first) == len(values):
+        return values
+    numbers, ends = values.tolist(), [*first[1:].tolist(), len(values)]
+    return np.array([math.fsum(numbers[a:b]) for a, b in zip(first.tolist(), ends, strict=True)])
+
+
+def _merge_bins(rows: Cells, ids: Ints, scale: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Every group's bins at the group's lowest scale, coarser where they would be more than MAX_BINS."""
+    lengths = np.diff(rows.bin_start)
+    owner = np.repeat(ids, lengths)
+    key = bins.coarser(rows.bin_key, np.repeat(rows.scale - scale[ids], lengths))
+    owner, key, count = _add_equal(owner, key, rows.bin_count)
+    while True:
+        populated = np.bincount(owner, minlength=len(scale))
+        wide = populated > bins.MAX_BINS
+        if not wide.any():
+            return np.concatenate([[0], np.cumsum(populated)]).astype(np.int64), key, count, scale
+        scale = scale - wide
+        owner, key, count = _add_equal(owner, bins.coarser(key, wide[owner].astype(np.int64)), count)
+
+
+def _add_equal(owner: Ints, key: Ints, count: Ints) -> tuple[Ints, Ints, Ints]:
+    """Add the counts of equal (owner, key) pairs; the result is ascending."""
+    span = 4 * bins.OFFSET
+    distinct, where = np.unique(owner * span + (key + 2 * bins.OFFSET), return_inverse=True)
+    total = np.zeros(len(distinct), np.int64)
+    np.add.at(total, where, count)
+    return distinct // span, distinct % span - 2 * bins.OFFSET, total
+
+
+def percentiles(cells: Cells, quantile: float) -> Floats:
+    """Nearest-rank percentile of each row's bins, within its min and max; NaN without bins.
+
+    ``quantile`` is above 0 and at most 1, taken to a thousandth, so that the rank is exact.
+    """
+    result = np.full(len(cells), np.nan)
+    cumulative = np.cumsum(cells.bin_count)
+    start, end = cells.bin_start[:-1], cells.bin_start[1:]
+    rows = np.flatnonzero(end > start)
+    if not len(rows):
+        return result
+    before = np.concatenate([[0], cumulative])[start[rows]]
+    total = cumulative[end[rows] - 1] - before
+    rank = np.maximum(-(-total * round(quantile * 1000) // 1000), 1)
+    at = np.searchsorted(cumulative, before + rank)
+    value = bins.values_of(cells.bin_key[at], cells.scale[rows])
+    result[rows] = np.clip(value, cells.min[rows], cells.max[rows])
+    return result
+
+
+EMPTY = Cells(
+    series=(),
+    kind=_NO_INTS,
+    count=_NO_INTS,
+    sum=_NO_FLOATS,
+    min=_NO_FLOATS,
+    max=_NO_FLOATS,
+    last_at_us=_NO_INTS,
+    last=_NO_FLOATS,
+    last_writer=np.zeros(0, np.uint64),
+    last_sum=_NO_FLOATS,
+    writers=_NO_INTS,
+    scale=_NO_INTS,
+    bin_start=np.zeros(1, np.int64),
+    bin_key=_NO_INTS,
+    bin_count=_NO_INTS,
+)
+"""No cells."""
+
+
+def equal(a: Cells, b: Cells) -> bool:
+    """Whether two sets of cells are the same to the bit."""
+    return all(_same(getattr(a, field.name), getattr(b, field.name)) for field in fields(Cells))
+
+
+def _same(a: object, b: object) -> bool:
+    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else a == b
+
+
+def total_count(parts: Iterable[Cells]) -> int:
+    """How many observations some cells hold."""
+    return int(sum(int(part.count.sum()) for part in parts))

@@ -1,0 +1,68 @@
+"""The series table of a compact chunk: names and labels, each string once.
+
+In the columns of ``columns``: varint strings; unsigned column of their lengths in bytes; the strings, UTF-8, one
+after the other; varint series; unsigned columns: metric (string number) and number of labels of each series; then,
+over all labels, name and value (string numbers). Series are strictly ascending.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+
+from ..bins import Ints
+from ..series import MAX_LABELS, Series, check_series
+from .columns import Reader, Writer, malformed
+
+MAX_SERIES = 20_000
+
+
+def encode_table(table: tuple[Series, ...]) -> bytes:
+    """The bytes of some series, which ascend."""
+    strings = sorted(
+        {name.metric for name in table} | {part for name in table for pair in name.labels for part in pair}
+    )
+    number = {text: index for index, text in enumerate(strings)}
+    labels = [pair for name in table for pair in name.labels]
+    raw = [text.encode() for text in strings]
+    out = Writer()
+    out.varint(len(raw))
+    out.unsigned(_column(len(text) for text in raw))
+    out.raw(b"".join(raw))
+    out.varint(len(table))
+    out.unsigned(_column(number[name.metric] for name in table))
+    out.unsigned(_column(len(name.labels) for name in table))
+    out.unsigned(_column(number[name] for name, _ in labels))
+    out.unsigned(_column(number[value] for _, value in labels))
+    return out.done()
+
+
+def _column(numbers: Iterable[int]) -> Ints:
+    return np.fromiter(numbers, np.int64)
+
+
+@lru_cache(maxsize=256)
+def decode_table(data: bytes) -> tuple[Series, ...]:
+    """The series of a table. Writers repeat theirs, so tables are remembered, and equal ones are one object."""
+    source = Reader(data)
+    lengths = source.unsigned(source.count(4 * MAX_SERIES)).tolist()
+    strings = [source.string(length) for length in lengths]
+    rows = source.count(MAX_SERIES)
+    metrics, sizes = source.unsigned(rows).tolist(), source.unsigned(rows).tolist()
+    if max(sizes, default=0) > MAX_LABELS:
+        raise malformed(f"a series has more than {MAX_LABELS} labels")
+    names, values = source.unsigned(sum(sizes)).tolist(), source.unsigned(sum(sizes)).tolist()
+    source.end()
+    if max([0, *metrics, *names, *values]) >= max(len(strings), 1):
+        raise malformed("a string number is out of range")
+    pairs = iter([(strings[name], strings[value]) for name, value in zip(names, values, strict=True)])
+    table = tuple(
+        check_series(Series(strings[metric], tuple(next(pairs) for _ in range(size))))
+        for metric, size in zip(metrics, sizes, strict=True)
+    )
+    if any(a >= b for a, b in itertools.pairwise(table)):
+        raise malformed("series do not ascend")
+    return table
