@@ -73,6 +73,12 @@ class Signal:
     as_of: datetime | None = None
     publish: str = ""
     href: str = ""
+    note: str = ""
+    """What stands in place of the change: until when and by whom it is silenced."""
+    usual: tuple[float, float] | None = None
+    """The range it is normally in, drawn behind the spark."""
+    detail: bool = False
+    """Left to the text formats: the HTML page says it elsewhere (the mean, a region's P95)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class Line:
     subject: bool = False
     """Drawn heavier: the line that the page is about."""
     status: Status = Status.OK
+    usual: tuple[float, float] | None = None
+    """The range this line is normally in; drawn for the subject only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,14 @@ class Span:
     end: datetime | None
     severity: Severity
     pending: bool
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An instant worth knowing on a chart: a deploy."""
+
+    at: datetime
     label: str
 
 
@@ -109,6 +125,7 @@ class LineChart:
     lines: tuple[Line, ...]
     limits: tuple[Limit, ...] = ()
     spans: tuple[Span, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +145,7 @@ class AlertRow:
     """Who has it, or ``pending, 2 of 3``."""
     count: int
     min_occurrences: int
+    href: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +160,8 @@ class RegionCell:
     maximum: float | None = None
     """The bar's full length, the same for all regions."""
     over: Status = Status.OK
+    note: str = ""
+    """In place of a value that cannot be (``primary``), or under a value that has no bar (``+4 in 1 h``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +180,8 @@ class Share:
     name: str
     ratio: float
     count: float
+    change: float | None = None
+    """Against last week, in points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +191,8 @@ class Fact:
     name: str
     value: float | None
     unit: str = ""
+    change: float | None = None
+    """Against last week, in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +205,8 @@ class Health:
     deliveries_done: int
     deliveries_total: int
     dead_letters: int
+    ingest_seconds: float | None = None
+    """From publishing to storage, of the newest message."""
 
     @property
     def ok(self) -> bool:
@@ -197,6 +223,11 @@ class Headline:
     status: Status
     sentence: str
     detail: str
+    note: str = ""
+    """Who has it, and since when."""
+    action: str = ""
+    """The words on the button that leads to ``href``: ``Open incident``; empty for none."""
+    href: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,3 +281,17 @@ class Overview:
     def checks(self) -> int:
         """How many checks there are in all."""
         return sum(count for _, count in self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """One notification as the local inbox received it. ``lines`` is its body as plain text."""
+
+    received_at: datetime
+    kind: str
+    """``firing``, ``resolved``, ``escalated``, ``summary`` or ``no_data``."""
+    severity: Severity
+    title: str
+    lines: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    href: str = ""

@@ -103,7 +103,8 @@ class Selection:
 class Query:
     """What to ask of a window: an aggregation of a selection, or its ratio to another, one value a group.
 
-    With ``per`` the value is ``scale * sum(select) / sum(per)`` (``scale * (1 - ...)`` with ``complement``): a
+    Every value is multiplied by ``scale``: ``scale * aggregation(select)``, or with ``per``, which needs no
+    aggregation, ``scale * sum(select) / sum(per)`` (``scale * (1 - ...)`` with ``complement``), where a
     missing numerator counts as 0, a denominator that is missing or 0 gives no value. A group whose observations
     (the denominator's sum for a ratio, otherwise the count) are fewer than ``min_count`` has no value.
     ``group_by`` names the labels that make one group each; none makes one group of all.

@@ -71,7 +71,7 @@ class Put:
     """Write a document: replace it, or with ``merge`` add to it.
 
     A merge creates the document when it is absent, sets the named fields, and merges maps key by key to any
-    depth; it never removes. An empty map merges to an existing map unchanged.
+    depth; it never removes. A map without a leaf says nothing: it neither empties a map nor creates one.
     """
 
     path: str
@@ -106,7 +106,8 @@ class Store(Protocol):
         """Apply all writes atomically, at most one to a document, and return the commit time.
 
         Raises ``PreconditionFailed`` when any precondition does not hold, ``PermanentError`` when a limit is
-        broken (``commit_too_large``, ``document_too_large``, ``invalid_document_path``), and ``TransientError``.
+        broken (``commit_too_large``, ``document_too_large``, ``duplicate_write``, ``invalid_document_path``,
+        ``invalid_field``: see ``limits``) or the store refuses (``store_refused``), and ``TransientError``.
         Nothing is written in the first two cases. An empty sequence is a ValueError.
         """
         ...

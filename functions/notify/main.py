@@ -1,0 +1,27 @@
+"""The function ``notify``: a push of the topic ``notifications`` reaches its channels."""
+
+from __future__ import annotations
+
+import functions_framework
+from cloudevents.http import CloudEvent
+
+from shared.dead_letters import dead_letter
+from shared.errors import PermanentError
+from shared.logs import log
+from shared.push import message_from_cloud_event
+from shared.wiring import services
+
+
+@functions_framework.cloud_event
+def notify(event: CloudEvent) -> None:
+    """Deliver one notification. Returning acknowledges it, raising delivers it again."""
+    running = services()
+    message = message_from_cloud_event(event)
+    try:
+        outcomes = running.notify()(message)
+    except PermanentError as error:
+        dead_letter(running.bus, running.topic("notifications-dead-letter"), message, error, message.publish_time)
+        log("notification_rejected", "ERROR", reason=error.reason, detail=error.detail)
+        return
+    for outcome in outcomes:
+        log("delivered", channel=outcome.channel, state=outcome.state.value, detail=outcome.detail)

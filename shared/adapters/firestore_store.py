@@ -1,0 +1,203 @@
+"""The store on Firestore: the generated client with raw protobufs, no transactions, no retries of commits.
+
+A commit is sent once: repeating one whose answer was lost could find its own precondition broken, so the caller
+decides. Reads are tried twice. Every call ends within its time-out, against the client's own 55-60 s.
+
+Relied on, and shown by the contract suite on the emulator: a query returns a read time even when it finds nothing;
+documents come in the order of their ids' UTF-8, which is the order of code points; a write that changes nothing
+keeps the update time (documented for production: https://cloud.google.com/firestore/docs/reference/rpc
+"If the write did not actually change the document, this will be the previous update_time").
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import grpc
+from google.api_core.exceptions import GoogleAPICallError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.cloud.firestore_v1 import types
+from google.cloud.firestore_v1.services.firestore import FirestoreClient
+from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
+
+from .. import limits
+from ..errors import MonitoringError, PermanentError, PreconditionFailed, TransientError
+from ..store import Absent, Delete, Document, Listing, Precondition, Write
+from .firestore_values import decode_document, encode_document, from_timestamp, to_timestamp
+from .merging import leaves
+from .per_process import PerProcess
+
+_COMMIT_TIMEOUT_SECONDS = 10.0
+_READ_TIMEOUT_SECONDS = 20.0
+
+_TRANSIENT_CODES = frozenset(
+    {
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+_PRECONDITION_CODES = frozenset(
+    {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND}
+)
+_EMULATOR_METADATA = (("authorization", "Bearer owner"),)
+_CHANNEL_OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+_Write: Any = types.Write.pb()
+_DocumentMask: Any = types.DocumentMask.pb()
+_Precondition: Any = types.Precondition.pb()
+_Query: Any = types.StructuredQuery.pb()
+_Filter: Any = types.StructuredQuery.Filter.pb()
+
+
+class FirestoreStore:
+    """A ``Store`` in one Firestore database. The client is built by the first call, once in each process.
+
+    ``emulator_host`` is ``host:port`` of an emulator; without it, Google's service and the default credentials.
+    """
+
+    def __init__(self, project: str, database: str = "(default)", emulator_host: str | None = None) -> None:
+        self._database = f"projects/{project}/databases/{database}"
+        self._root = f"{self._database}/documents/"
+        self._emulator_host = emulator_host
+        resource = (("google-cloud-resource-prefix", self._database),)
+        self._metadata = resource + (_EMULATOR_METADATA if emulator_host else ())
+        self._client = PerProcess(self._build_client)
+
+    def get(self, paths: Sequence[str]) -> dict[str, Document]:
+        """See ``Store.get``."""
+        limits.check_paths(paths)
+        if not paths:
+            return {}
+        names = [self._root + path for path in dict.fromkeys(paths)]
+        request = types.BatchGetDocumentsRequest(database=self._database, documents=names)
+        found = [answer.found for answer in self._read("batch_get_documents", request) if answer.HasField("found")]
+        documents = [self._document(raw) for raw in found]
+        return {document.path: document for document in documents}
+
+    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+        """See ``Store.list``."""
+        limits.check_range(collection, start, end)
+        if end == "":
+            end = start = "0"  # nothing is below an empty id, and the query needs one that is sound
+        parent, _, name = (self._root + collection).rpartition("/")
+        query = self._query(collection, name, start, end)
+        answers = self._read("run_query", types.RunQueryRequest(parent=parent, structured_query=query))
+        documents = tuple(self._document(answer.document) for answer in answers if answer.HasField("document"))
+        return Listing(documents, max(from_timestamp(answer.read_time) for answer in answers))
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """See ``Store.commit``."""
+        limits.check_commit(writes)
+        request = types.CommitRequest(database=self._database)
+        raw = types.CommitRequest.pb(request)
+        raw.writes.extend(self._write(write) for write in writes)
+        limits.check_commit_bytes(raw.ByteSize())
+        conditional = any(write.precondition is not None for write in writes)
+        with _translated(conditional):
+            client = self._client.get()
+            answer = client.commit(request, retry=None, timeout=_COMMIT_TIMEOUT_SECONDS, metadata=self._metadata)
+        return from_timestamp(types.CommitResponse.pb(answer).commit_time)
+
+    def close(self) -> None:
+        """Close the calling process's client, if any; the next call builds another. Not while a call runs."""
+        client = self._client.drop()
+        if client is not None:
+            transport: Any = client.transport  # its close() is untyped
+            transport.close()
+
+    def _build_client(self) -> FirestoreClient:
+        if self._emulator_host is None:
+            return FirestoreClient()
+        channel = grpc.insecure_channel(self._emulator_host, options=_CHANNEL_OPTIONS)
+        return FirestoreClient(transport=FirestoreGrpcTransport(host=self._emulator_host, channel=channel))
+
+    def _read(self, method: str, request: Any) -> Sequence[Any]:
+        """All raw answers of a streaming read, tried once more when the first attempt failed for a passing reason."""
+        try:
+            return self._read_once(method, request)
+        except TransientError:
+            return self._read_once(method, request)
+
+    def _read_once(self, method: str, request: Any) -> Sequence[Any]:
+        with _translated(conditional=False):
+            call = getattr(self._client.get(), method)
+            stream = call(request, retry=None, timeout=_READ_TIMEOUT_SECONDS, metadata=self._metadata)
+            return [type(answer).pb(answer) for answer in stream]
+
+    def _document(self, raw: Any) -> Document:
+        return decode_document(raw.name.removeprefix(self._root), raw)
+
+    def _query(self, collection: str, name: str, start: str, end: str | None) -> Any:
+        query = _Query(order_by=[{"field": {"field_path": "__name__"}, "direction": "ASCENDING"}])
+        query.from_.add(collection_id=name)
+        bounds = (("GREATER_THAN_OR_EQUAL", start), ("LESS_THAN", end))
+        filters = [self._bound(operator, f"{collection}/{id_}") for operator, id_ in bounds if id_]
+        if filters:
+            query.where.composite_filter.op = "AND"
+            query.where.composite_filter.filters.extend(filters)
+        return query
+
+    def _bound(self, operator: str, path: str) -> Any:
+        reference = {"reference_value": self._root + path}
+        return _Filter(field_filter={"field": {"field_path": "__name__"}, "op": operator, "value": reference})
+
+    def _write(self, write: Write) -> Any:
+        name = self._root + write.path
+        if isinstance(write, Delete):
+            raw = _Write(delete=name)
+        else:
+            raw = _Write(update=encode_document(name, write.fields))
+            if write.merge:  # present even when it is empty: without a mask the document is replaced
+                paths = [".".join(map(limits.quoted_name, path)) for path, _ in leaves(write.fields)]
+                raw.update_mask.CopyFrom(_DocumentMask(field_paths=paths))
+        if write.precondition is not None:
+            raw.current_document.CopyFrom(_precondition(write.precondition))
+        return raw
+
+
+def _precondition(precondition: Precondition) -> Any:
+    if isinstance(precondition, Absent):
+        return _Precondition(exists=False)
+    return _Precondition(update_time=to_timestamp(precondition.update_time))
+
+
+@contextlib.contextmanager
+def _translated(conditional: bool) -> Iterator[None]:
+    """Raise the project's errors for the client's. ``conditional`` says whether a precondition was asked for."""
+    try:
+        yield
+    except GoogleAPICallError as error:
+        raise translate(error, conditional) from error
+    except DefaultCredentialsError as error:
+        raise PermanentError("store_refused", str(error)) from error
+    except GoogleAuthError as error:
+        raise TransientError("store_unavailable", str(error)) from error
+
+
+def translate(error: GoogleAPICallError, conditional: bool) -> MonitoringError:
+    """The error that a failed call means to the caller, by its status code."""
+    code = error.grpc_status_code
+    if code is None or code in _TRANSIENT_CODES:
+        return TransientError("store_unavailable", str(error))
+    if conditional and code in _PRECONDITION_CODES:
+        return PreconditionFailed(str(error))
+    if code == grpc.StatusCode.INVALID_ARGUMENT and _names_document_size(str(error)):
+        return PermanentError("document_too_large", str(error))
+    return PermanentError("store_refused", str(error))
+
+
+def _names_document_size(message: str) -> bool:
+    """Whether the service says that a merge made a document too large; it has no code of its own for that.
+
+    Production: "... its size (N bytes) exceeds the maximum allowed size ..."; emulator: "maximum entity size is ...".
+    """
+    return "maximum allowed size" in message or "maximum entity size" in message

@@ -1,0 +1,95 @@
+"""From JSON to checked settings and back.
+
+``parse`` reports every problem of a document in one ``ConfigError``, one line each, at most 20. ``export`` writes
+every field, so that what it writes needs no defaults and parses to equal settings; ``digest`` names a
+configuration by its content, whatever the text's order of keys, spacing and omitted defaults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection as Names
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib import resources
+
+from ..errors import ConfigError
+from ..rules import Query
+from ..series import Kind
+from .models import Settings
+from .reader import JsonObject, Node
+from .settings import read_settings
+
+MAX_PROBLEMS = 20
+
+
+def parse(text: str) -> Settings:
+    """The settings in a JSON text. Raises ``ConfigError``: the place of the mistake, or all problems."""
+    try:
+        document = json.loads(text, object_pairs_hook=JsonObject, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"line {error.lineno} column {error.colno}: not JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise ConfigError("document: nested too deeply") from error
+    return from_plain(document)
+
+
+def _integer(digits: str) -> int | float:
+    """A whole number; one too long for any field becomes a float, which the readers refuse with its path."""
+    return int(digits) if len(digits) <= 20 else float(digits)
+
+
+def from_plain(document: object) -> Settings:
+    """The settings in a document made of dicts, lists, strings, numbers and booleans. Raises ``ConfigError``."""
+    problems: list[str] = []
+    settings = read_settings(Node(document, "", problems))
+    if problems:
+        more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+        raise ConfigError("\n".join(problems[:MAX_PROBLEMS] + more))
+    return settings
+
+
+@cache
+def defaults() -> Settings:
+    """The settings that come with the program, read once in a process."""
+    return parse(resources.files(__package__).joinpath("defaults.json").read_text("utf-8"))
+
+
+def export(settings: Settings) -> dict[str, object]:
+    """The settings as a document of their own, in the order of the sections."""
+    return {f.name: _plain(getattr(settings, f.name)) for f in fields(settings)}
+
+
+def digest(settings: Settings) -> str:
+    """12 hex digits of the content."""
+    canonical = json.dumps(export(settings), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:12]
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it; an enum by its value, a dataclass without the fields that are None."""
+    if isinstance(value, Kind):
+        return value.name.lower()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _field(value, f.name) for f in fields(value) if _is_written(value, f.name)}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Names):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _field(owner: object, name: str) -> object:
+    value = getattr(owner, name)
+    return dict(value) if name == "labels" and isinstance(value, tuple) else _plain(value)
+
+
+def _is_written(owner: object, name: str) -> bool:
+    """Whether a field stands in the document: not None, and not the aggregation that a ratio does not have."""
+    if isinstance(owner, Query) and owner.per is not None and name == "aggregation":
+        return False
+    return getattr(owner, name) is not None

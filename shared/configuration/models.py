@@ -1,0 +1,201 @@
+"""What a configuration holds besides the rules: metrics, views, dashboards, channels. All values are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from ..rules import AlertRule, MetricType, Query, Severity
+from ..series import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A place the service runs in: the cloud's name, and the short one that collections use (``us``)."""
+
+    name: str
+    short: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric that is known by name; others are stored too, but no rule or collection may ask for them.
+
+    ``labels`` names what its series carry, each with the values that are allowed in a query; none means any.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricTypeQuery:
+    """What a metric type asks when a rule has no query of its own, and the unit of the answer."""
+
+    query: Query
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named view of one query. Its windows end ``evaluation_delay_seconds`` (a multiple of 60) before now."""
+
+    name: str
+    description: str
+    unit: str
+    query: Query
+    evaluation_delay_seconds: int = 0
+
+
+class PanelKind(StrEnum):
+    """How a panel shows its collections and queries."""
+
+    SIGNAL = "signal"
+    """The newest value of each, with its change and a sparkline."""
+    LINE = "line"
+    BARS = "bars"
+    """The newest value of each group, side by side."""
+    TABLE = "table"
+    TIMELINE = "timeline"
+    """One strip over the range, coloured by whether a threshold is broken."""
+    ALERTS = "alerts"
+    """Pending and firing alerts, of ``metric_types`` only where it names any."""
+    ANOMALIES = "anomalies"
+    """The values outside their baseline."""
+    GAPS = "gaps"
+    """The minutes without data."""
+
+
+@dataclass(frozen=True, slots=True)
+class PanelQuery:
+    """A query that a panel asks although it is no collection."""
+
+    title: str
+    unit: str
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One part of a dashboard, over the last ``range_hours`` (1..72). ``collections`` are names, shown first."""
+
+    title: str
+    kind: PanelKind
+    collections: tuple[str, ...] = ()
+    queries: tuple[PanelQuery, ...] = ()
+    metric_types: tuple[MetricType, ...] = ()
+    range_hours: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """A page: ``name`` is its URL part, ``title`` its heading."""
+
+    name: str
+    title: str
+    description: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """``icons`` has an icon for each of critical, warning and info; ``mention`` is added to critical alerts."""
+
+    channel: str
+    mention: str = ""
+    icons: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PagerDuty:
+    """Urgency is high for ``high_urgency`` severities; escalates ``escalation_minutes`` without acknowledgement."""
+
+    service: str
+    high_urgency: tuple[Severity, ...] = (Severity.CRITICAL,)
+    escalation_minutes: int = 30
+    secrets: tuple[str, ...] = ()
+
+
+class Digest(StrEnum):
+    """How often a summary is mailed."""
+
+    DAILY = "daily"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """A recipient that ends in ``@`` is completed with ``domain``; without a domain it gets no mail."""
+
+    recipients: tuple[str, ...]
+    domain: str = ""
+    digest: Digest = Digest.DAILY
+    attach_dashboard: bool = True
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The complete addresses, in the order of the recipients; empty when none can be completed."""
+        completed = (r + self.domain if r.endswith("@") else r for r in self.recipients)
+        return tuple(address for address in completed if not address.endswith("@"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sentry:
+    """``traces_sample_rate`` is 0..1, the share of transactions that is profiled."""
+
+    environment: str
+    traces_sample_rate: float = 0.1
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A receiver of signed JSON by HTTP."""
+
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Keeps notifications in the store: the receiver of local runs."""
+
+    secrets: tuple[str, ...] = ()
+
+
+Channel: TypeAlias = Slack | PagerDuty | Email | Sentry | Webhook | Inbox
+"""Settings of a channel. ``secrets`` names the environment variables that hold its secrets, never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long minutes and hours are kept, and how old or how far ahead an observation may be."""
+
+    minutes_hours: int = 72
+    hours_days: int = 30
+    late_hours: int = 72
+    early_minutes: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole configuration. Every reference in it resolves; sequences are in the document's order."""
+
+    version: int
+    service: str
+    environment: str
+    regions: tuple[Region, ...]
+    metrics: tuple[Metric, ...]
+    metric_types: Mapping[MetricType, MetricTypeQuery]
+    collections: tuple[Collection, ...]
+    channels: Mapping[str, Channel]
+    routing: Mapping[str, tuple[Severity, ...]]
+    rules: tuple[AlertRule, ...]
+    dashboards: tuple[Dashboard, ...]
+    retention: Retention

@@ -1,0 +1,212 @@
+"""Reads a whole document, section by section; what later sections refer to is read first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..rules import MetricType, Severity
+from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind
+from . import models
+from .channels_reader import channels, severities
+from .models import Dashboard, Metric, MetricTypeQuery, Panel, PanelKind, PanelQuery, Region, Retention, Settings
+from .queries import ANY_QUERY, QueryReader
+from .reader import Fields, Node, shown
+from .rules_reader import RuleReader, delay, description
+
+T = TypeVar("T")
+
+VERSION = 1
+MAX_MINUTES_HOURS = 72
+MAX_HOURS_DAYS = 400
+MAX_EARLY_MINUTES = 60
+_REQUIRED = ("version", "service", "environment", "metrics", "metric_types", "rules")
+_OPTIONAL = ("regions", "collections", "channels", "routing", "dashboards", "retention")
+
+_KINDS = {kind.name.lower(): kind for kind in Kind}
+
+
+def read_settings(node: Node) -> Settings:
+    """The settings of a document; meaningless when ``node.problems`` is not empty afterwards."""
+    f = node.fields(_REQUIRED, _OPTIONAL)
+    version = f.get("version", lambda n: n.integer(VERSION, VERSION), VERSION)
+    service, environment = f.get("service", Node.text, ""), f.get("environment", Node.text, "")
+    regions: tuple[Region, ...] = f.get("regions", _regions, ())
+    metrics, queries = _metrics(f, frozenset(region.name for region in regions))
+    types, known_types = _metric_types(f, queries)
+    views = _Views(queries)
+    collections: tuple[models.Collection, ...] = f.get("collections", views.collections, ())
+    found: dict[str, models.Channel] = f.get("channels", channels, {})
+    return Settings(
+        version=version,
+        service=service,
+        environment=environment,
+        regions=regions,
+        metrics=metrics,
+        metric_types=types,
+        collections=collections,
+        channels=found,
+        routing=f.get("routing", lambda n: _routing(n, found), {}),
+        rules=f.get("rules", RuleReader(queries, known_types, found).read_all, ()),
+        dashboards=f.get("dashboards", lambda n: views.dashboards(n, [c.name for c in collections]), ()),
+        retention=f.get("retention", _retention, Retention()),
+    )
+
+
+def _named(node: Node, read: Callable[[Node], T], names: Callable[[T], Iterable[str]]) -> tuple[T, ...]:
+    """The elements of a list, none of which has a name that one before it has."""
+    seen: set[str] = set()
+    found: list[T] = []
+    for item in node.items():
+        value = read(item)
+        mine = {name for name in names(value) if name}
+        for name in sorted(mine & seen):
+            item.fail(f"the name {shown(name)} is taken by one before it")
+        seen |= mine
+        found.append(value)
+    return tuple(found)
+
+
+def _regions(node: Node) -> tuple[Region, ...]:
+    return _named(node, _region, lambda region: [region.name, region.short])
+
+
+def _region(node: Node) -> Region:
+    f = node.fields(["name", "short"])
+    return Region(f.get("name", Node.text, ""), f.get("short", Node.identifier, ""))
+
+
+def _metrics(f: Fields, regions: frozenset[str]) -> tuple[tuple[Metric, ...], QueryReader]:
+    """The catalogue, and what reads queries against it; a metric that is not sound is known by name only."""
+    known: dict[str, Metric | None] = {}
+
+    def read(node: Node) -> Metric:
+        sound, metric = node.sound(_metric)
+        known[metric.name] = metric if sound else None
+        return metric
+
+    metrics: tuple[Metric, ...] = f.get("metrics", lambda n: _named(n, read, lambda m: [m.name]), ())
+    broken = "metrics" not in f.entries or not isinstance(f.entries["metrics"].value, list) or "" in known
+    return metrics, QueryReader(None if broken else known, regions)
+
+
+def _metric(node: Node) -> Metric:
+    f = node.fields(["name", "kind", "unit"], ["description", "labels"])
+    return Metric(
+        f.get("name", Node.text, ""),
+        f.get("kind", _kind, Kind.GAUGE),
+        f.get("unit", Node.string, ""),
+        f.get("description", description, ""),
+        f.get("labels", _label_values, {}),
+    )
+
+
+def _kind(node: Node) -> Kind:
+    if isinstance(node.value, str) and node.value in _KINDS:
+        return _KINDS[node.value]
+    node.expected(f"one of {', '.join(_KINDS)}")
+    return Kind.GAUGE
+
+
+def _label_values(node: Node) -> dict[str, tuple[str, ...]]:
+    entries = node.entries(MAX_LABELS, key=Node.text)
+    return {name: entry.distinct(lambda n: n.text(MAX_LABEL_VALUE_BYTES)) for name, entry in entries.items()}
+
+
+def _metric_types(
+    f: Fields, queries: QueryReader
+) -> tuple[dict[MetricType, MetricTypeQuery], Collection[MetricType] | None]:
+    """The queries of the metric types, and which types have one; None when the section is broken."""
+
+    def read(node: Node) -> dict[MetricType, MetricTypeQuery]:
+        entries = node.fields([], list(MetricType)).entries
+        return {MetricType(name): _metric_type(entry, queries) for name, entry in entries.items()}
+
+    none: dict[MetricType, MetricTypeQuery] = {}
+    sound, types = f.sound("metric_types", read, none)
+    return types, types if sound else None
+
+
+def _metric_type(node: Node, queries: QueryReader) -> MetricTypeQuery:
+    f = node.fields(["query", "unit"])
+    return MetricTypeQuery(f.get("query", queries.read, ANY_QUERY), f.get("unit", Node.string, ""))
+
+
+def _routing(node: Node, known: Collection[str]) -> dict[str, tuple[Severity, ...]]:
+    entries = node.entries(key=lambda n: n.reference("channel", known))
+    return {name: severities(entry) for name, entry in entries.items()}
+
+
+def _retention(node: Node) -> Retention:
+    sound, retention = node.sound(_retention_fields)
+    if sound and retention.late_hours > retention.minutes_hours:
+        late = node.child("late_hours", retention.late_hours)
+        late.expected(f"at most minutes_hours, {retention.minutes_hours}")
+    return retention
+
+
+def _retention_fields(node: Node) -> Retention:
+    default = Retention()
+    f = node.fields([], ["minutes_hours", "hours_days", "late_hours", "early_minutes"])
+    return Retention(
+        f.get("minutes_hours", lambda n: n.integer(1, MAX_MINUTES_HOURS), default.minutes_hours),
+        f.get("hours_days", lambda n: n.integer(1, MAX_HOURS_DAYS), default.hours_days),
+        f.get("late_hours", lambda n: n.integer(0, MAX_MINUTES_HOURS), default.late_hours),
+        f.get("early_minutes", lambda n: n.integer(0, MAX_EARLY_MINUTES), default.early_minutes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """What shows values: collections and dashboards."""
+
+    queries: QueryReader
+
+    def collections(self, node: Node) -> tuple[models.Collection, ...]:
+        return _named(node, self._collection, lambda collection: [collection.name])
+
+    def _collection(self, node: Node) -> models.Collection:
+        f = node.fields(["name", "query", "unit"], ["description", "evaluation_delay_seconds"])
+        return models.Collection(
+            f.get("name", Node.identifier, ""),
+            f.get("description", description, ""),
+            f.get("unit", Node.string, ""),
+            f.get("query", self.queries.read, ANY_QUERY),
+            f.get("evaluation_delay_seconds", delay, 0),
+        )
+
+    def dashboards(self, node: Node, known: Collection[str]) -> tuple[Dashboard, ...]:
+        return _named(node, lambda n: self._dashboard(n, known), lambda dashboard: [dashboard.name])
+
+    def _dashboard(self, node: Node, known: Collection[str]) -> Dashboard:
+        f = node.fields(["name", "title", "panels"], ["description"])
+        return Dashboard(
+            f.get("name", Node.identifier, ""),
+            f.get("title", Node.text, ""),
+            f.get("description", description, ""),
+            f.get("panels", lambda n: n.each(lambda panel: self._panel(panel, known)), ()),
+        )
+
+    def _panel(self, node: Node, known: Collection[str]) -> Panel:
+        sound, panel = node.sound(lambda n: self._panel_fields(n, known))
+        if sound and panel.kind is not PanelKind.ALERTS and not (panel.collections or panel.queries):
+            node.fail(f"a panel of kind {panel.kind} needs collections or queries")
+        return panel
+
+    def _panel_fields(self, node: Node, known: Collection[str]) -> Panel:
+        f = node.fields(["title", "kind"], ["collections", "queries", "metric_types", "range_hours"])
+        return Panel(
+            f.get("title", Node.text, ""),
+            f.get("kind", lambda n: n.choice(PanelKind), PanelKind.LINE),
+            f.get("collections", lambda n: n.distinct(lambda name: name.reference("collection", known)), ()),
+            f.get("queries", lambda n: n.each(self._panel_query), ()),
+            f.get("metric_types", lambda n: n.distinct(lambda name: name.choice(MetricType)), ()),
+            f.get("range_hours", lambda n: n.integer(1, MAX_MINUTES_HOURS), 3),
+        )
+
+    def _panel_query(self, node: Node) -> PanelQuery:
+        f = node.fields(["title", "unit", "query"])
+        return PanelQuery(
+            f.get("title", Node.text, ""), f.get("unit", Node.string, ""), f.get("query", self.queries.read, ANY_QUERY)
+        )

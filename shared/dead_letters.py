@@ -1,0 +1,37 @@
+"""Dead letters: a message that can never succeed is kept whole, with its reason, where an operator can pull it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from .bus import PUBLISH_TIME_ATTRIBUTE, REASON_ATTRIBUTE, Bus, Message
+from .errors import PermanentError
+from .timeline import iso
+
+DETAIL_ATTRIBUTE = "ion_detail"
+_MAX_VALUE_BYTES = 1024
+_KEPT_ATTRIBUTES = 90
+"""Of Pub/Sub's 100 attributes; the rest is room for ours."""
+
+
+def dead_letter(bus: Bus, topic: str, message: Message, error: PermanentError, published: datetime) -> None:
+    """Copy a message to its dead-letter topic; ``published`` is when it was first published (aware UTC).
+
+    Repeating adds a copy, which is harmless: re-ingested, it lies under the same key. Raises TransientError.
+    """
+    attributes = {
+        **_with_room(message.attributes),
+        PUBLISH_TIME_ATTRIBUTE: iso(published),
+        REASON_ATTRIBUTE: error.reason,
+        DETAIL_ATTRIBUTE: _cut(error.detail),
+    }
+    bus.publish(topic, message.data, attributes)
+
+
+def _with_room(attributes: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted(attributes.items())[:_KEPT_ATTRIBUTES])
+
+
+def _cut(text: str) -> str:
+    return text.encode("utf-8", "replace")[:_MAX_VALUE_BYTES].decode("utf-8", "ignore")

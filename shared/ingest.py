@@ -1,0 +1,134 @@
+"""Ingest: a message becomes chunks, exactly once, or goes whole to the dead-letter topic with a named reason.
+
+The order makes every crash harmless: the chunks are committed, the markers of late minutes are written, what was
+rejected is copied to the dead-letter topic and counted, and only then is the message acknowledged. A crash before
+that repeats all of it, and repeating changes nothing but adding a copy to the dead-letter topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from .buckets import Late, commits_of
+from .bus import Bus, Message
+from .cells import Observation, fold
+from .dead_letters import dead_letter
+from .errors import PermanentError
+from .formats import compact, native
+from .formats.compact import Chunk, Section
+from .identity import Identity, identify, rejection
+from .series import Kind, Series
+from .store import Store, Write
+from .timeline import from_minute, iso, minute_of_us, to_us
+
+CONTENT_TYPE_ATTRIBUTE = "content-type"
+LATE = timedelta(hours=72)
+"""How old a point may be when its message is first published."""
+EARLY = timedelta(minutes=5)
+"""How far ahead of its message's publish time a point may be: clocks differ."""
+SETTLE = timedelta(seconds=5)
+"""A minute is rolled up this long after its end; what is committed later marks the minute as late."""
+REJECTED_METRIC = "ion_rejected_messages"
+_BAD_TIME = "malformed_publish_time"
+_OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message: how many observations were stored, and why it was rejected, if it was."""
+
+    observations: int
+    reason: str = ""
+    detail: str = ""
+    late_minutes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """The function ``ingest`` on its ports. ``kinds`` is the configured metric catalogue."""
+
+    store: Store
+    bus: Bus
+    dead_letter_topic: str
+    kinds: Mapping[str, Kind]
+
+    def __call__(self, message: Message) -> Outcome:
+        """Store one message. Raises TransientError only: everything permanent is dead-lettered and returned."""
+        try:
+            published = _first_publish_time(message)
+            chunk = self._decode(message)
+            kept = replace(chunk, sections=tuple(_timely(chunk, published)))
+            late = self._store(kept, identify(message.data, chunk.writer, chunk.boot, chunk.seq))
+        except PermanentError as error:
+            return self._reject(message, error, Outcome(0))
+        stored = Outcome(sum(int(section.cells.count.sum()) for section in kept.sections), late_minutes=late)
+        if len(kept.sections) == len(chunk.sections):
+            return stored
+        return self._reject(message, _untimely(chunk, kept, published), stored)
+
+    def _decode(self, message: Message) -> Chunk:
+        content_type = message.attributes.get(CONTENT_TYPE_ATTRIBUTE, native.CONTENT_TYPE)
+        reader = self._readers().get(content_type)
+        if reader is None:
+            raise PermanentError("unknown_format", f"content-type {content_type[:80]!r}")
+        return reader(message.data)
+
+    def _readers(self) -> dict[str, Callable[[bytes], Chunk]]:
+        return {
+            native.CONTENT_TYPE: lambda data: native.decode_native(data, self.kinds),
+            compact.CONTENT_TYPE: compact.decode,
+        }
+
+    def _store(self, chunk: Chunk, identity: Identity) -> int:
+        """Commit a chunk and mark the minutes that were due for their rollup by then; how many were marked."""
+        minutes = {section.minute for section in chunk.sections}
+        marked: set[int] = set()
+        for writes in commits_of(chunk, identity):
+            committed_at = self.store.commit(writes)
+            late = {minute for minute in minutes if committed_at >= from_minute(minute) + SETTLE}
+            self._mark(late, identity.wid, committed_at)
+            marked |= late
+        return len(marked)
+
+    def _mark(self, minutes: set[int], wid: str, at: datetime) -> None:
+        markers: list[Write] = [Late(minute, wid, at).write() for minute in sorted(minutes)]
+        for start in range(0, len(markers), 400):
+            self.store.commit(markers[start : start + 400])
+
+    def _reject(self, message: Message, error: PermanentError, outcome: Outcome) -> Outcome:
+        """Copy the whole message to the dead-letter topic, count it, and say why."""
+        published = message.publish_time if error.reason == _BAD_TIME else _first_publish_time(message)
+        dead_letter(self.bus, self.dead_letter_topic, message, error, published)
+        self._count(message.data, error.reason, to_us(published))
+        return replace(outcome, reason=error.reason, detail=error.detail)
+
+    def _count(self, data: bytes, reason: str, at_us: int) -> None:
+        """Count a rejection as a chunk of its own, under the digest of the message: once, however often it comes."""
+        rejected = Observation(Series(REJECTED_METRIC, (("reason", reason),)), Kind.COUNTER, at_us, 1.0)
+        section = Section(minute_of_us(at_us), fold([rejected]))
+        self._store(Chunk("ingest", "", None, (section,)), rejection(data))
+
+
+def _first_publish_time(message: Message) -> datetime:
+    try:
+        published = message.first_publish_time()
+    except ValueError as error:
+        raise PermanentError(_BAD_TIME, str(error)) from error
+    if not _OLDEST <= published <= message.publish_time + EARLY:
+        raise PermanentError(_BAD_TIME, f"first published {iso(published)}, on the bus {iso(message.publish_time)}")
+    return published
+
+
+def _timely(chunk: Chunk, published: datetime) -> Iterator[Section]:
+    """The sections within 72 h before and 5 min after the publish time, to the minute."""
+    for section in chunk.sections:
+        if published - LATE <= from_minute(section.minute) <= published + EARLY + timedelta(minutes=1):
+            yield section
+
+
+def _untimely(chunk: Chunk, kept: Chunk, published: datetime) -> PermanentError:
+    lost = sorted({section.minute for section in chunk.sections} - {section.minute for section in kept.sections})
+    reason = "point_too_old" if from_minute(lost[0]) < published else "point_too_early"
+    return PermanentError(reason, f"{len(lost)} minutes, first {iso(from_minute(lost[0]))}, published {iso(published)}")

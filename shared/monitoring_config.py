@@ -1,0 +1,132 @@
+"""The central configuration: what is measured, when somebody is told, and what the dashboards show.
+
+The public face of ``configuration``, ``rules`` and ``alerts``. A ``MonitoringConfig`` is complete and checked:
+every reference in it resolves, and its ``hash`` names its content.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from .alerts import AlertState, AlertStateManager
+from .configuration import document
+from .configuration.models import Collection, Dashboard, Metric, Panel, PanelKind, Region, Settings
+from .configuration.reader import shown, suggestion
+from .errors import ConfigError
+from .rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Query, Selection, Severity
+
+__all__ = [
+    "Aggregation",
+    "AlertRule",
+    "AlertState",
+    "AlertStateManager",
+    "Collection",
+    "Dashboard",
+    "Metric",
+    "MetricThreshold",
+    "MetricType",
+    "MonitoringConfig",
+    "OnNoData",
+    "Operator",
+    "Panel",
+    "PanelKind",
+    "Query",
+    "Region",
+    "Selection",
+    "Severity",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringConfig:
+    """A configuration; without arguments the one of ION Mentoring that comes with the program."""
+
+    settings: Settings = field(default_factory=document.defaults)
+
+    @classmethod
+    def from_json(cls, text: str) -> MonitoringConfig:
+        """The configuration in a JSON text. Raises ``ConfigError`` with one problem a line, at most 20."""
+        return cls(document.parse(text))
+
+    @classmethod
+    def from_dict(cls, plain: object) -> MonitoringConfig:
+        """The configuration in a parsed JSON document. Raises ``ConfigError`` as ``from_json`` does."""
+        return cls(document.from_plain(plain))
+
+    def to_dict(self) -> dict[str, object]:
+        """The whole configuration as a JSON document; ``from_dict`` makes an equal one of it."""
+        return document.export(self.settings)
+
+    def to_json(self) -> str:
+        """The whole configuration as indented JSON text, with a line feed at its end."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits of the content: equal configurations have equal ones. Computed anew each time; keep it."""
+        return document.digest(self.settings)
+
+    def list_alert_rules(self, enabled_only: bool = False) -> list[AlertRule]:
+        """The rules in the configuration's order."""
+        return [rule for rule in self.settings.rules if rule.enabled or not enabled_only]
+
+    def get_rule(self, rule_id: str) -> AlertRule:
+        """A rule by id. Raises ``ConfigError`` for an unknown one, as ``get_dashboard`` and the others do."""
+        return _find("rule", rule_id, self.settings.rules, lambda rule: rule.id)
+
+    def get_threshold(self, metric_type: MetricType) -> MetricThreshold | None:
+        """The threshold of the most severe enabled rule of a type, the first of equals; None when it has none."""
+        rules = [rule for rule in self.list_alert_rules(enabled_only=True) if rule.metric_type is metric_type]
+        return min(rules, key=lambda rule: rule.severity.rank).threshold if rules else None
+
+    def list_dashboards(self) -> list[Dashboard]:
+        """The dashboards in the configuration's order."""
+        return list(self.settings.dashboards)
+
+    def get_dashboard(self, name: str) -> Dashboard:
+        """A dashboard by name. Raises ``ConfigError``."""
+        return _find("dashboard", name, self.settings.dashboards, lambda dashboard: dashboard.name)
+
+    def list_collections(self) -> list[Collection]:
+        """The collections in the configuration's order."""
+        return list(self.settings.collections)
+
+    def get_collection(self, name: str) -> Collection:
+        """A collection by name. Raises ``ConfigError``."""
+        return _find("collection", name, self.settings.collections, lambda collection: collection.name)
+
+    def metric(self, name: str) -> Metric | None:
+        """A metric of the catalogue, or None."""
+        return next((metric for metric in self.settings.metrics if metric.name == name), None)
+
+    def query_for(self, rule: AlertRule) -> Query:
+        """What a rule asks: its own query, or its metric type's. Raises ``ConfigError`` when there is neither."""
+        if rule.query is not None:
+            return rule.query
+        if rule.metric_type not in self.settings.metric_types:
+            raise ConfigError(f"rule {shown(rule.id)}: {rule.metric_type} has no query in metric_types")
+        return self.settings.metric_types[rule.metric_type].query
+
+    def unit_for(self, rule: AlertRule) -> str:
+        """The unit of a rule's value: its threshold's, or its metric type's; empty for none."""
+        default = self.settings.metric_types.get(rule.metric_type)
+        return rule.threshold.unit or (default.unit if default else "")
+
+    def channels_for(self, rule: AlertRule) -> tuple[str, ...]:
+        """The channels that hear of a rule: its own, or those to which its severity is routed, in that order."""
+        routing = self.settings.routing.items()
+        routed = tuple(name for name, severities in routing if rule.severity in severities)
+        return tuple(rule.notification_channels) or routed
+
+
+def _find(word: str, name: str, among: Sequence[T], name_of: Callable[[T], str]) -> T:
+    for item in among:
+        if name_of(item) == name:
+            return item
+    known: Iterable[str] = [name_of(item) for item in among]
+    raise ConfigError(f"unknown {word} {shown(name)}{suggestion(name, known)}")

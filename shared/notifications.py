@@ -1,0 +1,131 @@
+"""Notifications: what somebody is told, once, about one episode of one alert.
+
+The id depends on the fingerprint, the episode's start and the kind, so deciding or publishing again makes the same
+notification, and a channel that has delivered it knows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from .errors import PermanentError
+from .rules import Operator, Severity
+from .series import Labels, make_labels
+from .timeline import iso, minute_id, parse_iso, to_us
+
+VERSION = 1
+
+
+class NotificationKind(StrEnum):
+    """What a notification says of its episode."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One notification; on the topic ``notifications`` as JSON (``docs/notification.schema.json``).
+
+    ``at`` is the evaluation that decided it, ``fired_at`` the one at which the episode fired (both aware UTC);
+    ``value`` is what was judged (None: there was no data), in ``unit``. ``reason`` is the transition's.
+    """
+
+    kind: NotificationKind
+    fingerprint: str
+    rule_id: str
+    rule_name: str
+    description: str
+    severity: Severity
+    labels: Labels
+    value: float | None
+    unit: str
+    operator: Operator
+    threshold: float
+    fired_at: datetime
+    at: datetime
+    reason: str
+    channels: tuple[str, ...]
+    config_hash: str
+    runbook_url: str = ""
+
+    @property
+    def id(self) -> str:
+        """``{fingerprint}-{episode}-{kind}``: the same whenever and by whomever it is decided."""
+        return notification_id(self.fingerprint, self.fired_at, self.kind)
+
+    @property
+    def firing_id(self) -> str:
+        """The id of the notification that opened this episode."""
+        return notification_id(self.fingerprint, self.fired_at, NotificationKind.FIRING)
+
+    def to_json(self) -> bytes:
+        """The wire form: UTF-8 JSON with sorted keys, the same bytes for equal notifications."""
+        return json.dumps(self.to_dict(), sort_keys=True, allow_nan=False).encode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form as a dictionary."""
+        return {
+            "version": VERSION,
+            "id": self.id,
+            "kind": self.kind.value,
+            "episode": {"fingerprint": self.fingerprint, "fired_at": iso(self.fired_at)},
+            "at": iso(self.at),
+            "rule": {
+                "id": self.rule_id,
+                "name": self.rule_name,
+                "description": self.description,
+                "severity": self.severity.value,
+                "operator": self.operator.value,
+                "threshold": self.threshold,
+                "unit": self.unit,
+                "runbook_url": self.runbook_url,
+            },
+            "labels": dict(self.labels),
+            "value": self.value,
+            "reason": self.reason,
+            "channels": list(self.channels),
+            "config_hash": self.config_hash,
+        }
+
+
+def notification_id(fingerprint: str, fired_at: datetime, kind: NotificationKind) -> str:
+    """The id of an episode's notification of one kind; usable as a document id."""
+    return f"{fingerprint}-{minute_id(to_us(fired_at) // 1_000_000)}-{kind.value}"
+
+
+def notification_from_json(data: bytes) -> Notification:
+    """The inverse of ``to_json``. Raises PermanentError ``malformed_notification`` for anything else."""
+    try:
+        return _from_dict(json.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PermanentError("malformed_notification", f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _from_dict(raw: dict[str, Any]) -> Notification:
+    if raw["version"] != VERSION:
+        raise ValueError(f"expected version {VERSION}")
+    rule, episode = raw["rule"], raw["episode"]
+    return Notification(
+        kind=NotificationKind(raw["kind"]),
+        fingerprint=str(episode["fingerprint"]),
+        rule_id=str(rule["id"]),
+        rule_name=str(rule["name"]),
+        description=str(rule["description"]),
+        severity=Severity(rule["severity"]),
+        labels=make_labels({str(name): str(value) for name, value in raw["labels"].items()}),
+        value=None if raw["value"] is None else float(raw["value"]),
+        unit=str(rule["unit"]),
+        operator=Operator(rule["operator"]),
+        threshold=float(rule["threshold"]),
+        fired_at=parse_iso(episode["fired_at"]),
+        at=parse_iso(raw["at"]),
+        reason=str(raw["reason"]),
+        channels=tuple(str(name) for name in raw["channels"]),
+        config_hash=str(raw["config_hash"]),
+        runbook_url=str(rule["runbook_url"]),
+    )

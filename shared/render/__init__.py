@@ -1,0 +1,9 @@
+"""The formats of a page: each renders the one panel model and decides nothing about it."""
+
+from __future__ import annotations
+
+from .json_page import render_json
+from .markdown import render_markdown
+from .text import render_text
+
+__all__ = ["render_json", "render_markdown", "render_text"]

@@ -1,0 +1,241 @@
+"""The overview for a terminal: at most 100 columns whatever the names, in the specification's own columns.
+
+The name starts in column 5, the value ends in column 43, ``[HEALTHY]`` starts in column 55 (counted from 1); the
+gap between holds the change against last week, and what follows the 24 h spark and the limit. Times are UTC.
+Colours are the eight basic ones, so that they follow the reader's own terminal theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC
+from itertools import groupby
+
+from ..panels import AlertRow, Health, Overview, RegionRow, Signal, Status
+from . import numbers
+from .plain import clean, columns, cut, left, right, to_ascii, wrap
+from .status import ASCII_GLYPHS, GLYPHS, TERMINAL_WORDS, WORDS
+from .svg import spark_levels
+
+WIDTH = 100
+_VALUE_ENDS = 43
+_CHANGE = 10
+_STATUS = 12
+_SPARK = 24
+_HEADLINE_LINES = 3
+_REGION_NAME = 17
+_REGION_CELL = 9
+_SPARKS = "▁▂▃▄▅▆▇█"
+_ASCII_SPARKS = "_.-=#"
+_NAMES: Mapping[str, str] = {
+    "availability": "Global Availability",
+    "error_rate": "Global Error Rate",
+    "response_time_avg": "Average Response Time",
+    "response_time_p95": "P95 Response Time",
+    "cache_hit_rate": "Cache Hit Rate",
+    "throughput": "Global Throughput",
+    "cpu": "CPU Utilization",
+}
+"""The specification's names; a signal that it does not know keeps its own."""
+_EVERYWHERE = ("", "all regions", "global", "24 h")
+_SHORT_PLACES = {"northeast": "ne", "northwest": "nw", "southeast": "se", "southwest": "sw"}
+_COLOURS: Mapping[Status, str] = {
+    **dict.fromkeys(Status, "2"),
+    Status.OK: "36",
+    Status.RESOLVED: "36",
+    Status.LOW: "33",
+    Status.WARNING: "33",
+    Status.PENDING: "33",
+    Status.CRITICAL: "1;31",
+}
+_QUIET = (Status.OK, Status.RESOLVED)
+
+_Paint = Callable[[str, str], str]
+
+
+def render_text(page: Overview, *, colour: bool = False, ascii_only: bool = False) -> str:
+    """The page as lines of at most 100 columns, each ended by a newline.
+
+    Without ``colour`` there is no escape sequence in it, with ``ascii_only`` no byte beyond ASCII.
+    """
+    screen = _Screen(page, colour, ascii_only)
+    body = "\n".join(line.rstrip() for line in screen.lines()) + "\n"
+    return to_ascii(body) if ascii_only else body
+
+
+def text_name(signal: Signal, room: int) -> str:
+    """A signal's name and where it was measured, its region shortened only when both do not fit ``room`` columns."""
+    name = clean(_NAMES.get(signal.id, signal.name))
+    scope = clean(signal.scope)
+    if scope.lower() in _EVERYWHERE:
+        return cut(name, room)
+    if columns(name) + 1 + columns(scope) > room:
+        for word, short in _SHORT_PLACES.items():
+            scope = scope.replace(word, short)
+    return cut(f"{name} {scope}", room)
+
+
+class _Screen:
+    """One rendering: the page, and how signs and colours are put."""
+
+    def __init__(self, page: Overview, colour: bool, ascii_only: bool) -> None:
+        self._page = page
+        self._paint: _Paint = _coloured if colour else _plain
+        self._ascii = ascii_only
+        self._sparks = _ASCII_SPARKS if ascii_only else _SPARKS
+
+    def lines(self) -> Iterator[str]:
+        """Title, answer, signals by section, regions, business, alerts, own health."""
+        yield from self._title()
+        yield from self._answer()
+        for section, signals in groupby(self._page.signals, key=lambda signal: signal.section):
+            yield from self._section(section, list(signals))
+        yield from self._regions(self._page.regions)
+        yield from self._business()
+        yield from self._alerts(self._page.alerts)
+        yield from self._own_health(self._page.health)
+
+    def _title(self) -> Iterator[str]:
+        page = self._page
+        title = clean(f"{page.service} {page.environment} dashboard").upper()
+        yield self._paint("1", cut(title, WIDTH))
+        yield self._paint("2", f"Updated: {page.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC   {_freshness(page)}")
+        yield ""
+
+    def _answer(self) -> Iterator[str]:
+        headline = self._page.headline
+        style = "1" if headline.status in _QUIET else _COLOURS[headline.status]
+        for index, line in enumerate(wrap(clean(headline.sentence), WIDTH - 2, _HEADLINE_LINES)):
+            mark = self._mark(headline.status) if index == 0 else "  "
+            yield mark + self._paint(style, line)
+        for line in wrap(clean(f"{headline.detail} {headline.note}"), WIDTH - 2, _HEADLINE_LINES):
+            yield f"  {line}"
+        yield from self._counts()
+        yield ""
+
+    def _counts(self) -> Iterator[str]:
+        counts = [(status, count) for status, count in self._page.counts if count or status is Status.OK]
+        if not counts:
+            return
+        parts = [f"{self._glyph(s)} {self._paint(_COLOURS[s], f'{n} {WORDS[s].lower()}')}" for s, n in counts]
+        yield f"  {'  '.join(parts)}  {self._paint('2', f'of {self._page.checks} checks')}"
+
+    def _section(self, section: str, signals: Sequence[Signal]) -> Iterator[str]:
+        first = self._page.signals[0] is signals[0]
+        yield self._heads(clean(section)) if first else self._paint("1", cut(clean(section), WIDTH))
+        for signal in signals:
+            yield self._signal(signal)
+            if signal.value is None and signal.publish:
+                yield self._paint("2", cut(f"    Publish {clean(signal.publish)} to see it.", WIDTH))
+        yield ""
+
+    def _heads(self, section: str) -> str:
+        span = numbers.age(max((len(s.spark) * s.spark_step_seconds for s in self._page.signals), default=0))
+        last = f"last {span}" if any(signal.spark for signal in self._page.signals) else ""
+        heads = f"{right('vs last week', 13)}{' ' * 12}{left(last, 24)}{right('limit', 11)}"
+        return self._paint("1", left(section, 40)) + self._paint("2", heads)
+
+    def _signal(self, signal: Signal) -> str:
+        value = cut(numbers.terminal_number(signal.value, signal.unit, signal.limit), 20)
+        room = _VALUE_ENDS - 4 - columns(value) - 1
+        name = left(text_name(signal, room), room)
+        loud = signal.status not in _QUIET
+        delta = numbers.terminal_change(signal.change, signal.change_unit, signal.limit)
+        word = left(f"[{TERMINAL_WORDS[signal.status]}]", _STATUS)
+        return (
+            f"  {self._mark(signal.status)}{self._paint('1', name) if loud else name} {self._paint('1', value)}"
+            f"{self._paint('2', right(delta, _CHANGE))} {self._paint(_COLOURS[signal.status], word)}"
+            f"{self._spark(signal)}{self._paint('2', right(numbers.acceptance(signal.limit), 10))}"
+        )
+
+    def _spark(self, signal: Signal) -> str:
+        levels = spark_levels(signal, _SPARK, len(self._sparks))
+        signs = "".join(" " if level is None else self._sparks[level] for level in levels)
+        drawn = left(signs, _SPARK)
+        return self._paint("2", drawn[:-1]) + self._paint(_COLOURS[signal.status], drawn[-1])
+
+    def _regions(self, regions: Sequence[RegionRow]) -> Iterator[str]:
+        if not regions:
+            return
+        most = (WIDTH - 4 - _REGION_NAME) // _REGION_CELL
+        heads = "".join(right(clean(cell.title), _REGION_CELL) for cell in regions[0].cells[:most])
+        yield self._paint("1", left("REGIONS", 4 + _REGION_NAME)) + self._paint("2", heads)
+        for region in regions:
+            cells = (numbers.figure(cell.value, cell.unit, cell.limit) for cell in region.cells[:most])
+            values = "".join(right(_joined(digits, unit), _REGION_CELL) for digits, unit in cells)
+            yield f"  {self._mark(region.status)}{left(clean(region.name), _REGION_NAME)}{values}"
+        yield ""
+
+    def _business(self) -> Iterator[str]:
+        facts = [f"{clean(fact.name)} {numbers.terminal_number(fact.value, fact.unit)}" for fact in self._page.facts]
+        shares = [f"{clean(s.name)} {numbers.terminal_number(s.ratio * 100, '%')}" for s in self._page.personas]
+        if not facts and not shares:
+            return
+        yield self._paint("1", "BUSINESS AND PERSONAS")
+        for parts in (facts, shares):
+            if parts:
+                yield f"    {cut('   '.join(parts), WIDTH - 4)}"
+        yield ""
+
+    def _alerts(self, alerts: Sequence[AlertRow]) -> Iterator[str]:
+        yield f"{self._paint('1', 'ACTIVE ALERTS')}  {self._paint('2', 'worst first' if alerts else 'none')}"
+        for alert in alerts:
+            yield self._alert(alert)
+        yield ""
+
+    def _alert(self, alert: AlertRow) -> str:
+        value = numbers.number(alert.value, alert.unit, alert.limit).replace(numbers.NARROW, " ")
+        judged = f"{value} {numbers.comparison(alert.limit)}".replace(numbers.NARROW, " ")
+        age = numbers.age((self._page.now - alert.since).total_seconds())
+        rule = left(clean(alert.rule), 29)
+        return (
+            f"  {self._mark(alert.status)}{self._paint('1', rule)} {left(clean(alert.scope), 15)}"
+            f"{right(judged, 14)} {right(age, 11)}  {self._paint('2', left(clean(alert.note), 23))}"
+        )
+
+    def _own_health(self, health: Health) -> Iterator[str]:
+        state = Status.OK if health.ok else Status.WARNING
+        word = self._paint(_COLOURS[state], "healthy" if health.ok else "needs you")
+        parts = (
+            f"collections {health.collections_fresh} of {health.collections_total} fresh",
+            f"deliveries {health.deliveries_done} of {health.deliveries_total}",
+            f"dead letters {health.dead_letters}",
+            _ingest(health),
+        )
+        told = cut("  ".join(part for part in parts if part), WIDTH - 23)
+        yield f"Monitoring {self._glyph(state)} {word}  {self._paint('2', told)}"
+        yield "=" * WIDTH
+
+    def _glyph(self, status: Status) -> str:
+        return self._paint(_COLOURS[status], (ASCII_GLYPHS if self._ascii else GLYPHS)[status])
+
+    def _mark(self, status: Status) -> str:
+        """The glyph and what parts it from the text: two columns, three where ASCII needs them, one borrowed."""
+        sign = (ASCII_GLYPHS if self._ascii else GLYPHS)[status]
+        return self._paint(_COLOURS[status], sign) + " " * (2 - len(sign))
+
+
+def _coloured(style: str, text: str) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m" if text else text
+
+
+def _plain(_style: str, text: str) -> str:
+    return text
+
+
+def _joined(digits: str, unit: str) -> str:
+    """Digits and the SI prefix only: the column's title names the unit."""
+    prefix = unit[0] if unit[:2] in ("k ", "M ", "G ") or unit in ("k", "M", "G") else ""
+    return f"{digits}{prefix}".replace(numbers.NARROW, " ").replace(numbers.MINUS, "-")
+
+
+def _freshness(page: Overview) -> str:
+    if page.data_to is None or page.age_seconds is None:
+        return "no data yet"
+    return f"data to {page.data_to.astimezone(UTC):%H:%M:%S}, {numbers.age(page.age_seconds)} old"
+
+
+def _ingest(health: Health) -> str:
+    if health.ingest_seconds is None:
+        return ""
+    return f"ingest {numbers.number(health.ingest_seconds, 's')}".replace(numbers.NARROW, " ")

@@ -1,0 +1,106 @@
+"""Wiring: one place builds the adapters, on first use, and keeps them for warm starts.
+
+Nothing is built at import. A local run and the tests put their own services in place with ``use``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+from .bus import Bus
+from .channels import Channel
+from .channels.inbox import InboxChannel
+from .channels.webhook import WebhookChannel, post
+from .config import Config, load_config
+from .evaluator import Evaluator
+from .ingest import Ingest
+from .monitoring_config import MonitoringConfig
+from .notify import Notify
+from .store import Store
+
+
+def utc_now() -> datetime:
+    """The clock: aware UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus."""
+
+    config: MonitoringConfig
+    store: Store
+    bus: Bus
+    channels: Mapping[str, Channel]
+    topic: Callable[[str], str] = str
+    now: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], None] = time.sleep
+
+    def ingest(self) -> Ingest:
+        """The function ``ingest``."""
+        kinds = {metric.name: metric.kind for metric in self.config.metrics}
+        return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
+
+    def evaluate(self) -> Evaluator:
+        """The function ``evaluate``."""
+        return Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+
+    def notify(self) -> Notify:
+        """The function ``notify``."""
+        return Notify(self.store, self.channels, self.now)
+
+
+_lock = Lock()
+_services: list[Services] = []
+
+
+def services() -> Services:
+    """The services in use; built from the environment the first time. Raises ConfigError."""
+    with _lock:
+        if not _services:
+            _services.append(build(load_config(os.environ)))
+        return _services[0]
+
+
+def use(replacement: Services) -> None:
+    """Put services in place of whatever is there."""
+    with _lock:
+        _services[:] = [replacement]
+
+
+def build(config: Config) -> Services:
+    """Services on Firestore and Pub/Sub, or on their emulators where the configuration names them."""
+    from .adapters.firestore_store import FirestoreStore
+    from .adapters.pubsub_bus import PubSubBus
+
+    store = FirestoreStore(config.project, config.database, config.firestore_emulator_host)
+    bus = PubSubBus(config.project, config.pubsub_emulator_host)
+    return Services(
+        config=_monitoring_config(config),
+        store=store,
+        bus=bus,
+        channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
+        topic=lambda name: f"{config.prefix}{name}",
+    )
+
+
+def channels(store: Store, webhook_url: str, dashboard_url: str, *, inbox: bool = False) -> dict[str, Channel]:
+    """The channels that are set up here, by name."""
+    found: dict[str, Channel] = {}
+    if webhook_url:
+        found["webhook"] = WebhookChannel(webhook_url, dashboard_url, post)
+    if inbox:
+        found["inbox"] = InboxChannel(store)
+    return found
+
+
+def _monitoring_config(config: Config) -> MonitoringConfig:
+    if config.config_path is None:
+        return MonitoringConfig()
+    return MonitoringConfig.from_json(Path(config.config_path).read_text(encoding="utf-8"))

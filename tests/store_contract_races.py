@@ -1,0 +1,95 @@
+"""The part of the store contract that only shows when several threads use one store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
+
+from shared.errors import PreconditionFailed, TransientError
+from shared.store import Absent, Listing, Precondition, Put, Store, Unchanged
+from tests.store_contract import read
+
+T = TypeVar("T")
+_ATTEMPTS = 50
+
+
+def together(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Run all calls at once, a thread for each, and return their results in order."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def insist(call: Callable[[], T]) -> T:
+    """The result of a call that may be repeated, through any number of passing failures up to a bound."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return call()
+        except TransientError:
+            continue
+    return call()
+
+
+class StoreRaceContract:
+    """Every adapter passes these too."""
+
+    def test_blind_merges_lose_nothing(self, store: Store) -> None:
+        """Eight threads that merge into one document at once all find their keys in it."""
+
+        def merge(thread: int) -> None:
+            for i in range(8):
+                insist(lambda: store.commit([Put("a/1", {"c": {f"{thread}.{i}": b"x"}}, merge=True)]))  # noqa: B023 - called at once
+
+        together([lambda thread=thread: merge(thread) for thread in range(8)])
+        assert set(read(store, "a/1").fields["c"]) == {f"{thread}.{i}" for thread in range(8) for i in range(8)}
+
+    def test_a_race_to_create_has_one_winner(self, store: Store) -> None:
+        """Of eight threads that create a document exactly one does."""
+        assert self._winners(store, Absent()) == 1
+
+    def test_a_race_to_update_has_one_winner(self, store: Store) -> None:
+        """Of eight threads that update what all of them read exactly one does."""
+        assert self._winners(store, Unchanged(store.commit([Put("a/1", {"by": -1})]))) == 1
+
+    @staticmethod
+    def _winners(store: Store, precondition: Precondition) -> int:
+        def claim(thread: int) -> bool:
+            try:
+                insist(lambda: store.commit([Put("a/1", {"by": thread}, precondition=precondition)]))
+            except PreconditionFailed:
+                return False
+            return True
+
+        won = together([lambda thread=thread: claim(thread) for thread in range(8)])
+        winner = read(store, "a/1").fields["by"]
+        return sum(won) if won[winner] else 0
+
+    def test_a_listing_holds_exactly_the_commits_up_to_its_read_time(self, store: Store) -> None:
+        """With four threads that commit and two that list, no listing lacks an older commit or holds a newer one."""
+        committed: dict[str, datetime] = {}
+        listings: list[Listing] = []
+        finished: list[int] = []
+
+        def write(thread: int) -> None:
+            for i in range(15):
+                path = f"a/{thread}-{i}"
+                committed[path] = store.commit([Put(path, {"x": b"x" * 200}), Put(f"b/{thread}", {"i": i})])
+            finished.append(thread)
+
+        def watch() -> None:
+            while len(finished) < 4:
+                listings.append(store.list("a"))
+
+        together([*(lambda thread=thread: write(thread) for thread in range(4)), watch, watch])
+        for listing in [*listings, store.list("a")]:
+            expected = {path: time for path, time in committed.items() if time <= listing.read_time}
+            assert {document.path: document.update_time for document in listing.documents} == expected
+        assert any(0 < len(listing.documents) < len(committed) for listing in listings)
