@@ -8,6 +8,7 @@ transitions.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -88,14 +89,15 @@ class Decision:
 
 
 def fingerprint(rule_id: str, labels: Labels) -> str:
-    """16 hex digits of a rule and its group labels, whatever bytes they hold."""
-    text = "\x00".join([rule_id, *(part for pair in labels for part in pair)])
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """16 hex digits of a rule and its group labels, whatever characters they hold."""
+    text = json.dumps([rule_id, *labels])
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 
 def decide(rule: AlertRule, alert: AlertState, value: float | None, now: datetime) -> Decision:
     """Advance one alert by one evaluation at ``now`` (aware UTC); ``value`` None is an empty window."""
-    alert = replace(alert, value=value if value is not None else alert.value, evaluated_at=now)
+    judged = alert.value if value is None else value
+    alert = replace(alert, value=judged, severity=rule.severity, evaluated_at=now)
     if value is None and rule.on_no_data is OnNoData.KEEP:
         return _without_data(rule, alert, now)
     violating = rule.on_no_data is OnNoData.ALERT if value is None else rule.threshold.violated_by(value)

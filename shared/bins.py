@@ -23,7 +23,7 @@ SCALE = 5
 MIN_SCALE = -10
 """At this scale one bin holds all positive doubles."""
 OFFSET = 1 << 17
-"""Above every index at scale 5: doubles span 2**-1074 .. 2**1024, so indexes span -34,368 .. 32,767."""
+"""Above every index at scale 5: doubles span 2**-1074 .. 2**1024, so indexes span -34,369 .. 32,767."""
 MAX_BINS = 2048
 """Populated bins a cell may keep; above it neighbours are joined, which halves the scale's precision."""
 
@@ -46,14 +46,13 @@ def coarser(keys: Ints, steps: NDArray[np.int64] | int) -> Ints:
 def values_of(keys: Ints, scales: NDArray[np.int64]) -> Floats:
     """The value that stands for each bin: the harmonic mean of its bounds, which halves the worst error."""
     width = np.exp2(-scales.astype(np.float64))
-    base = np.exp2(width)
     with np.errstate(over="ignore"):
         lower = np.exp2((np.abs(keys) - OFFSET) * width)
-        value = lower * (2.0 * base / (1.0 + base))
+        value = lower * (2.0 / (1.0 + np.exp2(-width)))  # 2 base / (1 + base), where base itself may overflow
     return np.where(keys == 0, 0.0, np.sign(keys) * value)
 
 
 def error_bound(scale: int) -> float:
     """The greatest relative error of a percentile at a scale: 0.0108 at scale 5."""
-    base = 2.0 ** (2.0**-scale)
-    return float((base - 1.0) / (base + 1.0))
+    inverse = 2.0 ** -(2.0**-scale)  # of the base, which itself overflows at MIN_SCALE
+    return float((1.0 - inverse) / (1.0 + inverse))

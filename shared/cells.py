@@ -1,8 +1,9 @@
 """Cells: mergeable summaries of series over one interval, as columns (row i belongs to ``series[i]``).
 
-Counts, minima, maxima and bins merge exactly, in any order. ``sum`` is ``math.fsum`` over the parts, so it is the
-correctly rounded sum of what is merged at once, within 1 ulp however merges are nested, and equal bit for bit when
-the same parts are merged again. ``last`` is the value of the greatest (time, value, writer).
+Counts, minima, maxima and bins merge exactly, in any order. ``sum`` is ``math.fsum`` over the parts: the correctly
+rounded sum of what is merged at once, equal bit for bit when the same parts are merged again in any order, and within
+1 ulp of the greatest partial sum when merges are nested once. ``last`` is the value of the greatest (time, value,
+writer).
 """
 
 from __future__ import annotations
@@ -88,13 +89,16 @@ _ROW_COLUMNS = (
 
 
 def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
-    """Summarise observations of one interval; none give no rows. Pure: order changes nothing."""
+    """Summarise observations of one interval; none give no rows. Pure: order changes nothing.
+
+    Where observations of one series differ in kind, all take the greatest.
+    """
     if not observations:
         return EMPTY
     names, kinds, at_us, numbers = zip(*observations, strict=True)
     ordered, ids = _union([names])
     values: Floats = np.array(numbers, np.float64) + 0.0  # -0.0 becomes 0.0
-    kind = np.array(kinds, np.int64)
+    kind = _greatest(np.array(kinds, np.int64), ids[0])
     counted = kind == Kind.DISTRIBUTION
     rows = Cells(
         series=names,
@@ -114,6 +118,13 @@ def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
         bin_count=np.ones(int(counted.sum()), np.int64),
     )
     return _reduce(rows, ids[0], ordered, add_writers=False)
+
+
+def _greatest(kinds: Ints, ids: Ints) -> Ints:
+    """Each row's kind replaced by the greatest among the rows with its id."""
+    greatest: Ints = np.zeros(int(ids.max()) + 1, np.int64)
+    np.maximum.at(greatest, ids, kinds)
+    return greatest[ids]
 
 
 def merge(parts: Sequence[Cells]) -> Cells:
@@ -178,7 +189,7 @@ def _reduce(rows: Cells, ids: Ints, names: tuple[Series, ...], *, add_writers: b
     """One row per id: the rows with equal ids merged. Ids are 0 .. len(names) - 1, and each occurs."""
     if not len(ids):
         return EMPTY
-    order = np.lexsort((rows.last_writer, rows.last, rows.last_at_us, ids))
+    order = np.lexsort((rows.writers, rows.last_sum, rows.last_writer, rows.last, rows.last_at_us, ids))
     first = np.flatnonzero(np.diff(ids[order], prepend=-1))
     newest = order[np.append(first[1:], len(order)) - 1]
     scale = np.minimum.reduceat(rows.scale[order], first)

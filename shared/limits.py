@@ -19,8 +19,9 @@ from .store import MAX_COMMIT_BYTES, MAX_COMMIT_WRITES, MAX_DOCUMENT_BYTES, Fiel
 
 MAX_ID_BYTES = 1500
 MAX_PATH_BYTES = 6 * 1024
-MAX_FIELD_PATH_BYTES = 1500
-"""Of a field's name with those of all maps around it, quoted and joined by dots."""
+MAX_FIELD_PATH_BYTES = 1499
+"""Of a field's name with those of all maps around it, joined by dots. One less than documented: the emulator refuses
+a merge at 1,500."""
 
 MAX_FIELD_DEPTH = 20
 """Parts of a field's path, where a list counts as a part: a top-level field has one."""
@@ -30,6 +31,9 @@ _DOCUMENT_OVERHEAD_BYTES = 32
 _NAME_OVERHEAD_BYTES = 16
 _WIRE_VALUE_BYTES = 32
 """At most what a protobuf adds to one value and its name: tags, lengths and a number's ten bytes."""
+
+_WIRE_MASK_BYTES = 48
+"""At most what quotes, tags and lengths add to one field path of a merge, besides twice its bytes for escapes."""
 
 _WIRE_WRITE_BYTES = 512
 """At most what a protobuf adds to one write: the database's name twice, the precondition, tags and lengths."""
@@ -59,7 +63,12 @@ def check_commit(writes: Sequence[Write]) -> None:
     check_paths([write.path for write in writes])
     if len({write.path for write in writes}) < len(writes):
         raise PermanentError("duplicate_write", "a commit holds two writes to one document")
-    check_commit_bytes(sum(_wire_bytes(write) for write in writes))
+    check_commit_bytes(commit_bytes(writes))
+
+
+def commit_bytes(writes: Sequence[Write]) -> int:
+    """At least the bytes of the request for some writes. Raises ``document_too_large`` and ``invalid_field``."""
+    return sum(_wire_bytes(write) for write in writes)
 
 
 def check_commit_bytes(size: int) -> None:
@@ -134,7 +143,7 @@ def _wire_bytes(write: Write) -> int:
         return overhead
     measure = _measure_fields(write.fields, 0, 0)
     _check_size(write.path, measure.size)
-    mask = measure.paths + 4 * measure.values if write.merge else 0
+    mask = 2 * measure.paths + _WIRE_MASK_BYTES * measure.values if write.merge else 0
     return overhead + measure.size + _WIRE_VALUE_BYTES * measure.values + mask
 
 
@@ -153,7 +162,7 @@ def _measure_fields(fields: Fields, depth: int, path_bytes: int) -> _Measure:
     size = values = paths = 0
     for name, value in fields.items():
         name_bytes = _check_name(name)
-        inner_path_bytes = path_bytes + len(quoted_name(name).encode()) + 1
+        inner_path_bytes = path_bytes + name_bytes + 1
         if inner_path_bytes - 1 > MAX_FIELD_PATH_BYTES:
             raise PermanentError("invalid_field", f"a field path above {MAX_FIELD_PATH_BYTES} bytes: {name[:100]!r}")
         inner = _measure(value, depth + 1, inner_path_bytes)

@@ -47,6 +47,11 @@ class MonitoringConfig:
     """A configuration; without arguments the one of ION Mentoring that comes with the program."""
 
     settings: Settings = field(default_factory=document.defaults)
+    hash: str = field(init=False, compare=False)
+    """12 hex digits of the content: equal configurations have equal ones."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", document.digest(self.settings))
 
     @classmethod
     def from_json(cls, text: str) -> MonitoringConfig:
@@ -65,11 +70,6 @@ class MonitoringConfig:
     def to_json(self) -> str:
         """The whole configuration as indented JSON text, with a line feed at its end."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-
-    @property
-    def hash(self) -> str:
-        """12 hex digits of the content: equal configurations have equal ones. Computed anew each time; keep it."""
-        return document.digest(self.settings)
 
     def list_alert_rules(self, enabled_only: bool = False) -> list[AlertRule]:
         """The rules in the configuration's order."""
@@ -99,6 +99,11 @@ class MonitoringConfig:
     def get_collection(self, name: str) -> Collection:
         """A collection by name. Raises ``ConfigError``."""
         return _find("collection", name, self.settings.collections, lambda collection: collection.name)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The catalogue in the configuration's order."""
+        return self.settings.metrics
 
     def metric(self, name: str) -> Metric | None:
         """A metric of the catalogue, or None."""

@@ -55,7 +55,7 @@ class Notification:
 
     @property
     def id(self) -> str:
-        """``{fingerprint}-{episode}-{kind}``: the same whenever and by whomever it is decided."""
+        """``{episode}-{fingerprint}-{kind}``: the same whenever and by whomever it is decided."""
         return notification_id(self.fingerprint, self.fired_at, self.kind)
 
     @property
@@ -94,8 +94,8 @@ class Notification:
 
 
 def notification_id(fingerprint: str, fired_at: datetime, kind: NotificationKind) -> str:
-    """The id of an episode's notification of one kind; usable as a document id."""
-    return f"{fingerprint}-{minute_id(to_us(fired_at) // 1_000_000)}-{kind.value}"
+    """The id of an episode's notification of one kind: a document id that sorts by episode."""
+    return f"{minute_id(to_us(fired_at) // 1_000_000)}-{fingerprint}-{kind.value}"
 
 
 def notification_from_json(data: bytes) -> Notification:

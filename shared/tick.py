@@ -127,7 +127,8 @@ def _judge(
     states: list[AlertState] = []
     transitions: list[Transition] = []
     notifications: list[Notification] = []
-    for labels in sorted({*values, *known}):
+    ungrouped = set() if config.query_for(rule).group_by else {()}
+    for labels in sorted({*values, *known, *ungrouped}):
         before = known.get(labels) or AlertState(rule.id, labels, rule.severity)
         decision = decide(rule, before, values.get(labels), at)
         alert, kind = _tell(rule, before, decision, at)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from .bus import Bus
 from .channels import Channel
@@ -22,7 +23,11 @@ from .evaluator import Evaluator
 from .ingest import Ingest
 from .monitoring_config import MonitoringConfig
 from .notify import Notify
+from .reader import Reader
 from .store import Store
+
+if TYPE_CHECKING:
+    from .dashboard import DashboardPages
 
 
 def utc_now() -> datetime:
@@ -41,10 +46,14 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    reader: Reader = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reader", Reader(self.store))
 
     def ingest(self) -> Ingest:
         """The function ``ingest``."""
-        kinds = {metric.name: metric.kind for metric in self.config.metrics}
+        kinds = {metric.name: metric.kind for metric in self.config.settings.metrics}
         return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
 
     def evaluate(self) -> Evaluator:
@@ -54,6 +63,12 @@ class Services:
     def notify(self) -> Notify:
         """The function ``notify``."""
         return Notify(self.store, self.channels, self.now)
+
+    def dashboard(self) -> DashboardPages:
+        """The function ``dashboard``."""
+        from .dashboard import DashboardPages
+
+        return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels)
 
 
 _lock = Lock()

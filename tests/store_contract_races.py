@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from shared.errors import PreconditionFailed, TransientError
@@ -46,9 +47,10 @@ class StoreRaceContract:
 
         def merge(thread: int) -> None:
             for i in range(8):
-                insist(lambda: store.commit([Put("a/1", {"c": {f"{thread}.{i}": b"x"}}, merge=True)]))  # noqa: B023 - called at once
+                put = Put("a/1", {"c": {f"{thread}.{i}": b"x"}}, merge=True)
+                insist(partial(store.commit, [put]))
 
-        together([lambda thread=thread: merge(thread) for thread in range(8)])
+        together([partial(merge, thread) for thread in range(8)])
         assert set(read(store, "a/1").fields["c"]) == {f"{thread}.{i}" for thread in range(8) for i in range(8)}
 
     def test_a_race_to_create_has_one_winner(self, store: Store) -> None:
@@ -68,7 +70,7 @@ class StoreRaceContract:
                 return False
             return True
 
-        won = together([lambda thread=thread: claim(thread) for thread in range(8)])
+        won = together([partial(claim, thread) for thread in range(8)])
         winner = read(store, "a/1").fields["by"]
         return sum(won) if won[winner] else 0
 
@@ -88,7 +90,8 @@ class StoreRaceContract:
             while len(finished) < 4:
                 listings.append(store.list("a"))
 
-        together([*(lambda thread=thread: write(thread) for thread in range(4)), watch, watch])
+        writers: list[Callable[[], None]] = [partial(write, thread) for thread in range(4)]
+        together([*writers, watch, watch])
         for listing in [*listings, store.list("a")]:
             expected = {path: time for path, time in committed.items() if time <= listing.read_time}
             assert {document.path: document.update_time for document in listing.documents} == expected

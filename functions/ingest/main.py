@@ -5,6 +5,7 @@ from __future__ import annotations
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from shared.errors import PermanentError
 from shared.logs import log
 from shared.push import message_from_cloud_event
 from shared.wiring import services
@@ -13,6 +14,11 @@ from shared.wiring import services
 @functions_framework.cloud_event
 def ingest(event: CloudEvent) -> None:
     """Store one message. Returning acknowledges it, raising delivers it again."""
-    outcome = services().ingest()(message_from_cloud_event(event))
+    try:
+        message = message_from_cloud_event(event)
+    except PermanentError as error:
+        log("envelope_rejected", "ERROR", reason=error.reason, detail=error.detail)
+        return
+    outcome = services().ingest()(message)
     if outcome.reason:
         log("message_rejected", "WARNING", reason=outcome.reason, detail=outcome.detail, kept=outcome.observations)

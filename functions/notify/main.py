@@ -15,8 +15,12 @@ from shared.wiring import services
 @functions_framework.cloud_event
 def notify(event: CloudEvent) -> None:
     """Deliver one notification. Returning acknowledges it, raising delivers it again."""
+    try:
+        message = message_from_cloud_event(event)
+    except PermanentError as error:
+        log("envelope_rejected", "ERROR", reason=error.reason, detail=error.detail)
+        return
     running = services()
-    message = message_from_cloud_event(event)
     try:
         outcomes = running.notify()(message)
     except PermanentError as error:

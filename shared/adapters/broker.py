@@ -155,9 +155,9 @@ class Broker:
             self._failed(backlog, held, now)
 
     def repeat(self, delivery: Delivery, now: datetime) -> None:
-        """Make a delivery under way due again at once, as a bus may at any time: its ack will settle nothing."""
+        """Make the same attempt due again at once, as a bus may at any time; the first one's ack settles nothing."""
         for backlog, held in self._released(delivery.subscription.name, [delivery.received.ack_id], now):
-            heapq.heappush(backlog.waiting, replace(held, due=now))
+            heapq.heappush(backlog.waiting, replace(held, due=now, attempts=held.attempts - 1))
 
     def reclaim(self, now: datetime) -> bool:
         """End the leases that have passed their ack deadline as failed deliveries; tell whether there were any."""

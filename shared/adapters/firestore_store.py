@@ -5,7 +5,7 @@ decides. Reads are tried twice. Every call ends within its time-out, against the
 
 Relied on, and shown by the contract suite on the emulator: a query returns a read time even when it finds nothing;
 documents come in the order of their ids' UTF-8, which is the order of code points; a write that changes nothing
-keeps the update time (documented for production: https://cloud.google.com/firestore/docs/reference/rpc
+keeps the update time (documented for production: https://cloud.google.com/firestore/docs/reference/rest/v1/WriteResult
 "If the write did not actually change the document, this will be the previous update_time").
 """
 
@@ -97,15 +97,19 @@ class FirestoreStore:
     def commit(self, writes: Sequence[Write]) -> datetime:
         """See ``Store.commit``."""
         limits.check_commit(writes)
-        request = types.CommitRequest(database=self._database)
-        raw = types.CommitRequest.pb(request)
-        raw.writes.extend(self._write(write) for write in writes)
-        limits.check_commit_bytes(raw.ByteSize())
+        request = self.commit_request(writes)
+        limits.check_commit_bytes(types.CommitRequest.pb(request).ByteSize())
         conditional = any(write.precondition is not None for write in writes)
         with _translated(conditional):
             client = self._client.get()
             answer = client.commit(request, retry=None, timeout=_COMMIT_TIMEOUT_SECONDS, metadata=self._metadata)
         return from_timestamp(types.CommitResponse.pb(answer).commit_time)
+
+    def commit_request(self, writes: Sequence[Write]) -> types.CommitRequest:
+        """The request that commits checked writes."""
+        request = types.CommitRequest(database=self._database)
+        types.CommitRequest.pb(request).writes.extend(self._write(write) for write in writes)
+        return request
 
     def close(self) -> None:
         """Close the calling process's client, if any; the next call builds another. Not while a call runs."""

@@ -47,7 +47,7 @@ class LocalBus:
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         """Publish one message and return its id; see ``Broker.publish`` for what is refused."""
         with self._changed:
-            message_id = self._broker.publish(topic, data, attributes or {}, self._now())
+            message_id = self._broker.publish(topic, data, attributes or {}, self._caught_up())
             self._changed.notify_all()
         return message_id
 
@@ -60,29 +60,29 @@ class LocalBus:
         with self._changed:
             if self._broker.subscription(subscription).push is not None:
                 raise PermanentError("failed_precondition", f"{subscription} is a push subscription")
-            return self._broker.take(subscription, limit, self._now())
+            return self._broker.take(subscription, limit, self._caught_up())
 
     def ack(self, subscription: str, ack_ids: Sequence[str]) -> None:
         """Settle messages for good; an id that is unknown or has expired is passed over."""
         with self._changed:
-            self._broker.ack(subscription, ack_ids, self._now())
+            self._broker.ack(subscription, ack_ids, self._caught_up())
             self._changed.notify_all()
 
     def nack(self, subscription: str, ack_ids: Sequence[str]) -> None:
         """Ask for messages again, after the subscription's backoff."""
         with self._changed:
-            self._broker.nack(subscription, ack_ids, self._now())
+            self._broker.nack(subscription, ack_ids, self._caught_up())
             self._changed.notify_all()
 
     def step(self, rng: random.Random) -> Delivery | None:
         """Begin one push delivery, any of those that are due; None when none is. See ``Broker.step``."""
         with self._changed:
-            return self._broker.step(self._now(), rng)
+            return self._broker.step(self._caught_up(), rng)
 
     def repeat(self, delivery: Delivery) -> None:
-        """Make a delivery under way due again at once, as a bus may at any time."""
+        """Make the same attempt due again at once, as a bus may at any time; see ``Broker.repeat``."""
         with self._changed:
-            self._broker.repeat(delivery, self._now())
+            self._broker.repeat(delivery, self._caught_up())
             self._changed.notify_all()
 
     def next_due(self) -> datetime | None:
@@ -94,6 +94,7 @@ class LocalBus:
     def undelivered(self) -> dict[str, int]:
         """How many messages each subscription is owed, delivered but unsettled ones included."""
         with self._changed:
+            self._caught_up()
             return self._broker.undelivered()
 
     def is_idle(self) -> bool:
@@ -115,9 +116,7 @@ class LocalBus:
         """Wait until a message is due on a push subscription and begin its delivery; None once stopping."""
         with self._changed:
             while not is_stopping():
-                now = self._now()
-                if self._broker.reclaim(now):
-                    self._changed.notify_all()
+                now = self._caught_up()
                 taken = self._broker.take(subscription.name, 1, now)
                 if taken:
                     return Delivery(subscription, taken[0])
@@ -129,6 +128,13 @@ class LocalBus:
         """Have everyone who waits look again."""
         with self._changed:
             self._changed.notify_all()
+
+    def _caught_up(self) -> datetime:
+        """The time, once what it has ended by itself, leases past their deadline, is dealt with."""
+        now = self._now()
+        if self._broker.reclaim(now):
+            self._changed.notify_all()
+        return now
 
 
 class LocalBusRunner:
@@ -167,7 +173,12 @@ class LocalBusRunner:
         self._stopping.set()
         self._bus.wake()
         with self._ended:
-            return self._ended.wait_for(lambda: self._running == 0, timeout_seconds)
+            if not self._ended.wait_for(lambda: self._running == 0, timeout_seconds):
+                return False
+        for thread in self._threads:
+            if thread.is_alive():  # it has reported its end: this returns at once
+                thread.join()
+        return True
 
     def _handler(self, subscription: Subscription) -> Handler:
         handler = self._handlers.get(subscription.push or "")

@@ -31,6 +31,8 @@ from .sqlite_fields import decode, encode
 
 Synchronous: TypeAlias = Literal["OFF", "NORMAL", "FULL"]
 
+_WAL_ATTEMPTS = 100
+
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS documents (collection TEXT NOT NULL, id TEXT NOT NULL, fields BLOB NOT NULL,"
     " update_us INTEGER NOT NULL, PRIMARY KEY (collection, id))",
@@ -123,7 +125,7 @@ class SqliteStore:
         sql = sqlite3.connect(
             self._path, timeout=self._lock_timeout_seconds, isolation_level=None, check_same_thread=False
         )
-        sql.execute("PRAGMA journal_mode = WAL")
+        _enter_wal(sql)
         sql.execute(f"PRAGMA synchronous = {self._synchronous}")
         with _atomic(sql, "IMMEDIATE"):
             for statement in _SCHEMA:
@@ -139,6 +141,21 @@ class SqliteStore:
                 yield connection.sql
         except sqlite3.OperationalError as error:
             raise TransientError("store_unavailable", str(error)) from error
+
+
+def _enter_wal(sql: sqlite3.Connection) -> None:
+    """Put the file in WAL mode, which it keeps.
+
+    While another process has a new file open the switch fails at once, without the usual wait. So wait for a lock
+    of the usual kind and try again; as soon as one process has switched, there is nothing left to do for the others.
+    """
+    for _ in range(_WAL_ATTEMPTS - 1):
+        with contextlib.suppress(sqlite3.OperationalError):
+            sql.execute("PRAGMA journal_mode = WAL")
+            return
+        with _atomic(sql, "EXCLUSIVE"):
+            pass
+    sql.execute("PRAGMA journal_mode = WAL")
 
 
 @contextlib.contextmanager

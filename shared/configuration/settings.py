@@ -83,7 +83,7 @@ def _metrics(f: Fields, regions: frozenset[str]) -> tuple[tuple[Metric, ...], Qu
 
     def read(node: Node) -> Metric:
         sound, metric = node.sound(_metric)
-        known[metric.name] = metric if sound else None
+        known.setdefault(metric.name, metric if sound else None)
         return metric
 
     metrics: tuple[Metric, ...] = f.get("metrics", lambda n: _named(n, read, lambda m: [m.name]), ())

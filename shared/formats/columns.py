@@ -2,7 +2,8 @@
 
 An unsigned column of n values is one width byte (0, 1, 2, 4 or 8) and n little-endian integers of that width;
 width 0 means that all are 0. A signed column is the same after zigzag (0, -1, 1, -2 -> 0, 1, 2, 3). A float column
-is n little-endian IEEE 754 doubles. A count is a LEB128 varint of at most 8 bytes.
+is n little-endian IEEE 754 doubles, none NaN or infinite; -0.0 is read as 0.0. A count is a LEB128 varint of at most
+8 bytes.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ class Reader:
         return (column >> 1) ^ -(column & 1)
 
     def floats(self, length: int) -> Floats:
-        """A column of ``length`` finite doubles."""
-        column = np.frombuffer(self.take(8 * length), "<f8").astype(np.float64)
+        """A column of ``length`` finite doubles; -0.0 is read as 0.0, so that equal cells have equal bytes."""
+        column: Floats = np.frombuffer(self.take(8 * length), "<f8").astype(np.float64) + 0.0
         if not np.isfinite(column).all():
             raise malformed("a number is not finite")
         return column
@@ -139,3 +140,8 @@ class Reader:
 def malformed(detail: str) -> PermanentError:
     """The error of bytes that are no chunk."""
     return PermanentError("malformed_chunk", detail)
+
+
+def too_large(detail: str) -> PermanentError:
+    """The error of a chunk above the format's bounds."""
+    return PermanentError("chunk_too_large", detail)

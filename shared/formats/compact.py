@@ -11,9 +11,7 @@ rest      raw DEFLATE of the body (at most 16 MiB inflated)
 The body, in the columns of ``columns``: blob writer, blob boot (UTF-8), varint seq + 1 (0: none); blob series table;
 varint number of sections; the sections, ascending by minute, each minute once.
 
-* **Series table**: varint strings; signed column of their lengths' differences; the strings, UTF-8, one after the
-  other; varint series; unsigned columns: metric (string number), labels of each series; then over all labels: name,
-  value (string numbers). Series are strictly ascending.
+* **Series table**: see ``series_table``; at most 20,000 series.
 * **Section**: varint minute (Unix minutes, of its end); varint rows; a byte, 1 when every series has one row, else 0
   and an unsigned column of the series numbers' differences less 1 (ascending); unsigned columns kind, count, age
   (microseconds from ``last`` to the minute's end); float column last; for the rows with a count above 1, float
@@ -21,6 +19,10 @@ varint number of sections; the sections, ascending by minute, each minute once.
   over all bins: unsigned column key, as the first key's zigzag and then differences less 1, unsigned column count.
   A row of count 1 is its ``last`` alone, a distribution's one bin included.
 * **Rollup columns**: float column last_sum, unsigned columns writers and 4 x last_writer (16 bits each).
+
+Bounds, which ``encode`` keeps and ``decode`` checks, so that whatever is stored can be read and no message takes more
+than about 200 MB: 5,000 sections, 200,000 rows, 1,000,000 bins; a count of 2**32, in a rollup 2**53. A distribution's
+bins hold 1 to ``count`` observations: fewer than ``count`` where a writer once sent the metric with another kind.
 """
 
 from __future__ import annotations
@@ -33,26 +35,30 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import bins
 from ..bins import Floats, Ints
 from ..cells import MAX_MAGNITUDE, Cells
 from ..errors import PermanentError
 from ..series import Kind, Series
-from ..timeline import MINUTE_SECONDS, US_PER_SECOND
-from .columns import Reader, Writer, malformed
-from .series_table import decode_table, encode_table
+from ..timeline import HOUR_SECONDS, MINUTE_SECONDS, US_PER_SECOND
+from .bin_columns import MAX_CHUNK_BINS, MAX_COUNT, read_bins, write_bins
+from .columns import Reader, Writer, malformed, too_large
+from .series_table import MAX_SERIES, decode_table, encode_table
 
 CONTENT_TYPE = "application/vnd.ion.chunk"
 """The message attribute ``content-type`` of this format."""
 VERSION = 1
 MAX_BODY_BYTES = 16 * 1024 * 1024
-MAX_COUNT = 2**53
-"""A cell's observations, at most: exact as a double."""
+MAX_MESSAGE_COUNT = 2**32
+"""A message's cell's observations, at most, so that no rollup of messages comes near MAX_COUNT."""
 MAX_SECTIONS = 5_000
+MAX_ROWS = 200_000
+MAX_WRITER_BYTES = 200
 _ROLLUP = 1
-_MAX_MINUTE = 253_402_300_740
+MAX_MINUTE = 253_402_300_740
 _US_PER_MINUTE = MINUTE_SECONDS * US_PER_SECOND
-
+_US_PER_HOUR = HOUR_SECONDS * US_PER_SECOND
+_SUM_SLACK = 1.0 + 1e-9
+"""Sums are rounded: three times 1e200, divided by three, may be above 1e200."""
 
 Writers: TypeAlias = NDArray[np.uint64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -77,8 +83,13 @@ class Chunk:
 
 
 def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
-    """The bytes of a chunk: the same for equal chunks. ``rollup`` keeps what only merged cells have."""
-    table = tuple(sorted({name for section in chunk.sections for name in section.cells.series}))
+    """The bytes of a chunk: the same for equal chunks. ``rollup`` keeps what only merged cells have.
+
+    Raises PermanentError: ``chunk_too_large`` or ``malformed_chunk`` for what ``decode`` would refuse.
+    """
+    parts = [section.cells for section in chunk.sections]
+    _check_size(len(parts), sum(map(len, parts)), sum(len(part.bin_key) for part in parts))
+    table = tuple(sorted({name for part in parts for name in part.series}))
     out = Writer()
     out.blob(chunk.writer.encode())
     out.blob(chunk.boot.encode())
@@ -88,8 +99,11 @@ def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
     number = {name: index for index, name in enumerate(table)}
     for section in chunk.sections:
         _write_section(out, section, number, rollup=rollup)
+    body = out.done()
+    if len(table) > MAX_SERIES or len(body) > MAX_BODY_BYTES:
+        raise too_large(f"{len(table)} series, {len(body)} bytes")
     deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return bytes([VERSION, _ROLLUP if rollup else 0]) + deflate.compress(out.done()) + deflate.flush()
+    return bytes([VERSION, _ROLLUP if rollup else 0]) + deflate.compress(body) + deflate.flush()
 
 
 def decode(data: bytes) -> Chunk:
@@ -104,14 +118,19 @@ def decode(data: bytes) -> Chunk:
     if data[1] & ~_ROLLUP:
         raise malformed("unknown flags")
     source = Reader(_inflate(data[2:]))
-    writer, boot = source.text(), source.text()
+    writer, boot = _read_writer(source), _read_writer(source)
     seq = source.varint()
+    if seq and not writer:
+        raise malformed("a seq without a writer")
     table = decode_table(source.blob())
-    sections = tuple(_read_section(source, table, rollup=bool(data[1])) for _ in range(source.count(MAX_SECTIONS)))
+    sections = _read_sections(source, table, rollup=bool(data[1]))
     source.end()
-    if any(a.minute >= b.minute for a, b in itertools.pairwise(sections)):
-        raise malformed("sections do not ascend")
     return Chunk(writer, boot, seq - 1 if seq else None, sections)
+
+
+def _check_size(sections: int, rows: int, size: int) -> None:
+    if sections > MAX_SECTIONS or rows > MAX_ROWS or size > MAX_CHUNK_BINS:
+        raise too_large(f"{sections} sections, {rows} rows, {size} bins")
 
 
 def _inflate(data: bytes) -> bytes:
@@ -121,7 +140,7 @@ def _inflate(data: bytes) -> bytes:
     except zlib.error as error:
         raise malformed("not a DEFLATE stream") from error
     if inflater.unconsumed_tail:
-        raise PermanentError("chunk_too_large", f"inflates to more than {MAX_BODY_BYTES} bytes")
+        raise too_large(f"inflates to more than {MAX_BODY_BYTES} bytes")
     if not inflater.eof or inflater.unused_data:
         raise malformed("the DEFLATE stream does not end where the message does")
     return body
@@ -129,6 +148,8 @@ def _inflate(data: bytes) -> bytes:
 
 def _write_section(out: Writer, section: Section, number: dict[Series, int], *, rollup: bool) -> None:
     cells = section.cells
+    age = section.minute * US_PER_SECOND - cells.last_at_us
+    _check_rows(cells.kind, cells.count, age, rollup=rollup)
     out.varint(section.minute // MINUTE_SECONDS)
     out.varint(len(cells))
     whole = len(cells) == len(number)
@@ -138,12 +159,12 @@ def _write_section(out: Writer, section: Section, number: dict[Series, int], *, 
         out.unsigned(np.diff(rows, prepend=-1) - 1)
     out.unsigned(cells.kind)
     out.unsigned(cells.count)
-    out.unsigned(section.minute * US_PER_SECOND - cells.last_at_us)
+    out.unsigned(age)
     out.floats(cells.last)
     many = cells.count > 1
     for column in (cells.sum, cells.min, cells.max):
         out.floats(column[many])
-    _write_bins(out, cells, np.flatnonzero(many & (cells.kind == Kind.DISTRIBUTION)))
+    write_bins(out, cells, np.flatnonzero(many & (cells.kind == Kind.DISTRIBUTION)))
     if rollup:
         out.floats(cells.last_sum)
         out.unsigned(cells.writers)
@@ -151,30 +172,38 @@ def _write_section(out: Writer, section: Section, number: dict[Series, int], *, 
             out.unsigned((cells.last_writer >> np.uint64(shift) & np.uint64(0xFFFF)).astype(np.int64))
 
 
-def _write_bins(out: Writer, cells: Cells, rows: Ints) -> None:
-    chosen = cells.take(rows)
-    out.signed(chosen.scale)
-    out.unsigned(np.diff(chosen.bin_start))
-    steps = np.diff(chosen.bin_key, prepend=0) - 1
-    heads = chosen.bin_start[:-1][np.diff(chosen.bin_start) > 0]
-    steps[heads] = (chosen.bin_key[heads] << 1) ^ (chosen.bin_key[heads] >> 63)
-    out.unsigned(steps)
-    out.unsigned(chosen.bin_count)
+def _read_writer(source: Reader) -> str:
+    length = source.count(MAX_WRITER_BYTES)
+    return source.string(length)
+
+
+def _read_sections(source: Reader, table: tuple[Series, ...], *, rollup: bool) -> tuple[Section, ...]:
+    sections: list[Section] = []
+    rows = size = 0
+    for _ in range(source.count(MAX_SECTIONS)):
+        section = _read_section(source, table, rollup=rollup)
+        sections.append(section)
+        rows += len(section.cells)
+        size += len(section.cells.bin_key)
+        _check_size(len(sections), rows, size)
+    if any(a.minute >= b.minute for a, b in itertools.pairwise(sections)):
+        raise malformed("sections do not ascend")
+    return tuple(sections)
 
 
 def _read_section(source: Reader, table: tuple[Series, ...], *, rollup: bool) -> Section:
     minute = source.varint() * MINUTE_SECONDS
-    if minute > _MAX_MINUTE:
+    if minute > MAX_MINUTE:
         raise malformed("a minute is after the year 9999")
     names = _read_names(source, table, source.count(len(table)))
     rows = len(names)
     kind, count, age = source.unsigned(rows), source.unsigned(rows), source.unsigned(rows)
-    _check_rows(kind, count, age)
+    _check_rows(kind, count, age, rollup=rollup)
     last = source.floats(rows)
     many = count > 1
     total, low, high = (_spread(source, last, many) for _ in range(3))
     _check_values(last, total, low, high, count)
-    scale, start, key, bin_count = _read_bins(source, kind, count, last)
+    scale, start, key, bin_count = read_bins(source, kind, count, last)
     last_sum, writers, writer = _read_rollup(source, rows) if rollup else _unrolled(last)
     last_at = minute * US_PER_SECOND - age
     columns = (kind, count, total, low, high, last_at, last, writer, last_sum, writers, scale, start, key, bin_count)
@@ -182,9 +211,10 @@ def _read_section(source: Reader, table: tuple[Series, ...], *, rollup: bool) ->
 
 
 def _read_names(source: Reader, table: tuple[Series, ...], rows: int) -> tuple[Series, ...]:
-    if source.take(1)[0] == 1:
-        if rows != len(table):
-            raise malformed("a whole section lacks series")
+    whole = source.take(1)[0]
+    if whole > 1 or (whole and rows != len(table)):
+        raise malformed("a whole section lacks series")
+    if whole:
         return table
     numbers = np.cumsum(source.unsigned(rows) + 1) - 1
     if rows and (int(numbers[-1]) >= len(table) or int(numbers.min()) < 0):
@@ -192,11 +222,16 @@ def _read_names(source: Reader, table: tuple[Series, ...], rows: int) -> tuple[S
     return tuple(table[number] for number in numbers.tolist())
 
 
-def _check_rows(kind: Ints, count: Ints, age: Ints) -> None:
-    if len(kind) and (kind.max() > Kind.DISTRIBUTION or count.min() < 1 or count.max() > MAX_COUNT):
-        raise malformed("a kind or a count is out of range")
-    if len(age) and age.max() >= _US_PER_MINUTE:
-        raise malformed("a time lies outside its minute")
+def _check_rows(kind: Ints, count: Ints, age: Ints, *, rollup: bool) -> None:
+    """An hour's rollup ends its interval where its last minute does, so its newest value may be an hour old."""
+    if not len(kind):
+        return
+    if kind.min() < 0 or kind.max() > Kind.DISTRIBUTION:
+        raise malformed("a kind is out of range")
+    if count.min() < 1 or count.max() > (MAX_COUNT if rollup else MAX_MESSAGE_COUNT):
+        raise malformed("a count is out of range")
+    if age.min() < 0 or age.max() >= (_US_PER_HOUR if rollup else _US_PER_MINUTE):
+        raise malformed("a time lies outside its interval")
 
 
 def _spread(source: Reader, last: Floats, many: Bools) -> Floats:
@@ -207,50 +242,9 @@ def _spread(source: Reader, last: Floats, many: Bools) -> Floats:
 
 
 def _check_values(last: Floats, total: Floats, low: Floats, high: Floats, count: Ints) -> None:
-    sizes = np.concatenate([np.abs(last), np.abs(low), np.abs(high), np.abs(total) / count])
+    sizes = np.concatenate([np.abs(last), np.abs(low), np.abs(high), np.abs(total) / (count * _SUM_SLACK)])
     if len(sizes) and (sizes.max() > MAX_MAGNITUDE or (low > high).any() or (last < low).any() or (last > high).any()):
         raise malformed("a value is out of range")
-
-
-def _read_bins(source: Reader, kind: Ints, count: Ints, last: Floats) -> tuple[Ints, Ints, Ints, Ints]:
-    """Scale, start, key and count of all bins; a distribution's single observation makes its own bin."""
-    rows = len(kind)
-    single = (kind == Kind.DISTRIBUTION) & (count == 1)
-    stored = np.flatnonzero((kind == Kind.DISTRIBUTION) & (count > 1))
-    scales, sizes = source.signed(len(stored)), source.unsigned(len(stored))
-    if len(stored) and (scales.min() < bins.MIN_SCALE or scales.max() > bins.SCALE or sizes.max() > bins.MAX_BINS):
-        raise malformed("a scale or a number of bins is out of range")
-    keys, counts = _read_keys(source, sizes)
-    scale = np.full(rows, bins.SCALE, np.int64)
-    scale[stored] = scales
-    lengths = single.astype(np.int64)
-    lengths[stored] = sizes
-    start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    owner_is_single = np.repeat(single, lengths)
-    key, bin_count = np.empty(len(owner_is_single), np.int64), np.ones(len(owner_is_single), np.int64)
-    key[owner_is_single] = bins.keys_of(last[single])
-    key[~owner_is_single], bin_count[~owner_is_single] = keys, counts
-    if not np.array_equal(np.bincount(np.repeat(stored, sizes), counts, rows)[stored], count[stored]):
-        raise malformed("bins do not add up to their count")
-    return scale, start, key, bin_count
-
-
-def _read_keys(source: Reader, sizes: Ints) -> tuple[Ints, Ints]:
-    """Keys ascend within each row: the first is a signed number, the others are steps."""
-    total = int(sizes.sum())
-    steps, counts = source.unsigned(total), source.unsigned(total)
-    start = np.cumsum(sizes) - sizes
-    heads = start[sizes > 0]
-    if total and (steps.max() > 8 * bins.OFFSET or counts.min() < 1 or counts.max() > MAX_COUNT):
-        raise malformed("a bin is out of range")
-    first = (steps[heads] >> 1) ^ -(steps[heads] & 1)
-    steps = steps + 1
-    running = np.cumsum(steps)
-    owner = np.repeat(np.arange(len(heads)), sizes[sizes > 0])
-    keys = running - (running[heads] - first)[owner]
-    if total and np.abs(keys).max() >= 2 * bins.OFFSET:
-        raise malformed("a bin is out of range")
-    return keys, counts
 
 
 def _unrolled(last: Floats) -> tuple[Floats, Ints, Writers]:

@@ -1,8 +1,8 @@
 """The series table of a compact chunk: names and labels, each string once.
 
 In the columns of ``columns``: varint strings; unsigned column of their lengths in bytes; the strings, UTF-8, one
-after the other; varint series; unsigned columns: metric (string number) and number of labels of each series; then,
-over all labels, name and value (string numbers). Series are strictly ascending.
+after the other, strictly ascending; varint series; unsigned columns: metric (string number) and number of labels of
+each series; then, over all labels, name and value (string numbers). Series are strictly ascending.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from ..series import MAX_LABELS, Series, check_series
 from .columns import Reader, Writer, malformed
 
 MAX_SERIES = 20_000
+MAX_STRINGS = MAX_SERIES * (1 + 2 * MAX_LABELS)
+_REMEMBERED_BYTES = 8 * 1024
+"""Tables up to this size are remembered: 128 of them hold at most some tens of MB, whatever is sent."""
 
 
 def encode_table(table: tuple[Series, ...]) -> bytes:
@@ -44,19 +47,27 @@ def _column(numbers: Iterable[int]) -> Ints:
     return np.fromiter(numbers, np.int64)
 
 
-@lru_cache(maxsize=256)
 def decode_table(data: bytes) -> tuple[Series, ...]:
-    """The series of a table. Writers repeat theirs, so tables are remembered, and equal ones are one object."""
+    """The series of a table. Writers repeat theirs, so small tables are remembered, and equal ones are one object.
+
+    Raises PermanentError: ``malformed_chunk``, ``invalid_series``.
+    """
+    return _remembered(data) if len(data) <= _REMEMBERED_BYTES else _decode(data)
+
+
+def _decode(data: bytes) -> tuple[Series, ...]:
     source = Reader(data)
-    lengths = source.unsigned(source.count(4 * MAX_SERIES)).tolist()
+    lengths = source.unsigned(source.count(MAX_STRINGS)).tolist()
     strings = [source.string(length) for length in lengths]
+    if any(a >= b for a, b in itertools.pairwise(strings)):
+        raise malformed("strings do not ascend")
     rows = source.count(MAX_SERIES)
     metrics, sizes = source.unsigned(rows).tolist(), source.unsigned(rows).tolist()
     if max(sizes, default=0) > MAX_LABELS:
         raise malformed(f"a series has more than {MAX_LABELS} labels")
     names, values = source.unsigned(sum(sizes)).tolist(), source.unsigned(sum(sizes)).tolist()
     source.end()
-    if max([0, *metrics, *names, *values]) >= max(len(strings), 1):
+    if max([*metrics, *names, *values], default=-1) >= len(strings):
         raise malformed("a string number is out of range")
     pairs = iter([(strings[name], strings[value]) for name, value in zip(names, values, strict=True)])
     table = tuple(
@@ -66,3 +77,6 @@ def decode_table(data: bytes) -> tuple[Series, ...]:
     if any(a >= b for a, b in itertools.pairwise(table)):
         raise malformed("series do not ascend")
     return table
+
+
+_remembered = lru_cache(maxsize=128)(_decode)

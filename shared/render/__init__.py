@@ -1,4 +1,7 @@
-"""The formats of a page: each renders the one panel model and decides nothing about it."""
+"""The formats of a page: each renders the one panel model and decides nothing about it.
+
+HTML is in ``render.html``, which alone needs Jinja2.
+"""
 
 from __future__ import annotations
 

@@ -12,23 +12,23 @@ from datetime import UTC
 from itertools import groupby
 
 from ..panels import AlertRow, Health, Overview, RegionRow, Signal
-from . import numbers
+from . import howto, numbers
 from .plain import clean
 from .status import GLYPHS, WORDS
 from .text import text_name
 
-_MARKUP = re.compile(r"([\\`*_\[\]<>|~&!#$(){}^])")
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~&#$])")
 _LINKS = re.compile(r"(?<=[A-Za-z]):(?=/|[A-Za-z])|(?<=\bwww)\.", re.IGNORECASE)
-_BLOCKS = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")
+_BLOCKS = re.compile(r"^(\d*)([-+=.)])")
 _WORD_JOINER = "\u2060"
 _NAME_COLUMNS = 80
 
 
 def escape(text: str) -> str:
     """A hostile string as plain inline text, on one line; ``@`` gets a word joiner, so that it mentions nobody."""
-    text = _MARKUP.sub(r"\\\1", clean(text))
+    text = _MARKUP.sub(r"\\\1", clean(text).strip())
     text = _LINKS.sub(lambda match: f"\\{match.group()}", text)
-    return _BLOCKS.sub(_escaped_block, text).replace("@", f"@{_WORD_JOINER}")
+    return _BLOCKS.sub(r"\1\\\2", text).replace("@", f"@{_WORD_JOINER}")
 
 
 def render_markdown(page: Overview) -> str:
@@ -42,6 +42,8 @@ def _lines(page: Overview) -> Iterator[str]:
     yield f"Updated: {page.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {_freshness(page)}"
     yield ""
     yield from _answer(page)
+    if page.data_to is None:
+        yield from ("## How to publish", "", "```json", howto.message(page.now), "```", "")
     for section, signals in groupby(page.signals, key=lambda signal: signal.section):
         yield from _section(section, list(signals))
     yield from _alerts(page)
@@ -58,7 +60,7 @@ def _answer(page: Overview) -> Iterator[str]:
     if told:
         yield escape(told)
         yield ""
-    counts = ", ".join(f"{count} {WORDS[status].lower()}" for status, count in page.counts)
+    counts = ", ".join(f"{count} {WORDS[status].lower()}" for status, count in page.counts if count)
     if counts:
         yield f"{counts} of {page.checks} checks."
         yield ""
@@ -142,12 +144,6 @@ def _heads(*names: str) -> Iterator[str]:
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _escaped_block(match: re.Match[str]) -> str:
-    """What would open a list, a rule or a heading at the start of a line; a number keeps its digits."""
-    space, sign = match.groups()
-    return f"{space}{sign}" if sign.isdigit() else f"{space}\\{sign}"
 
 
 def _freshness(page: Overview) -> str:

@@ -127,6 +127,12 @@ def age(seconds: float) -> str:
     return f"{words} {hours % 24} h" if hours % 24 else words
 
 
+def span(seconds: float) -> str:
+    """A range shown, in hours where it is whole hours: ``24 h``; otherwise as an age."""
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours} h" if hours and not rest else age(seconds)
+
+
 def clock(instant: datetime, zone: tzinfo, seconds: bool = False) -> str:
     """The time of day in a zone: ``14:05`` or ``14:05:30``."""
     return instant.astimezone(zone).strftime("%H:%M:%S" if seconds else "%H:%M")

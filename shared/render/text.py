@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import groupby
 
-from ..panels import AlertRow, Health, Overview, RegionRow, Signal, Status
-from . import numbers
+from ..panels import AlertRow, Health, Overview, RegionCell, RegionRow, Signal, Status
+from . import howto, numbers
 from .plain import clean, columns, cut, left, right, to_ascii, wrap
 from .status import ASCII_GLYPHS, GLYPHS, TERMINAL_WORDS, WORDS
 from .svg import spark_levels
@@ -23,8 +23,8 @@ _CHANGE = 10
 _STATUS = 12
 _SPARK = 24
 _HEADLINE_LINES = 3
-_REGION_NAME = 17
-_REGION_CELL = 9
+_REGION_NAME = 16
+_REGION_CELL = 12
 _SPARKS = "▁▂▃▄▅▆▇█"
 _ASCII_SPARKS = "_.-=#"
 _NAMES: Mapping[str, str] = {
@@ -88,6 +88,8 @@ class _Screen:
         """Title, answer, signals by section, regions, business, alerts, own health."""
         yield from self._title()
         yield from self._answer()
+        if self._page.data_to is None:
+            yield from _how_to_publish(self._page)
         for section, signals in groupby(self._page.signals, key=lambda signal: signal.section):
             yield from self._section(section, list(signals))
         yield from self._regions(self._page.regions)
@@ -105,8 +107,8 @@ class _Screen:
     def _answer(self) -> Iterator[str]:
         headline = self._page.headline
         style = "1" if headline.status in _QUIET else _COLOURS[headline.status]
-        for index, line in enumerate(wrap(clean(headline.sentence), WIDTH - 2, _HEADLINE_LINES)):
-            mark = self._mark(headline.status) if index == 0 else "  "
+        for index, line in enumerate(wrap(clean(headline.sentence), WIDTH - 3, _HEADLINE_LINES)):
+            mark = f"{self._glyph(headline.status)} " if index == 0 else "  "
             yield mark + self._paint(style, line)
         for line in wrap(clean(f"{headline.detail} {headline.note}"), WIDTH - 2, _HEADLINE_LINES):
             yield f"  {line}"
@@ -114,7 +116,7 @@ class _Screen:
         yield ""
 
     def _counts(self) -> Iterator[str]:
-        counts = [(status, count) for status, count in self._page.counts if count or status is Status.OK]
+        counts = [(status, count) for status, count in self._page.counts if count]
         if not counts:
             return
         parts = [f"{self._glyph(s)} {self._paint(_COLOURS[s], f'{n} {WORDS[s].lower()}')}" for s, n in counts]
@@ -130,7 +132,7 @@ class _Screen:
         yield ""
 
     def _heads(self, section: str) -> str:
-        span = numbers.age(max((len(s.spark) * s.spark_step_seconds for s in self._page.signals), default=0))
+        span = numbers.span(max((len(s.spark) * s.spark_step_seconds for s in self._page.signals), default=0))
         last = f"last {span}" if any(signal.spark for signal in self._page.signals) else ""
         heads = f"{right('vs last week', 13)}{' ' * 12}{left(last, 24)}{right('limit', 11)}"
         return self._paint("1", left(section, 40)) + self._paint("2", heads)
@@ -143,7 +145,7 @@ class _Screen:
         delta = numbers.terminal_change(signal.change, signal.change_unit, signal.limit)
         word = left(f"[{TERMINAL_WORDS[signal.status]}]", _STATUS)
         return (
-            f"  {self._mark(signal.status)}{self._paint('1', name) if loud else name} {self._paint('1', value)}"
+            f"{self._lead(signal.status)}{self._paint('1', name) if loud else name} {self._paint('1', value)}"
             f"{self._paint('2', right(delta, _CHANGE))} {self._paint(_COLOURS[signal.status], word)}"
             f"{self._spark(signal)}{self._paint('2', right(numbers.acceptance(signal.limit), 10))}"
         )
@@ -157,13 +159,13 @@ class _Screen:
     def _regions(self, regions: Sequence[RegionRow]) -> Iterator[str]:
         if not regions:
             return
-        most = (WIDTH - 4 - _REGION_NAME) // _REGION_CELL
-        heads = "".join(right(clean(cell.title), _REGION_CELL) for cell in regions[0].cells[:most])
-        yield self._paint("1", left("REGIONS", 4 + _REGION_NAME)) + self._paint("2", heads)
-        for region in regions:
-            cells = (numbers.figure(cell.value, cell.unit, cell.limit) for cell in region.cells[:most])
-            values = "".join(right(_joined(digits, unit), _REGION_CELL) for digits, unit in cells)
-            yield f"  {self._mark(region.status)}{left(clean(region.name), _REGION_NAME)}{values}"
+        rows = [[_cell(cell) for cell in region.cells] for region in regions]
+        widths = _widths([clean(cell.title) for cell in regions[0].cells], rows)
+        heads = (right(clean(cell.title), width - 1) for cell, width in zip(regions[0].cells, widths, strict=False))
+        yield self._paint("1", left("REGIONS", 4 + _REGION_NAME)) + self._paint("2", " " + " ".join(heads))
+        for region, row in zip(regions, rows, strict=True):
+            values = "".join(right(value, width) for value, width in zip(row, widths, strict=False))
+            yield f"{self._lead(region.status)}{left(clean(region.name), _REGION_NAME)}{values}"
         yield ""
 
     def _business(self) -> Iterator[str]:
@@ -189,7 +191,7 @@ class _Screen:
         age = numbers.age((self._page.now - alert.since).total_seconds())
         rule = left(clean(alert.rule), 29)
         return (
-            f"  {self._mark(alert.status)}{self._paint('1', rule)} {left(clean(alert.scope), 15)}"
+            f"{self._lead(alert.status)}{self._paint('1', rule)} {left(clean(alert.scope), 15)}"
             f"{right(judged, 14)} {right(age, 11)}  {self._paint('2', left(clean(alert.note), 23))}"
         )
 
@@ -202,17 +204,23 @@ class _Screen:
             f"dead letters {health.dead_letters}",
             _ingest(health),
         )
-        told = cut("  ".join(part for part in parts if part), WIDTH - 23)
-        yield f"Monitoring {self._glyph(state)} {word}  {self._paint('2', told)}"
+        told = "  ".join(part for part in parts if part)
+        yield f"Monitoring {self._glyph(state)} {word}  {self._paint('2', cut(told, WIDTH - (22 if health.ok else 25)))}"
         yield "=" * WIDTH
 
     def _glyph(self, status: Status) -> str:
         return self._paint(_COLOURS[status], (ASCII_GLYPHS if self._ascii else GLYPHS)[status])
 
-    def _mark(self, status: Status) -> str:
-        """The glyph and what parts it from the text: two columns, three where ASCII needs them, one borrowed."""
+    def _lead(self, status: Status) -> str:
+        """The first four columns of a row: the glyph, one or two columns wide, ends in the third."""
         sign = (ASCII_GLYPHS if self._ascii else GLYPHS)[status]
-        return self._paint(_COLOURS[status], sign) + " " * (2 - len(sign))
+        return " " * (3 - len(sign)) + self._paint(_COLOURS[status], sign) + " "
+
+
+def _how_to_publish(page: Overview) -> Iterator[str]:
+    yield "PUBLISH a first metric to the topic metrics:"
+    yield from (f"  {line}" for line in howto.message(page.now).splitlines())
+    yield ""
 
 
 def _coloured(style: str, text: str) -> str:
@@ -223,10 +231,27 @@ def _plain(_style: str, text: str) -> str:
     return text
 
 
-def _joined(digits: str, unit: str) -> str:
+def _cell(cell: RegionCell) -> str:
     """Digits and the SI prefix only: the column's title names the unit."""
-    prefix = unit[0] if unit[:2] in ("k ", "M ", "G ") or unit in ("k", "M", "G") else ""
+    if cell.value is None and cell.note:
+        return clean(cell.note)
+    digits, unit = numbers.figure(cell.value, cell.unit, cell.limit)
+    prefix = unit[:1] if cell.unit not in ("%", "ms") and unit[:1] in ("k", "M", "G") else ""
     return f"{digits}{prefix}".replace(numbers.NARROW, " ").replace(numbers.MINUS, "-")
+
+
+def _widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The columns' widths, two apart or, when that is too wide, one; the last ones are left out if they must."""
+    room = WIDTH - 4 - _REGION_NAME
+    natural = [
+        min(_REGION_CELL, max(columns(title), *(columns(row[index]) for row in rows if index < len(row))))
+        for index, title in enumerate(titles)
+    ]
+    gap = 2 if sum(natural) + 2 * len(natural) <= room else 1
+    widths = [width + gap for width in natural]
+    while sum(widths) > room:
+        widths.pop()
+    return widths
 
 
 def _freshness(page: Overview) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Iterator
+from typing import Any
 
-import grpc
 import pytest
-from google.api_core import exceptions
+from google.api_core.exceptions import from_grpc_status
+from grpc import StatusCode
 
 from shared.adapters.firestore_store import FirestoreStore, translate
-from shared.errors import MonitoringError, PermanentError, PreconditionFailed, TransientError
+from shared.errors import PermanentError, PreconditionFailed, TransientError
 from shared.store import Put, Store
 from tests.emulators import Emulator
 from tests.store_contract import StoreContract
@@ -36,3 +37,49 @@ class TestEmulator(StoreContract, StoreRaceContract):
         other = FirestoreStore(f"{firestore_host.project}-1", "other", firestore_host.host)
         assert other.list("a").documents == ()
         other.close()
+
+
+failure_of: Any = from_grpc_status  # untyped
+EXPECTED = {
+    StatusCode.ABORTED: TransientError,
+    StatusCode.CANCELLED: TransientError,
+    StatusCode.DEADLINE_EXCEEDED: TransientError,
+    StatusCode.INTERNAL: TransientError,
+    StatusCode.RESOURCE_EXHAUSTED: TransientError,
+    StatusCode.UNAUTHENTICATED: TransientError,
+    StatusCode.UNAVAILABLE: TransientError,
+    StatusCode.UNKNOWN: TransientError,
+    StatusCode.DATA_LOSS: PermanentError,
+    StatusCode.INVALID_ARGUMENT: PermanentError,
+    StatusCode.OUT_OF_RANGE: PermanentError,
+    StatusCode.PERMISSION_DENIED: PermanentError,
+    StatusCode.UNIMPLEMENTED: PermanentError,
+    StatusCode.ALREADY_EXISTS: PreconditionFailed,
+    StatusCode.FAILED_PRECONDITION: PreconditionFailed,
+    StatusCode.NOT_FOUND: PreconditionFailed,
+}
+
+
+@pytest.mark.parametrize("code", EXPECTED, ids=lambda code: str(code.name))
+def test_each_status_code_has_its_meaning(code: StatusCode) -> None:
+    """A failed commit means what its code says; only with a precondition in it can one have failed."""
+    error = failure_of(code, "no")
+    assert type(translate(error, conditional=True)) is EXPECTED[code]
+    unconditional = PermanentError if EXPECTED[code] is PreconditionFailed else EXPECTED[code]
+    assert type(translate(error, conditional=False)) is unconditional
+
+
+def test_every_status_code_is_judged() -> None:
+    """The table above leaves out no code that a failure can have."""
+    assert set(StatusCode) - EXPECTED.keys() == {StatusCode.OK}
+
+
+def test_a_store_that_is_away_is_transient() -> None:
+    """Every call to a port where nothing listens is a transient failure."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: the port answers nobody and nobody else gets it
+        store = FirestoreStore("ion-test", emulator_host=f"127.0.0.1:{taken.getsockname()[1]}")
+        for call in (lambda: store.get(["a/1"]), lambda: store.list("a"), lambda: store.commit([Put("a/1", {})])):
+            with pytest.raises(TransientError, match="store_unavailable"):
+                call()
+        store.close()

@@ -1,0 +1,129 @@
+"""The environment: the only module that reads it, once, into one frozen ``Config``.
+
+A variable that is empty counts as absent. Every problem is reported at once, by the variable's name and the form
+that is accepted; what a secret holds is never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .errors import ConfigError
+
+DEFAULT_DATABASE = "(default)"
+_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+_DATABASE = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]")
+_PREFIX = re.compile(r"[a-z][a-z0-9-]{0,10}-")
+_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that is shown as ``***`` wherever it is printed, logged or formatted; ``reveal`` gives it."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """The secret itself, for the one call that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where a function runs and what it talks to.
+
+    ``prefix`` stands before the names of topics and subscriptions (empty locally). ``config_path`` None means the
+    configuration that comes with the program; ``dashboard_url`` has no slash at its end and is None when links to
+    the dashboard cannot be made. An emulator host is ``host:port``, None for Google's service.
+    """
+
+    project: str
+    database: str = DEFAULT_DATABASE
+    prefix: str = ""
+    config_path: Path | None = None
+    dashboard_url: str | None = None
+    webhook_url: Secret | None = None
+    firestore_emulator_host: str | None = None
+    pubsub_emulator_host: str | None = None
+
+    def named(self, short_name: str) -> str:
+        """A topic's or subscription's name in the project."""
+        return self.prefix + short_name
+
+
+def load_config(environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration in ``environ``, by default the process's own environment. Raises ``ConfigError``."""
+    reader = _Reader(os.environ if environ is None else environ)
+    config_path = reader.text("ION_CONFIG")
+    webhook_url = reader.url("ION_WEBHOOK_URL")
+    config = Config(
+        project=reader.required("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -"),
+        database=reader.matching("ION_DATABASE", _DATABASE, "(default), or 4-63 of a-z, 0-9 and -") or DEFAULT_DATABASE,
+        prefix=reader.matching("ION_PREFIX", _PREFIX, "at most 12 of a-z, 0-9 and -, with a - at the end") or "",
+        config_path=Path(config_path) if config_path else None,
+        dashboard_url=(reader.url("ION_DASHBOARD_URL") or "").rstrip("/") or None,
+        webhook_url=Secret(webhook_url) if webhook_url else None,
+        firestore_emulator_host=reader.matching("FIRESTORE_EMULATOR_HOST", _HOST, "host:port"),
+        pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
+    )
+    if reader.problems:
+        raise ConfigError("\n".join(reader.problems))
+    return config
+
+
+class _Reader:
+    """Reads variables and collects problems. No problem quotes a value: it may be a secret in the wrong place."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        """A variable's text without the space around it; None when it is absent or empty."""
+        return self._environ.get(name, "").strip() or None
+
+    def matching(self, name: str, pattern: re.Pattern[str], form: str) -> str | None:
+        """A text that a pattern matches as a whole; None when it is absent."""
+        text = self.text(name)
+        if text is not None and not pattern.fullmatch(text):
+            self.problems.append(f"{name}: expected {form}")
+        return text
+
+    def required(self, name: str, pattern: re.Pattern[str], form: str) -> str:
+        """Like ``matching``, and absence is a problem."""
+        text = self.matching(name, pattern, form)
+        if text is None:
+            self.problems.append(f"{name}: missing; expected {form}")
+        return text or ""
+
+    def url(self, name: str) -> str | None:
+        """An address with https, or with http on this machine; None when it is absent."""
+        text = self.text(name)
+        if text is not None and not _is_safe_url(text):
+            self.problems.append(f"{name}: expected an https:// address, or an http:// one on 127.0.0.1 or localhost")
+        return text
+
+
+def _is_safe_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return (
+        bool(host)
+        and text.isprintable()
+        and " " not in text
+        and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK))
+    )

@@ -1,0 +1,156 @@
+"""The dashboard: an address becomes a page in one of its formats. Reads only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from .errors import ConfigError, MonitoringError, PermanentError, TransientError
+from .inbox_page import inbox_entries
+from .monitoring_config import MonitoringConfig
+from .overview import build_overview
+from .panels import Overview, Status, Tab
+from .reader import Reader
+from .render.html import asset, render_error_html, render_html, render_inbox_html
+from .render.json_page import render_json
+from .render.markdown import render_markdown
+from .render.text import render_text
+from .sources import worst_alert
+from .timeline import minute_floor
+from .urls import OVERVIEW, RANGES, Format, View, parse_view
+
+INBOX_SECONDS = 7 * 86_400
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_STATUS_CODES = {"not_found": 404, "method_not_allowed": 405}
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A GET or HEAD as the dashboard sees it; ``query`` is decoded, one value a name."""
+
+    path: str
+    method: str = "GET"
+    query: Mapping[str, str] = field(default_factory=dict)
+    accept: str | None = None
+    if_none_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageResponse:
+    """What is answered. A 304 has no body."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardPages:
+    """The function ``dashboard`` on its ports. ``has_inbox``: the local inbox is one of the channels."""
+
+    config: MonitoringConfig
+    reader: Reader
+    now: Callable[[], datetime]
+    has_inbox: bool = False
+
+    def __call__(self, request: PageRequest) -> PageResponse:
+        """Answer one request; every failure is a page with one sentence, a transient one a 503."""
+        try:
+            return _finished(request, self._answer(request))
+        except PermanentError as error:
+            return _failure(_STATUS_CODES.get(error.reason, 400), error.detail or error.reason)
+        except TransientError:
+            return _failure(503, "Storage did not answer. Trying again in a moment may help.")
+
+    def _answer(self, request: PageRequest) -> PageResponse:
+        if request.method not in ("GET", "HEAD"):
+            raise PermanentError("method_not_allowed", "This page is only read: GET or HEAD.")
+        if request.path == "/healthz":
+            return PageResponse(200, b"ok\n", "text/plain; charset=utf-8")
+        if request.path.startswith("/assets/"):
+            return _asset(request.path)
+        if request.path == "/inbox" and self.has_inbox:
+            return self._inbox(self.now())
+        return self._page(parse_view(request.path, request.query, request.accept, self.now()))
+
+    def _page(self, view: View) -> PageResponse:
+        try:
+            self.config.get_dashboard(view.name)
+        except ConfigError as error:
+            raise PermanentError("not_found", error.detail) from error
+        if view.name != OVERVIEW:
+            raise PermanentError("not_found", f"The dashboard {view.name} is configured, and has no page yet.")
+        page = build_overview(self.config, self.reader, view.start, view.end, self.now())
+        page = replace(page, tabs=self._tabs(view, page.headline.status), ranges=_ranges(view))
+        return PageResponse(200, render(page, view).encode(), view.format.content_type, {"Vary": "Accept"})
+
+    def _tabs(self, view: View, status: Status) -> tuple[Tab, ...]:
+        tabs = [Tab(OVERVIEW, "Overview", view.href(name=OVERVIEW, as_format=Format.HTML), status, current=True)]
+        if self.has_inbox:
+            tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=False))
+        return tuple(tabs)
+
+    def _inbox(self, now: datetime) -> PageResponse:
+        entries = inbox_entries(self.reader.inbox(minute_floor(now) - INBOX_SECONDS))
+        alert = worst_alert(self.reader.alerts())
+        status = Status.of(alert.severity) if alert and alert.is_firing else Status.OK
+        tabs = (Tab(OVERVIEW, "Overview", "/", status, current=False), Tab("inbox", "Inbox", "/inbox", Status.OK, True))
+        settings = self.config.settings
+        html = render_inbox_html(
+            entries, service=settings.service, environment=settings.environment, now=now, tabs=tabs
+        )
+        return PageResponse(200, html.encode(), Format.HTML.content_type)
+
+
+def render(page: Overview, view: View) -> str:
+    """A page in the format of its view."""
+    match view.format:
+        case Format.TEXT:
+            return render_text(page, colour=view.colour, ascii_only=view.ascii_only)
+        case Format.JSON:
+            return render_json(page)
+        case Format.MARKDOWN:
+            return render_markdown(page)
+        case Format.HTML:
+            return render_html(page, view, fragment=view.fragment)
+
+
+def _ranges(view: View) -> tuple[Tab, ...]:
+    return tuple(
+        Tab(name, f"{seconds // 3600} h", view.href(as_format=Format.HTML, range_name=name), Status.OK,
+            current=name == view.range_name)
+        for name, seconds in RANGES.items()
+    )  # fmt: skip
+
+
+def _asset(path: str) -> PageResponse:
+    try:
+        body, content_type = asset(path.removeprefix("/assets/"))
+    except (KeyError, MonitoringError) as error:
+        raise PermanentError("not_found", "There is no such file.") from error
+    return PageResponse(200, body, content_type, {"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+def _finished(request: PageRequest, response: PageResponse) -> PageResponse:
+    """The response with its headers; 304 when the client has the same bytes already."""
+    etag = f'"{hashlib.sha256(response.body).hexdigest()[:16]}"'
+    headers = {"Cache-Control": "no-cache", "ETag": etag, **response.headers, **SECURITY_HEADERS}
+    if request.if_none_match == etag:
+        return PageResponse(304, b"", response.content_type, headers)
+    return replace(response, headers=headers)
+
+
+def _failure(status: int, sentence: str) -> PageResponse:
+    body = render_error_html(status, sentence).encode()
+    return PageResponse(status, body, Format.HTML.content_type, {"Cache-Control": "no-store", **SECURITY_HEADERS})

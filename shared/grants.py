@@ -1,0 +1,131 @@
+"""Who may do what in the cloud, derived from the manifest: the least that each function needs, and nothing by hand.
+
+Every function has a service account of its own. Functions are called through two more, one for Pub/Sub's pushes and
+one for the schedule, which may do nothing else. ``python -m shared.grants`` prints ``docs/iam.md``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .manifest import Function, Manifest, PushTrigger, TriggerType, load_manifest
+
+CALLERS = {TriggerType.PUSH: "push", TriggerType.SCHEDULE: "schedule"}
+"""The account in whose name Pub/Sub and Cloud Scheduler call, by what triggers a function."""
+BUILD = "build"
+PUBSUB_AGENT = "Pub/Sub service agent"
+EVERYBODY = "allUsers"
+
+
+class Role(StrEnum):
+    """The predefined roles that are granted; no other, and never owner, editor or viewer."""
+
+    FIRESTORE_USER = "roles/datastore.user"
+    FIRESTORE_VIEWER = "roles/datastore.viewer"
+    PUBLISHER = "roles/pubsub.publisher"
+    SUBSCRIBER = "roles/pubsub.subscriber"
+    SECRET_ACCESSOR = "roles/secretmanager.secretAccessor"  # noqa: S105 # a role's name
+    INVOKER = "roles/run.invoker"
+    TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"  # noqa: S105 # a role's name
+    LOG_WRITER = "roles/logging.logWriter"
+    ARTIFACT_WRITER = "roles/artifactregistry.writer"
+    OBJECT_VIEWER = "roles/storage.objectViewer"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Grant:
+    """``account`` (short: a function's name, or one of the names above) holds ``role`` on ``resource``."""
+
+    account: str
+    role: Role
+    resource: str
+
+
+def grants(manifest: Manifest) -> tuple[Grant, ...]:
+    """Every grant of a deployment, without the viewers that an operator names. In no particular order."""
+    functions = manifest.functions.values()
+    own = (grant for one in functions for grant in (*grants_of(one), *callers_of(one)))
+    return (*own, *_platform(manifest))
+
+
+def grants_of(function: Function) -> tuple[Grant, ...]:
+    """What a function's own account may do."""
+    return tuple(Grant(function.name, role, resource) for role, resource in _needs(function))
+
+
+def callers_of(function: Function) -> tuple[Grant, ...]:
+    """Who may call a function; for an HTTP function that is not public only the people an operator names."""
+    callers = [CALLERS[function.trigger.type]] if function.trigger.type in CALLERS else []
+    everybody = [EVERYBODY] if function.public else []
+    return tuple(Grant(one, Role.INVOKER, f"function {function.name}") for one in callers + everybody)
+
+
+def _needs(function: Function) -> Iterator[tuple[Role, str]]:
+    if function.writes or function.deletes:
+        yield Role.FIRESTORE_USER, "database"
+    elif function.reads:
+        yield Role.FIRESTORE_VIEWER, "database"
+    yield from ((Role.PUBLISHER, f"topic {topic}") for topic in function.publishes)
+    yield from ((Role.SECRET_ACCESSOR, f"secret {secret}") for secret in function.secrets)
+
+
+def _platform(manifest: Manifest) -> Iterator[Grant]:
+    """What Pub/Sub needs to forward dead letters and to push with a token, and what a build needs.
+
+    https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions
+    https://cloud.google.com/functions/docs/securing/build-custom-sa
+    """
+    pushes = [one.trigger.subscription for one in manifest.functions.values() if isinstance(one.trigger, PushTrigger)]
+    for topic in {one.dead_letter_topic for one in pushes}:
+        yield Grant(PUBSUB_AGENT, Role.PUBLISHER, f"topic {topic}")
+    for one in pushes:
+        yield Grant(PUBSUB_AGENT, Role.SUBSCRIBER, f"subscription {one.name}")
+    yield Grant(PUBSUB_AGENT, Role.TOKEN_CREATOR, f"service account {CALLERS[TriggerType.PUSH]}")
+    yield Grant(BUILD, Role.LOG_WRITER, "project")
+    yield Grant(BUILD, Role.ARTIFACT_WRITER, "project")
+    yield Grant(BUILD, Role.OBJECT_VIEWER, "project")
+
+
+def iam_markdown(manifest: Manifest) -> str:
+    """``docs/iam.md``: one table for each function, and one for the accounts around them."""
+    parts = [_INTRODUCTION, *(_section(one) for one in manifest.functions.values())]
+    around = [grant for grant in sorted(_platform(manifest)) if grant.account in (BUILD, PUBSUB_AGENT)]
+    rows = [f"| {grant.account} | `{grant.role}` | {grant.resource} |" for grant in around]
+    parts.append("\n".join(["## Around the functions\n", "| Account | Role | On |", "|---|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(function: Function) -> str:
+    rows = [f"| runs with | `{grant.role}` | {grant.resource} |" for grant in grants_of(function)]
+    called = [f"| called by {grant.account} | `{grant.role}` | {grant.resource} |" for grant in callers_of(function)]
+    if not called:
+        called = [f"| called by the named viewers | `{Role.INVOKER}` | function {function.name} |"]
+    lines = [
+        f"## {function.name}\n",
+        f"{function.description} Reads {_listed(function.reads)}; writes {_listed(function.writes)};"
+        f" deletes {_listed(function.deletes)}.\n",
+        "| Who | Role | On |",
+        "|---|---|---|",
+        *rows,
+        *called,
+    ]
+    return "\n".join(lines)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "nothing"
+
+
+_INTRODUCTION = """# Who may do what
+
+This page is derived from `functions/manifest.json` (`python -m shared.grants > docs/iam.md`), and a test compares it
+with what Terraform grants. Each function runs as a service account of its own, named after it. Roles on the database
+hold for this one database only. Firestore has no roles by collection; that each collection has one writing function
+is checked when the manifest is loaded."""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(iam_markdown(load_manifest()))

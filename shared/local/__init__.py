@@ -1,0 +1,1 @@
+"""The local run: all of the system in one process, with a simulated fleet, and the replay of a recorded series."""

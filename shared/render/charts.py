@@ -1,0 +1,290 @@
+"""Line charts and sparks as drawings: what each macro needs, placed and worded, nothing left to decide.
+
+Labels never overlap: end labels and limit labels are at least `_LABEL_GAP` percent of the plot apart, which is a
+line of text at the smallest height at which a chart is shown (140 px). A limit is grey until it is crossed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+from ..panels import Limit, Line, LineChart, Signal, Span, Status
+from ..rules import Severity
+from . import numbers, svg
+from .status import LIMIT_WORDS
+
+_LABEL_GAP = 10.5
+_SPARK_POINTS = 120
+_INKS = 3
+_TABLE_ROWS = 12
+_NEAR_AN_EDGE = 4.0
+_SPAN_LABEL_WIDTH = 14.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A tick at a place in percent; ``anchor`` keeps its label inside, ``minor`` ones give way where it is narrow."""
+
+    at: float
+    label: str
+    anchor: str = "middle"
+    minor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnLine:
+    """One line: path data, its end (percent) and the label beside it, apart from the others'."""
+
+    name: str
+    ink: int
+    subject: bool
+    path: str
+    value: str
+    end_x: float
+    end_y: float
+    label_y: float
+    hollow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnLimit:
+    """A limit line; ``status`` is empty until it is crossed, ``label_y`` is where its words stand."""
+
+    y: float
+    label: str
+    label_y: float
+    status: str
+    strong: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnSpan:
+    """A stretch from ``x`` of ``width`` percent; ``label`` is empty where there is no room for it."""
+
+    x: float
+    width: float
+    status: str
+    pending: bool
+    label: str
+    label_x: float
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A line chart, ready to draw; percent of the plot, y down."""
+
+    y_ticks: tuple[Tick, ...]
+    x_ticks: tuple[Tick, ...]
+    lines: tuple[DrawnLine, ...]
+    limits: tuple[DrawnLimit, ...]
+    spans: tuple[DrawnSpan, ...]
+    marks: tuple[Tick, ...]
+    usual: tuple[float, float, str] | None
+    sentence: str
+    table: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A spark: path data in 1000 x 1000, the last point, the limit and the usual range (y, height)."""
+
+    path: str
+    end_x: int
+    end_y: int
+    hollow: bool
+    limit_y: int | None
+    crossed: bool
+    usual: tuple[int, int] | None
+
+
+def draw_spark(signal: Signal) -> Spark | None:
+    """The spark of a signal; None when no value was received in its time."""
+    values = svg.thin(signal.spark, _SPARK_POINTS, svg.worst_for(signal))
+    last = max((index for index, value in enumerate(values) if value is not None), default=None)
+    if last is None:
+        return None
+    scale, end = svg.spark_scale(signal), values[last] or 0.0
+    limit = signal.limit
+    return Spark(
+        path=svg.path(values, scale),
+        end_x=round(svg.UNIT * last / max(1, len(values) - 1)),
+        end_y=scale.y(end),
+        hollow=values[-1] is None,
+        limit_y=scale.y(limit.value) if limit else None,
+        crossed=bool(limit and signal.value is not None and limit.operator.holds(signal.value, limit.value)),
+        usual=_band(signal.usual, scale),
+    )
+
+
+def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
+    """A line chart, its times in ``zone``; without any value it has axes and limits only."""
+    end = _end(chart)
+    everything = [value for line in chart.lines for value in svg.known(line.values)]
+    scale, ticks = svg.y_ticks([*everything, *(limit.value for limit in chart.limits)], chart.unit)
+    return Drawing(
+        y_ticks=tuple(Tick(scale.percent(tick), _tick_label(tick)) for tick in ticks),
+        x_ticks=_time_ticks(chart, end, zone),
+        lines=_lines(chart, scale),
+        limits=_limits(chart, scale),
+        spans=_spans(chart, end),
+        marks=tuple(_placed(svg.across(mark.at, chart.start, end), mark.label) for mark in chart.marks),
+        usual=_usual(chart, scale),
+        sentence=_sentence(chart, zone),
+        table=_table(chart, zone),
+    )
+
+
+def _end(chart: LineChart) -> datetime:
+    most = max((len(line.values) for line in chart.lines), default=1)
+    return chart.start + timedelta(seconds=max(1, most) * chart.step_seconds)
+
+
+def _tick_label(tick: float) -> str:
+    return f"{tick:,.10g}".replace(",", numbers.NARROW).replace("-", numbers.MINUS)
+
+
+def _time_ticks(chart: LineChart, end: datetime, zone: tzinfo) -> tuple[Tick, ...]:
+    ticks = svg.x_ticks(chart.start, end, zone)
+    drawn = []
+    for index, (instant, label) in enumerate(ticks):
+        at = svg.across(instant, chart.start, end)
+        drawn.append(Tick(at, label, _anchor(at), minor=index % 2 == 1))
+    return tuple(drawn)
+
+
+def _anchor(at: float) -> str:
+    if at < _NEAR_AN_EDGE:
+        return "start"
+    return "end" if at > 100 - _NEAR_AN_EDGE else "middle"
+
+
+def _placed(at: float, label: str) -> Tick:
+    """A flag's label stands before it, behind it in the first half."""
+    return Tick(at, label, "start" if at < 50 else "end")
+
+
+def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
+    """The lines with a value, the subject last, so that it is on top; inks follow the names' order."""
+    names = sorted(line.name for line in chart.lines)
+    shown = [line for line in chart.lines if svg.known(line.values)]
+    places = svg.spread([scale.percent(_last(line)[1]) for line in shown], _LABEL_GAP, 2.0, 98.0)
+    drawn = [
+        _line(line, names.index(line.name) % _INKS, scale, place) for line, place in zip(shown, places, strict=True)
+    ]
+    return tuple(sorted(drawn, key=lambda line: line.subject))
+
+
+def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
+    values = svg.thin(line.values, svg.MOST_POINTS, max)
+    index, value = _last(line)
+    now = numbers.figure(line.values[-1], "ms")[0]
+    return DrawnLine(
+        name=line.name,
+        ink=ink,
+        subject=line.subject,
+        path=svg.path(values, scale, 1 / max(1, len(values))),
+        value=now,
+        end_x=round(100 * (index + 1) / len(line.values), 1),
+        end_y=scale.percent(value),
+        label_y=label_y,
+        hollow=index != len(line.values) - 1,
+    )
+
+
+def _last(line: Line) -> tuple[int, float]:
+    """The index and value of the last known value of a line that has one."""
+    return next((i, v) for i, v in reversed(list(enumerate(line.values))) if svg.known([v]) and v is not None)
+
+
+def _limits(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLimit, ...]:
+    """Worst first; only the worst limit that is crossed has its colour."""
+    limits = sorted(chart.limits, key=lambda limit: limit.severity.rank)
+    crossed = next((limit for limit in limits if _crossed(chart, limit)), None)
+    places = svg.spread([scale.percent(limit.value) for limit in limits], _LABEL_GAP, 4.0, 100.0)
+    return tuple(
+        DrawnLimit(
+            y=scale.percent(limit.value),
+            label=f"{LIMIT_WORDS[limit.severity]} {numbers.limit_number(limit, chart.unit)}",
+            label_y=place,
+            status=Status.of(limit.severity).value if limit is crossed else "",
+            strong=limit.severity is Severity.CRITICAL,
+        )
+        for limit, place in zip(limits, places, strict=True)
+    )
+
+
+def _crossed(chart: LineChart, limit: Limit) -> bool:
+    """Whether any line's newest value is a violation."""
+    ends = [line.values[-1] for line in chart.lines if line.values]
+    return any(limit.operator.holds(value, limit.value) for value in svg.known(ends))
+
+
+def _spans(chart: LineChart, end: datetime) -> tuple[DrawnSpan, ...]:
+    """Worst first; a span inside one that is drawn already is left out, a label that would meet another too."""
+    drawn: list[DrawnSpan] = []
+    for span in sorted(chart.spans, key=lambda span: (span.severity.rank, span.pending, span.start)):
+        x = svg.across(span.start, chart.start, end)
+        width = round(svg.across(span.end or end, chart.start, end) - x, 1)
+        if width > 0 and not any(other.x <= x and x + width <= other.x + other.width for other in drawn):
+            drawn.append(_span(span, x, width, drawn))
+    return tuple(drawn)
+
+
+def _span(span: Span, x: float, width: float, drawn: Sequence[DrawnSpan]) -> DrawnSpan:
+    at_end = x > 100 - _SPAN_LABEL_WIDTH
+    label_x = round(x + width if at_end else x, 1)
+    taken = any(other.label and abs(other.label_x - label_x) < _SPAN_LABEL_WIDTH for other in drawn)
+    label = "" if taken or span.pending else span.label
+    status = Status.of(span.severity).value
+    return DrawnSpan(x, width, status, span.pending, label, label_x, "end" if at_end else "start")
+
+
+def _usual(chart: LineChart, scale: svg.Scale) -> tuple[float, float, str] | None:
+    line = next((line for line in chart.lines if line.subject and line.usual), None)
+    if line is None or line.usual is None:
+        return None
+    top = scale.percent(max(line.usual))
+    return top, round(scale.percent(min(line.usual)) - top, 1), line.name
+
+
+def _band(usual: tuple[float, float] | None, scale: svg.Scale) -> tuple[int, int] | None:
+    if usual is None:
+        return None
+    top = scale.y(max(usual))
+    return top, max(1, scale.y(min(usual)) - top)
+
+
+def _sentence(chart: LineChart, zone: tzinfo) -> str:
+    """The chart in words, for those who do not see it."""
+    told = [f"{chart.title} in {chart.unit}"]
+    for line in chart.lines:
+        values = [(v, i) for i, v in enumerate(line.values) if v is not None and svg.known([v])]
+        if values:
+            (low, _), (high, at) = min(values), max(values)
+            time = numbers.clock(_instant(chart, at), zone)
+            now = _cell(line.values[-1])
+            told.append(f"{line.name}: now {now}, lowest {_cell(low)}, highest {_cell(high)} at {time}")
+        else:
+            told.append(f"{line.name}: no data")
+    return ". ".join(told) + "."
+
+
+def _table(chart: LineChart, zone: tzinfo) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Some twelve rows of time and values, newest first."""
+    most = max((len(line.values) for line in chart.lines), default=0)
+    rows = []
+    for index in range(most - 1, -1, -max(1, most // _TABLE_ROWS)):
+        cells = (line.values[index] if index < len(line.values) else None for line in chart.lines)
+        rows.append((numbers.clock(_instant(chart, index), zone), tuple(_cell(value) for value in cells)))
+    return tuple(rows)
+
+
+def _instant(chart: LineChart, index: int) -> datetime:
+    return chart.start + timedelta(seconds=(index + 1) * chart.step_seconds)
+
+
+def _cell(value: float | None) -> str:
+    return numbers.figure(value, "ms")[0]

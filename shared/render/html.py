@@ -1,0 +1,256 @@
+"""Pages in HTML: server-rendered, without inline script or style, complete without JavaScript.
+
+Jinja2 escapes everything, and every string is made plain first (`plain.clean`). Links lead to paths of this site or
+to https, whatever a model holds. Assets are served under a content hash, so that they can be cached for ever.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..errors import PermanentError
+from ..panels import AlertRow, Fact, InboxEntry, Overview, RegionCell, Signal, Status, Tab
+from ..timeline import iso
+from ..urls import Format, View
+from . import charts, howto, numbers
+from .plain import clean
+from .status import WORDS, rank
+
+SECURITY_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+"""To be sent with every response."""
+
+_HERE = Path(__file__).parent
+_ASSETS = {"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8"}
+_ICON_COLOURS = {Status.CRITICAL: "#c2185b", Status.WARNING: "#b86e00", Status.OK: "#0072b2"}
+_ICON = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 12 12'>{}</svg>"
+_DIAMOND = "<path fill='{}' d='M6 0l6 6-6 6-6-6z'/>"
+_CIRCLE = "<circle fill='{}' cx='6' cy='6' r='5'/>"
+_SHAPES = {Status.STALE: "unknown", Status.EMPTY: "unknown"}
+_KINDS = {"resolved": "resolved", "no_data": "unknown", "summary": "ok"}
+
+
+def render_html(page: Overview, view: View, *, fragment: bool = False) -> str:
+    """The overview as a document, or as the one element that a page which is open replaces."""
+    summits = [share.ratio for share in page.personas]
+    return _render(
+        "overview.jinja",
+        **_frame(page, fragment=fragment or view.fragment),
+        page=page,
+        view=view,
+        zone=view.zone,
+        cells=sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
+        charts=[(chart, charts.draw_chart(chart, view.zone)) for chart in page.charts],
+        chart_span=numbers.span((page.end - page.start).total_seconds()),
+        spark_span=_spark_span(page.signals),
+        most_persona=max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
+        example=howto.message(page.now),
+        formats=[(form.name.capitalize(), view.href(as_format=form)) for form in Format if form is not Format.HTML],
+    )
+
+
+def render_inbox_html(
+    entries: Sequence[InboxEntry], *, service: str, environment: str, now: datetime, zone: tzinfo, tabs: Sequence[Tab]
+) -> str:
+    """The local inbox: what the channels were told, newest first, whatever the order given."""
+    newest_first = sorted(entries, key=lambda entry: entry.received_at, reverse=True)
+    return _render(
+        "inbox.jinja",
+        **_base(f"Inbox · {service}", Status.OK, service, environment, now, tabs),
+        entries=newest_first,
+        zone=zone,
+    )
+
+
+def render_error_html(code: int, sentence: str, *, service: str, environment: str, now: datetime) -> str:
+    """A page that says in one sentence what is wrong with a request; ``code`` is its HTTP status."""
+    phrase = HTTPStatus(code).phrase
+    return _render(
+        "error.jinja",
+        **_base(f"{code} {phrase} · {service}", Status.UNKNOWN, service, environment, now, ()),
+        code=code,
+        phrase=phrase,
+        sentence=sentence,
+    )
+
+
+def etag(page: Overview, view: View) -> str:
+    """A strong validator of the fragment, quoted: it changes with what is shown, but not as seconds pass.
+
+    Ages count on in the browser; ``now`` enters with its minute and by whether it makes the page stale.
+    """
+    floor = page.now.replace(second=0, microsecond=0)
+    health = page.health
+    judged = health.evaluated_at.replace(second=0, microsecond=0) if health.evaluated_at else None
+    shown = replace(page, now=floor, health=replace(health, evaluated_at=judged))
+    told = (shown, page.stale, replace(view, start=page.start, end=page.end), asset("app.css")[2], _templates_hash())
+    return f'"{hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()[:20]}"'
+
+
+@functools.cache
+def asset(name: str) -> tuple[bytes, str, str]:
+    """An asset by name: its bytes, content type and hash (12 hex). Raises ``PermanentError`` ``not_found``."""
+    if name not in _ASSETS:
+        raise PermanentError("not_found", "there is no such asset")
+    content = (_HERE / "assets" / name).read_bytes()
+    return content, _ASSETS[name], hashlib.sha256(content).hexdigest()[:12]
+
+
+def asset_href(name: str) -> str:
+    """Where a page finds an asset: the path ends in the name, the hash is the ``v`` parameter."""
+    return f"/assets/{name}?v={asset(name)[2]}"
+
+
+_PERSONA_ROOM = 1.18
+"""The longest share bar leaves a little of its track to see."""
+
+
+def _frame(page: Overview, *, fragment: bool) -> dict[str, Any]:
+    """What the base of a dashboard needs; the title counts what somebody has to act on."""
+    loud = sum(count for status, count in page.counts if status in (Status.CRITICAL, Status.WARNING))
+    title = f"{f'({loud}!) ' if loud else ''}{page.title} · {page.service}"
+    base = _base(title, page.headline.status, page.service, page.environment, page.now, page.tabs)
+    return {**base, "fragment": fragment}
+
+
+def _base(
+    title: str, status: Status, service: str, environment: str, now: datetime, tabs: Sequence[Tab]
+) -> dict[str, Any]:
+    return {
+        "fragment": False,
+        "title": title,
+        "icon": _icon(status),
+        "service": service,
+        "environment": environment,
+        "now": now,
+        "tabs": tabs,
+        "stylesheet": asset_href("app.css"),
+        "script": asset_href("app.js"),
+    }
+
+
+def _render(template: str, **context: Any) -> str:
+    return _environment().get_template(template).render(**context)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_plain,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        age=numbers.age,
+        clock=numbers.clock,
+        comparison=numbers.comparison,
+        entry_shape=_entry_shape,
+        figure=_figure,
+        footnote=_footnote,
+        iso=iso,
+        limit_words=_limit_words,
+        link=_link,
+        number=numbers.number,
+        percent=_percent,
+        shape=_shape,
+        short=_short,
+        signed=numbers.signed,
+        spark=charts.draw_spark,
+        word=WORDS.__getitem__,
+    )
+    return environment
+
+
+@functools.cache
+def _templates_hash() -> str:
+    sources = sorted((_HERE / "templates").glob("*.jinja"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+
+
+def _plain(value: object) -> object:
+    """What Jinja2 puts out: strings made plain before they are escaped, markup of our own as it is."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return clean(value) if "\n" not in value else "\n".join(clean(line) for line in value.split("\n"))
+    return value
+
+
+def _link(href: str) -> str:
+    """A path of this site or an https address; anything else (``javascript:``, ``//host``) leads nowhere."""
+    inside = href.startswith("/") and not href.startswith(("//", "/\\"))
+    return href if inside or href.startswith("https://") else "#"
+
+
+def _shape(status: Status) -> str:
+    return _SHAPES.get(status, status.value)
+
+
+def _entry_shape(entry: InboxEntry) -> str:
+    return _KINDS.get(entry.kind) or Status.of(entry.severity).value
+
+
+def _figure(item: Signal | AlertRow | Fact) -> tuple[str, str]:
+    limit = None if isinstance(item, Fact) else item.limit
+    return numbers.figure(item.value, item.unit, limit)
+
+
+def _short(cell: RegionCell) -> tuple[str, str]:
+    """A table cell's digits and SI prefix: the head of the column names the unit."""
+    digits, unit = numbers.figure(cell.value, cell.unit, cell.limit)
+    prefix = unit.partition(" ")[0] if " " in unit or (unit and not cell.unit) else ""
+    return digits, prefix
+
+
+def _footnote(signal: Signal, zone: tzinfo, now: datetime) -> str:
+    """What stands below a spark on the left: the change, or why there is none."""
+    if signal.status is Status.STALE and signal.as_of:
+        told = numbers.age((now - signal.as_of).total_seconds())
+        return f"from {numbers.clock(signal.as_of, zone)}, {told} old"
+    if signal.status is Status.UNKNOWN and signal.as_of:
+        return f"no data since {numbers.clock(signal.as_of, zone)}"
+    return signal.note or numbers.change(signal.change, signal.change_unit, signal.limit)
+
+
+def _limit_words(signal: Signal) -> str:
+    if signal.limit is None:
+        return "no limit"
+    word = "SLA" if signal.id == "availability" else "limit"
+    return f"{word} {numbers.limit_number(signal.limit, signal.unit)}"
+
+
+def _percent(share: float) -> str:
+    """0..1 as percent for an attribute, kept inside; 0 for what is no number."""
+    return f"{100 * min(1.0, max(0.0, share)) if math.isfinite(share) else 0:.1f}"
+
+
+def _spark_span(signals: Sequence[Signal]) -> str:
+    longest = max((len(signal.spark) * signal.spark_step_seconds for signal in signals), default=0)
+    return numbers.span(longest) if longest else ""
+
+
+def _icon(status: Status) -> str:
+    """The state as a favicon: a diamond when somebody has to act, else a circle."""
+    shape = _DIAMOND if status in (Status.CRITICAL, Status.WARNING) else _CIRCLE
+    colour = _ICON_COLOURS.get(status, "#0072b2" if status in (Status.OK, Status.RESOLVED) else "#6e7781")
+    return "data:image/svg+xml," + quote(_ICON.format(shape.format(colour)), safe="/:='")

@@ -1,0 +1,2 @@
+environment  = "dev"
+protect_data = false

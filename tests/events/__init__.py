@@ -1,0 +1,1 @@
+"""Golden messages, and the script that made them."""

@@ -1,0 +1,104 @@
+"""Fakes of outside things: a clock that is set, and ports that crash at a chosen call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from shared.bus import Bus, Received
+from shared.store import Document, Listing, Store, Write
+
+T = TypeVar("T")
+START = datetime(2025, 10, 18, 12, 0, tzinfo=UTC)
+
+
+class Crash(BaseException):
+    """The process ends here; nothing that catches errors sees it."""
+
+
+class Clock:
+    """A clock that moves only when it is told to; ``sleep`` moves it."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.time = now
+
+    def __call__(self) -> datetime:
+        """The time; aware UTC."""
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time += timedelta(seconds=seconds)
+
+
+class Countdown:
+    """Counts the calls to all ports that share it, and crashes at one: before it takes effect, or after."""
+
+    def __init__(self, crash_at: int | None = None, *, after: bool = False) -> None:
+        self.calls = 0
+        self.crash_at = crash_at
+        self.after = after
+
+    def before_call(self) -> bool:
+        """Count a call; True when it must crash after its effect."""
+        hit = self.calls == self.crash_at
+        self.calls += 1
+        if hit and not self.after:
+            raise Crash
+        return hit
+
+
+class CrashingStore:
+    """A store whose calls count down."""
+
+    def __init__(self, inner: Store, countdown: Countdown) -> None:
+        self._inner = inner
+        self._countdown = countdown
+
+    def get(self, paths: Sequence[str]) -> dict[str, Document]:
+        """As the port says."""
+        hit = self._countdown.before_call()
+        found = self._inner.get(paths)
+        return _unless(hit, found)
+
+    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+        """As the port says."""
+        hit = self._countdown.before_call()
+        return _unless(hit, self._inner.list(collection, start, end))
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """As the port says."""
+        hit = self._countdown.before_call()
+        return _unless(hit, self._inner.commit(writes))
+
+
+class CrashingBus:
+    """A bus whose publishes count down."""
+
+    def __init__(self, inner: Bus, countdown: Countdown) -> None:
+        self._inner = inner
+        self._countdown = countdown
+
+    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
+        """As the port says."""
+        hit = self._countdown.before_call()
+        return _unless(hit, self._inner.publish(topic, data, attributes))
+
+    def pull(self, subscription: str, limit: int) -> Sequence[Received]:
+        """As the port says."""
+        return self._inner.pull(subscription, limit)
+
+    def ack(self, subscription: str, ack_ids: Sequence[str]) -> None:
+        """As the port says."""
+        self._inner.ack(subscription, ack_ids)
+
+    def nack(self, subscription: str, ack_ids: Sequence[str]) -> None:
+        """As the port says."""
+        self._inner.nack(subscription, ack_ids)
+
+
+def _unless(crash: bool, result: T) -> T:
+    if crash:
+        raise Crash
+    return result

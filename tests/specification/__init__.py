@@ -1,0 +1,1 @@
+"""The specification's Python blocks, verbatim, as text to execute."""

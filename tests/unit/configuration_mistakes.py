@@ -1,0 +1,156 @@
+"""Mistakes that a configuration can hold, each with the one message it gives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shared.monitoring_config import MonitoringConfig
+
+GONE = object()
+"""Removes the value at a path."""
+
+_DEFAULTS = MonitoringConfig().to_json()
+
+
+def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
+    """The exported defaults with the values at some paths (``rules.3.threshold.value``) replaced, added or removed."""
+    document: dict[str, Any] = json.loads(_DEFAULTS)
+    for path, value in changes:
+        *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+        owner: Any = document
+        for part in way:
+            owner = owner[part]
+        if value is GONE:
+            del owner[last]
+        elif isinstance(owner, list) and last == len(owner):
+            owner.append(value)
+        else:
+            owner[last] = value
+    return document
+
+
+RATIO = {"select": {"metric": "errors"}, "per": {"metric": "requests"}}
+
+
+def query(**query: object) -> dict[str, object]:
+    """A query of the response time with more fields."""
+    return {"select": {"metric": "response_time"}, **query}
+
+
+MISTAKES: list[tuple[str, Any, str]] = [
+    ("rules.3.threshold.value", "abc", 'rules[3].threshold.value: expected a number, got "abc"'),
+    ("rules.3.threshold.value", True, "rules[3].threshold.value: expected a number, got true"),
+    ("rules.3.threshold.value", None, "rules[3].threshold.value: expected a number, got null"),
+    ("rules.3.threshold.value", float("nan"), "rules[3].threshold.value: expected a finite number, got NaN"),
+    ("rules.3.threshold.value", float("-inf"), "rules[3].threshold.value: expected a finite number, got -Infinity"),
+    (
+        "rules.3.threshold.value", 10**5000,
+        "rules[3].threshold.value: expected a number from -1e+15 to 1e+15, got a whole number of 16610 bits",
+    ),
+    ("rules.3.threshold.value", (1,), "rules[3].threshold.value: expected a number, got a Python tuple"),
+    ("rules.3.threshold.value", GONE, "rules[3].threshold.value: missing"),
+    ("rules.3.threshold", [1], "rules[3].threshold: expected an object, got a list of 1"),
+    ("rules.3.threshold.operator", "=>", 'rules[3].threshold.operator: expected one of >, >=, <, <=, ==, !=, got "=>"'),
+    (
+        "rules.3.threshold.severity", "warning",
+        'rules[3].threshold.severity: expected one of critical, high, medium, low, got "warning"',
+    ),
+    ("rules.0.threshold.recovery_value", 201,
+     "rules[0].threshold.recovery_value: expected at most the threshold 200, got 201"),
+    ("rules.6.threshold.recovery_value", 69,
+     "rules[6].threshold.recovery_value: expected at least the threshold 70, got 69"),
+    ("rules.0.threshold", {"value": 1, "operator": "==", "recovery_value": 1},
+     "rules[0].threshold.recovery_value: operator == has no recovery value"),
+    ("rules.0.treshold", {}, 'rules[0].treshold: unknown key; did you mean "threshold"?'),
+    ("rules.0.bad key\n", 1, 'rules[0]["bad key\\n"]: unknown key'),
+    ("dashbords", [], 'dashbords: unknown key; did you mean "dashboards"?'),
+    ("rules", GONE, "rules: missing"),
+    ("version", 2, "version: expected a whole number from 1 to 1, got 2"),
+    ("rules.0.name", "", 'rules[0].name: expected some text, got ""'),
+    ("rules.0.name", "a\nb", 'rules[0].name: expected text without control characters, got "a\\nb"'),
+    ("rules.0.name", "a\u202eb", 'rules[0].name: expected text without control characters, got "a\\u202eb"'),
+    ("rules.0.name", "a\ud800b", 'rules[0].name: expected text without control characters, got "a\\ud800b"'),
+    ("rules.0.name", " a", 'rules[0].name: expected text without space at its ends, got " a"'),
+    ("rules.0.name", "é" * 101, "rules[0].name: expected at most 200 bytes, got 202"),
+    ("rules.0.name", "日本", 'rules[0].name: expected a name with a letter a-z or a digit, got "\\u65e5\\u672c"'),
+    ("rules.1.name", "High response time: critical!",
+     'rules[1].name: the id "high-response-time-critical" is taken by the rule before it, number 0'),
+    ("rules.0.enabled", 1, "rules[0].enabled: expected true or false, got 1"),
+    ("rules.0.evaluation_window", 90, "rules[0].evaluation_window: expected a multiple of 60, got 90"),
+    ("rules.0.evaluation_window", 0, "rules[0].evaluation_window: expected a whole number from 60 to 259200, got 0"),
+    ("rules.0.evaluation_window", 259260,
+     "rules[0].evaluation_window: expected a whole number from 60 to 259200, got 259260"),
+    ("rules.0.evaluation_window", 60.5, "rules[0].evaluation_window: expected a whole number, got 60.5"),
+    ("rules.0.evaluation_frequency", 30,
+     "rules[0].evaluation_frequency: expected a whole number from 60 to 259200, got 30"),
+    ("rules.0.min_occurrences", 0, "rules[0].min_occurrences: expected a whole number from 1 to 100, got 0"),
+    ("rules.0.min_occurrences", 101, "rules[0].min_occurrences: expected a whole number from 1 to 100, got 101"),
+    ("rules.0.min_occurrences", True, "rules[0].min_occurrences: expected a whole number, got true"),
+    ("rules.0.evaluation_delay_seconds", 30, "rules[0].evaluation_delay_seconds: expected a multiple of 60, got 30"),
+    ("rules.0.on_no_data", "ignore", 'rules[0].on_no_data: expected one of keep, ok, alert, got "ignore"'),
+    ("rules.0.runbook_url", "javascript:alert(1)",
+     'rules[0].runbook_url: expected a URL that begins with https://, got "javascript:alert(1)"'),
+    ("rules.0.tags", {"a": 1}, "rules[0].tags.a: expected a string, got 1"),
+    ("rules.0.tags", {"": "x"}, 'rules[0].tags[""]: expected some text, got ""'),
+    ("rules.0.tags", {str(i): "x" for i in range(17)}, "rules[0].tags: expected at most 16 keys, got 17"),
+    ("rules.0.notification_channels", ["slak"],
+     'rules[0].notification_channels[0]: unknown channel "slak"; did you mean "slack"?'),
+    ("rules.0.notification_channels", ["slack", "slack"],
+     'rules[0].notification_channels[1]: "slack" stands here twice'),
+    ("rules.0.metric_type", "latency",
+     "rules[0].metric_type: expected one of response_time, error_rate, cache_hit_rate, throughput, database_lag, "
+     'cpu_utilization, memory_utilization, availability, persona, business, got "latency"'),
+    ("metric_types.database_lag", GONE,
+     "rules[5].metric_type: database_lag has no query in metric_types, so the rule needs a query"),
+    ("rules.0.query", {"select": {"metric": "reponse_time"}},
+     'rules[0].query.select.metric: unknown metric "reponse_time"; did you mean "response_time"?'),
+    ("rules.0.query", query(aggregation="p97"),
+     "rules[0].query.aggregation: expected one of avg, min, max, sum, count, last, last_sum, rate, p50, p90, p95, p99, "
+     'got "p97"'),
+    ("rules.0.query", {"select": {"metric": "requests"}, "aggregation": "p95"},
+     'rules[0].query.aggregation: p95 needs a distribution, and "requests" is a counter'),
+    ("rules.0.query", query(aggregation="last_sum"),
+     'rules[0].query.aggregation: last_sum needs a gauge, and "response_time" is a distribution'),
+    ("rules.0.query", {**RATIO, "aggregation": "sum"},
+     "rules[0].query.aggregation: a ratio (per) divides sums and has no aggregation"),
+    ("rules.0.query", {**RATIO, "per": {"metric": "up"}},
+     'rules[0].query.per: "up" is a gauge, and a ratio needs sums'),
+    ("rules.0.query", query(complement=True), "rules[0].query.complement: only a ratio (per) has a complement"),
+    ("rules.0.query", query(group_by=["regoin"]),
+     'rules[0].query.group_by[0]: unknown label of "response_time"; did you mean "region"?'),
+    ("rules.0.query", query(group_by=["region", "region"]), 'rules[0].query.group_by[1]: "region" stands here twice'),
+    ("rules.0.query", {**RATIO, "group_by": ["type"]},
+     'rules[0].query.group_by[0]: unknown label of "requests"; known: region, endpoint'),
+    ("rules.0.query", query(min_count=-1), "rules[0].query.min_count: expected a number from 0 to 1e+15, got -1"),
+    ("collections.0.query.select.labels", {"zone": "a"},
+     'collections[0].query.select.labels.zone: unknown label of "response_time"; known: region, endpoint'),
+    ("collections.0.query.select.labels.region", "us-central2",
+     'collections[0].query.select.labels.region: unknown value "us-central2"; did you mean "us-central1"?'),
+    ("collections.9.query.per.labels.level", "l3",
+     'collections[9].query.per.labels.level: unknown value "l3"; known: l1, l2'),
+    ("collections.35", {"name": "response_time_us", "unit": "", "query": query()},
+     'collections[35]: the name "response_time_us" is taken by one before it'),
+    ("collections.35", {"name": "Response Time", "unit": "", "query": query()},
+     "collections[35].name: expected a name of a-z, 0-9, _, . and - that begins with a letter, "
+     'got "Response Time"'),
+    ("metrics.13", {"name": "response_time", "unit": "", "kind": "gauge"},
+     'metrics[13]: the name "response_time" is taken by one before it'),
+    ("metrics.12.kind", "gage", 'metrics[12].kind: expected one of gauge, counter, distribution, got "gage"'),
+    ("regions.0.short", "eu", 'regions[1]: the name "eu" is taken by one before it'),
+    ("dashboards.0.panels.0.collections", ["error_rate"],
+     'dashboards[0].panels[0].collections[0]: unknown collection "error_rate"; did you mean "error_rate_global"?'),
+    ("dashboards.0.panels.0.collections", [],
+     "dashboards[0].panels[0]: a panel of kind signal needs collections or queries"),
+    ("dashboards.1.name", "overview", 'dashboards[1]: the name "overview" is taken by one before it'),
+    ("channels.slak", {},
+     'channels.slak: unknown channel; did you mean "slack"?'),
+    ("channels.slack.channel", "alerts", 'channels.slack.channel: expected a channel like #alerts, got "alerts"'),
+    ("channels.email.recipients", ["devops"],
+     'channels.email.recipients[0]: expected an address, or its part up to the @, got "devops"'),
+    ("channels.sentry.traces_sample_rate", 10,
+     "channels.sentry.traces_sample_rate: expected a number from 0 to 1, got 10"),
+    ("routing.sms", ["critical"],
+     'routing.sms: unknown channel "sms"; known: slack, pagerduty, email, sentry, webhook, inbox'),
+    ("retention", {"minutes_hours": 24}, "retention.late_hours: expected at most minutes_hours, 24, got 72"),
+]  # fmt: skip

@@ -1,0 +1,145 @@
+"""The environment: what is read from it, what is refused, and that secrets stay secret."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from shared.config import Config, Secret, load_config
+from shared.errors import ConfigError
+from shared.manifest import load_manifest
+
+ROOT = Path(__file__).parents[2]
+EMULATOR_VARIABLES = {"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
+MINIMAL = {"ION_PROJECT": "ion-test"}
+
+
+class Recording(Mapping[str, str]):
+    """An environment that remembers which variables were asked for."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def test_the_manifest_and_the_configuration_name_the_same_variables() -> None:
+    """No function is given a variable that nobody reads, and none is read that no function is given."""
+    environ = Recording(MINIMAL)
+    load_config(environ)
+    assert environ.asked - EMULATOR_VARIABLES == load_manifest().environment()
+    assert environ.asked >= EMULATOR_VARIABLES
+
+
+def test_a_project_is_enough() -> None:
+    """Everything else has a default, and an empty variable is an absent one."""
+    assert load_config({**MINIMAL, "ION_PREFIX": "", "ION_CONFIG": " "}) == Config(project="ion-test")
+
+
+def test_every_variable_is_kept() -> None:
+    """Each variable reaches its field; the dashboard's address loses the slash at its end."""
+    config = load_config(
+        {
+            "ION_PROJECT": "ion-test",
+            "ION_DATABASE": "ion-monitoring",
+            "ION_PREFIX": "ion-",
+            "ION_CONFIG": "/etc/ion.json",
+            "ION_DASHBOARD_URL": "https://ion.example/",
+            "ION_WEBHOOK_URL": "https://hooks.example/token",
+            "FIRESTORE_EMULATOR_HOST": "127.0.0.1:8080",
+            "PUBSUB_EMULATOR_HOST": "[::1]:8085",
+        }
+    )
+    assert config == Config(
+        project="ion-test",
+        database="ion-monitoring",
+        prefix="ion-",
+        config_path=Path("/etc/ion.json"),
+        dashboard_url="https://ion.example",
+        webhook_url=Secret("https://hooks.example/token"),
+        firestore_emulator_host="127.0.0.1:8080",
+        pubsub_emulator_host="[::1]:8085",
+    )
+    assert config.named("metrics") == "ion-metrics"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ION_PROJECT", "Ion_Test"),
+        ("ION_DATABASE", "Main!"),
+        ("ION_PREFIX", "ion"),
+        ("ION_PREFIX", "averylongprefix-"),
+        ("ION_DASHBOARD_URL", "ion.example"),
+        ("ION_DASHBOARD_URL", "http://ion.example"),
+        ("ION_WEBHOOK_URL", "http://hooks.example/x"),
+        ("ION_WEBHOOK_URL", "https://[hooks.example/x"),
+        ("ION_WEBHOOK_URL", "https://hooks.example/a b"),
+        ("FIRESTORE_EMULATOR_HOST", "8080"),
+        ("PUBSUB_EMULATOR_HOST", "http://127.0.0.1:8085"),
+    ],
+)
+def test_a_variable_of_another_form_is_refused_by_name(name: str, value: str) -> None:
+    """The error names the variable and the accepted form, and never shows the value."""
+    with pytest.raises(ConfigError) as caught:
+        load_config({**MINIMAL, name: value})
+    assert caught.value.detail.startswith(f"{name}: expected ")
+    assert value not in caught.value.detail
+
+
+def test_addresses_on_this_machine_need_no_https() -> None:
+    """A local dashboard and a local receiver are reached with plain http."""
+    config = load_config(
+        {**MINIMAL, "ION_WEBHOOK_URL": "http://localhost:9000/", "ION_DASHBOARD_URL": "http://[::1]:1"}
+    )
+    assert config.webhook_url == Secret("http://localhost:9000/")
+    assert config.dashboard_url == "http://[::1]:1"
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    """A missing project and a wrong prefix give two lines."""
+    with pytest.raises(ConfigError) as caught:
+        load_config({"ION_PREFIX": "-"})
+    assert [line.partition(":")[0] for line in caught.value.detail.splitlines()] == ["ION_PROJECT", "ION_PREFIX"]
+
+
+@pytest.mark.parametrize("form", [str, repr, format, "{0}".format, "{0!r:>3}".format, "%s".__mod__, "%r".__mod__])
+def test_a_secret_never_prints(form: object) -> None:
+    """However a secret is turned into text, alone or inside the configuration, its value does not appear."""
+    assert callable(form)
+    config = load_config({**MINIMAL, "ION_WEBHOOK_URL": "https://hooks.example/hush"})
+    assert "***" in form(config.webhook_url)
+    assert "hush" not in form(config.webhook_url) + repr(config) + repr(asdict(Config("ion-test")))
+    assert config.webhook_url is not None
+    assert config.webhook_url.reveal() == "https://hooks.example/hush"
+
+
+def test_the_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument the process's own environment counts."""
+    monkeypatch.setenv("ION_PROJECT", "ion-from-outside")
+    assert load_config().project == "ion-from-outside"
+
+
+def test_no_other_module_reads_the_environment() -> None:
+    """``environ`` and ``getenv`` appear in shared/config.py alone."""
+    readers = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("shared", "functions")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    }
+    assert readers == {"shared/config.py"}
