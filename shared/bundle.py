@@ -2,8 +2,8 @@
 
 ``python -m shared.bundle [NAME ...] [--out build]`` writes ``NAME.zip`` and its hash, ``NAME.zip.sha256``, for the
 named functions, by default all. At the root lie ``main.py``, ``requirements.txt`` (the manifest's list with the
-project's pins) and the modules of ``shared/`` that ``main.py`` reaches through import statements, wherever in the
-code they stand, with the data files beside them. Equal sources give equal bytes: entries are sorted, carry no time
+project's pins) and the modules of ``shared/`` that ``main.py`` reaches through import statements, in functions too,
+with the data files beside them. Equal sources give equal bytes: entries are sorted, carry no time
 stamps, and are stored uncompressed, because compressed bytes differ between versions of zlib.
 """
 
@@ -16,7 +16,7 @@ import io
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "shared"
 LOCAL_ONLY = f"{PACKAGE}.local"
 """Never part of an archive: the local run wires itself and no function needs it."""
+WIRING = f"{PACKAGE}/wiring.py"
+"""Where each function has a method of its name that builds it, and imports what only that function needs."""
 MANIFEST_ENTRY = "functions/manifest.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip entry can carry."""
@@ -47,17 +49,18 @@ class Closure:
     foreign: frozenset[str]
 
 
-def closure(main: Path, root: Path = ROOT) -> Closure:
-    """Everything that ``main`` imports, through modules of ``shared``, in functions and type checks too.
+def closure(main: Path, root: Path = ROOT, others: Collection[str] = ()) -> Closure:
+    """Everything that ``main`` imports through modules of ``shared``, in functions too, but not for type checks.
 
-    Only import statements are followed. Raises ``ConfigError`` for an import of a module that is not there.
+    ``others`` are the project's other functions: what ``shared/wiring.py`` imports only in its methods of these
+    names is not reached. Only import statements are followed. Raises ``ConfigError`` for a missing module of ours.
     """
     found: dict[str, Path] = {}
     foreign: set[str] = set()
     waiting = [main]
     while waiting:
         path = waiting.pop()
-        for name in _imports(path, root):
+        for name in _imports(path, root, others if path == root / WIRING else ()):
             if name.partition(".")[0] != PACKAGE:
                 foreign.add(name)
                 continue
@@ -81,9 +84,9 @@ def _source(module: str, root: Path) -> Path | None:
     return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()), None)
 
 
-def _imports(path: Path, root: Path) -> Iterator[str]:
+def _imports(path: Path, root: Path, unused: Collection[str]) -> Iterator[str]:
     """The absolute dotted names in a file's import statements. Raises ``ConfigError`` for a missing module."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"), path.name)):
+    for node in _running(ast.parse(path.read_text("utf-8"), path.name), unused):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -92,6 +95,17 @@ def _imports(path: Path, root: Path) -> Iterator[str]:
                 _check_exists(base, path, root)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _running(node: ast.AST, unused: Collection[str]) -> Iterator[ast.AST]:
+    """All nodes of code that can run: without blocks for type checks and functions of the ``unused`` names."""
+    if isinstance(node, ast.FunctionDef) and node.name in unused:
+        return
+    yield node
+    is_type_check = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    below = node.orelse if isinstance(node, ast.If) and is_type_check else ast.iter_child_nodes(node)
+    for child in below:
+        yield from _running(child, unused)
 
 
 def _base(node: ast.ImportFrom, package: Sequence[str]) -> str:
@@ -117,12 +131,15 @@ def requirements_text(names: Sequence[str], pinned: str) -> str:
     return "".join(f"{pins[name]}\n" for name in sorted(names))
 
 
-def contents(function: Function, root: Path = ROOT) -> dict[str, bytes]:
-    """A function's files by their names in the archive. Raises ``ConfigError`` when it has no ``main.py``."""
+def contents(function: Function, others: Collection[str], root: Path = ROOT) -> dict[str, bytes]:
+    """A function's files by their names in the archive; ``others`` as in ``closure``.
+
+    Raises ``ConfigError`` when it has no ``main.py``.
+    """
     main = root / "functions" / function.name / "main.py"
     if not main.is_file():
         raise ConfigError(f"functions.{function.name}: expected a file functions/{function.name}/main.py")
-    modules = closure(main, root).modules
+    modules = closure(main, root, others).modules
     pinned = (root / "requirements.txt").read_text("utf-8")
     files = {
         "main.py": main.read_bytes(),
@@ -162,11 +179,11 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def write_bundle(function: Function, out: Path, root: Path = ROOT) -> Path:
+def write_bundle(name: str, functions: Mapping[str, Function], out: Path) -> Path:
     """Write a function's archive and beside it its SHA-256, in the form of ``sha256sum``; the archive's path."""
-    data = archive(contents(function, root))
+    data = archive(contents(functions[name], functions.keys() - {name}))
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{function.name}.zip"
+    path = out / f"{name}.zip"
     path.write_bytes(data)
     path.with_name(f"{path.name}.sha256").write_text(f"{hashlib.sha256(data).hexdigest()}  {path.name}\n", "ascii")
     return path
@@ -192,7 +209,7 @@ def _write_all(names: Sequence[str], out: Path) -> list[Path]:
     unknown = [name for name in names if name not in functions]
     if unknown:
         raise ConfigError(f"NAME: no function {', '.join(unknown)}; known: {', '.join(functions)}")
-    return [write_bundle(functions[name], out) for name in names or functions]
+    return [write_bundle(name, functions, out) for name in names or functions]
 
 
 if __name__ == "__main__":

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
-from .errors import ConfigError, MonitoringError, PermanentError, TransientError
+from .errors import ConfigError, PermanentError, TransientError
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
 from .overview import build_overview
 from .panels import Overview, Status, Tab
 from .reader import Reader
-from .render.html import asset, render_error_html, render_html, render_inbox_html
+from .render.html import asset, etag, render_error_html, render_html, render_inbox_html
 from .render.json_page import render_json
 from .render.markdown import render_markdown
 from .render.text import render_text
@@ -69,9 +69,9 @@ class DashboardPages:
         try:
             return _finished(request, self._answer(request))
         except PermanentError as error:
-            return _failure(_STATUS_CODES.get(error.reason, 400), error.detail or error.reason)
+            return self._failure(_STATUS_CODES.get(error.reason, 400), error.detail or error.reason)
         except TransientError:
-            return _failure(503, "Storage did not answer. Trying again in a moment may help.")
+            return self._failure(503, "Storage did not answer. Trying again in a moment may help.")
 
     def _answer(self, request: PageRequest) -> PageResponse:
         if request.method not in ("GET", "HEAD"):
@@ -93,7 +93,8 @@ class DashboardPages:
             raise PermanentError("not_found", f"The dashboard {view.name} is configured, and has no page yet.")
         page = build_overview(self.config, self.reader, view.start, view.end, self.now())
         page = replace(page, tabs=self._tabs(view, page.headline.status), ranges=_ranges(view))
-        return PageResponse(200, render(page, view).encode(), view.format.content_type, {"Vary": "Accept"})
+        headers = {"Vary": "Accept"} | ({"ETag": etag(page, view)} if view.format is Format.HTML else {})
+        return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
 
     def _tabs(self, view: View, status: Status) -> tuple[Tab, ...]:
         tabs = [Tab(OVERVIEW, "Overview", view.href(name=OVERVIEW, as_format=Format.HTML), status, current=True)]
@@ -108,9 +109,17 @@ class DashboardPages:
         tabs = (Tab(OVERVIEW, "Overview", "/", status, current=False), Tab("inbox", "Inbox", "/inbox", Status.OK, True))
         settings = self.config.settings
         html = render_inbox_html(
-            entries, service=settings.service, environment=settings.environment, now=now, tabs=tabs
+            entries, service=settings.service, environment=settings.environment, now=now, zone=UTC, tabs=tabs
         )
         return PageResponse(200, html.encode(), Format.HTML.content_type)
+
+    def _failure(self, status: int, sentence: str) -> PageResponse:
+        settings = self.config.settings
+        html = render_error_html(
+            status, sentence, service=settings.service, environment=settings.environment, now=self.now()
+        )
+        headers = {"Cache-Control": "no-store", **SECURITY_HEADERS}
+        return PageResponse(status, html.encode(), Format.HTML.content_type, headers)
 
 
 def render(page: Overview, view: View) -> str:
@@ -135,22 +144,15 @@ def _ranges(view: View) -> tuple[Tab, ...]:
 
 
 def _asset(path: str) -> PageResponse:
-    try:
-        body, content_type = asset(path.removeprefix("/assets/"))
-    except (KeyError, MonitoringError) as error:
-        raise PermanentError("not_found", "There is no such file.") from error
-    return PageResponse(200, body, content_type, {"Cache-Control": "public, max-age=31536000, immutable"})
+    body, content_type, content_hash = asset(path.removeprefix("/assets/"))
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{content_hash}"'}
+    return PageResponse(200, body, content_type, headers)
 
 
 def _finished(request: PageRequest, response: PageResponse) -> PageResponse:
     """The response with its headers; 304 when the client has the same bytes already."""
-    etag = f'"{hashlib.sha256(response.body).hexdigest()[:16]}"'
-    headers = {"Cache-Control": "no-cache", "ETag": etag, **response.headers, **SECURITY_HEADERS}
-    if request.if_none_match == etag:
+    digest = f'"{hashlib.sha256(response.body).hexdigest()[:16]}"'
+    headers = {"Cache-Control": "no-cache", "ETag": digest, **response.headers, **SECURITY_HEADERS}
+    if request.if_none_match == headers["ETag"]:
         return PageResponse(304, b"", response.content_type, headers)
     return replace(response, headers=headers)
-
-
-def _failure(status: int, sentence: str) -> PageResponse:
-    body = render_error_html(status, sentence).encode()
-    return PageResponse(status, body, Format.HTML.content_type, {"Cache-Control": "no-store", **SECURITY_HEADERS})

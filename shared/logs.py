@@ -47,3 +47,17 @@ class Captured:
 
     def _keep(self, line: str) -> None:
         self.events.append(json.loads(line))
+
+
+class Redirected:
+    """Gives each event, its line of JSON, to ``sink`` instead of writing it: ``with Redirected(print):``."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def __enter__(self) -> Redirected:
+        _sinks.append(self._sink)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _sinks.remove(self._sink)

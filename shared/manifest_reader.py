@@ -15,7 +15,7 @@ from pathlib import Path
 from .bus import RetryPolicy, Subscription
 from .configuration.reader import Fields, JsonObject, Node
 from .errors import ConfigError
-from .manifest import Function, HttpTrigger, Manifest, PushTrigger, ScheduleTrigger, Sizing, Trigger, TriggerType
+from .manifest_models import Function, HttpTrigger, Manifest, PushTrigger, ScheduleTrigger, Sizing, Trigger, TriggerType
 
 VERSION = 1
 _FUNCTION = re.compile(r"[a-z][a-z0-9]{0,17}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from .alerts import AlertState, AlertStateManager, State
@@ -14,7 +14,8 @@ from .reader import Cursor, Reader
 from .rules import AlertRule, MetricThreshold, MetricType, Query
 from .series import Labels
 from .tick import Transition, longest_reach_seconds
-from .timeline import MINUTE_SECONDS, minute_floor, to_us
+from .timeline import MINUTE_SECONDS, minute_floor
+from .windows import evaluate, read_window
 
 WINDOW_SECONDS = 300
 """The window of every number that no rule gives another."""
@@ -32,10 +33,14 @@ class Sources:
     start: int
     end: int
     now: datetime
+    windows: dict[int, Cells] = field(default_factory=dict)
+    """The windows that end with the page, merged once each, by their seconds."""
 
     def at(self, query: Query, seconds: int = WINDOW_SECONDS) -> dict[Labels, float]:
         """A query's values over the window that ends with the page."""
-        return self.reader.value(self.minutes, query, self.end, seconds)
+        if seconds not in self.windows:
+            self.windows[seconds] = read_window(self.minutes, self.end, seconds)
+        return evaluate(self.windows[seconds], query, seconds)
 
     def over(self, query: Query, points: int) -> tuple[int, list[dict[Labels, float]]]:
         """A query's values over the range, oldest first, in at most about ``points`` steps: step seconds, values."""
@@ -53,8 +58,8 @@ def read_sources(
 ) -> tuple[Sources, Cursor | None]:
     """Read what the page shows of (start, end]; nothing after the evaluator's cursor, which is None before any."""
     cursor = reader.cursor()
-    newest = min(cursor.minute if cursor else minute_floor(now), to_us(end) // 1_000_000)
-    first = min(to_us(start) // 1_000_000, newest - WINDOW_SECONDS)
+    newest = min(cursor.minute if cursor else minute_floor(now), minute_floor(end))
+    first = min(minute_floor(start), newest - WINDOW_SECONDS)
     reach = max(longest_reach_seconds(config), WINDOW_SECONDS)
     minutes = reader.minutes(min(first + MINUTE_SECONDS, newest - reach), newest, now)
     alerts = tuple(alert for alert in reader.alerts() if alert.state is not State.INACTIVE)

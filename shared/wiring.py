@@ -5,7 +5,6 @@ Nothing is built at import. A local run and the tests put their own services in 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,7 +52,7 @@ class Services:
 
     def ingest(self) -> Ingest:
         """The function ``ingest``."""
-        kinds = {metric.name: metric.kind for metric in self.config.settings.metrics}
+        kinds = {metric.name: metric.kind for metric in self.config.metrics}
         return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
 
     def evaluate(self) -> Evaluator:
@@ -79,7 +78,7 @@ def services() -> Services:
     """The services in use; built from the environment the first time. Raises ConfigError."""
     with _lock:
         if not _services:
-            _services.append(build(load_config(os.environ)))
+            _services.append(build(load_config()))
         return _services[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -12,6 +13,8 @@ from shared.formats.exponential import Histogram, cells_of
 from shared.series import Kind, Series
 from shared.timeline import US_PER_SECOND
 
+FEW = settings(max_examples=50, deadline=None, derandomize=True, database=None)
+"""The same few examples at every run."""
 MINUTE = 1_760_790_900
 END_US = MINUTE * US_PER_SECOND
 SERIES = (

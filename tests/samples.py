@@ -226,7 +226,7 @@ def _signals() -> tuple[Signal, ...]:
     return (
         Signal(
             "availability", "Availability", "SERVICE HEALTH", "24 h", 99.97, "%", Status.OK, _SLA, -0.01, "pt",
-            _spark("availability", 99.97, 0.004), usual=(99.96, 99.98),
+            _spark("availability", 99.97, 0.002), usual=(99.96, 99.98),
         ),
         Signal(
             "error_rate", "Error rate", "SERVICE HEALTH", "all regions", 0.31, "%", Status.OK, _ERROR_LIMIT, 0.01, "pt",

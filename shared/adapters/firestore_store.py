@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc
 from google.api_core.exceptions import GoogleAPICallError
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
@@ -39,6 +39,7 @@ _TRANSIENT_CODES = frozenset(
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.PERMISSION_DENIED,  # an operator mends access, and until then nothing may be dropped
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.UNAUTHENTICATED,
         grpc.StatusCode.UNAVAILABLE,
@@ -181,8 +182,6 @@ def _translated(conditional: bool) -> Iterator[None]:
         yield
     except GoogleAPICallError as error:
         raise translate(error, conditional) from error
-    except DefaultCredentialsError as error:
-        raise PermanentError("store_refused", str(error)) from error
     except GoogleAuthError as error:
         raise TransientError("store_unavailable", str(error)) from error
 

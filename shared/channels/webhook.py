@@ -57,7 +57,7 @@ class WebhookChannel:
 class _NoRedirect(HTTPRedirectHandler):
     """A redirect is an answer like any other: it could lead anywhere."""
 
-    def redirect_request(self, *_: object) -> None:  # type: ignore[override]
+    def redirect_request(self, *_: object) -> None:
         return None
 
 

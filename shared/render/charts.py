@@ -19,6 +19,7 @@ _LABEL_GAP = 10.5
 _SPARK_POINTS = 120
 _INKS = 3
 _TABLE_ROWS = 12
+_FEW_TICKS = 5
 _NEAR_AN_EDGE = 4.0
 _SPAN_LABEL_WIDTH = 14.0
 
@@ -125,7 +126,10 @@ def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
     everything = [value for line in chart.lines for value in svg.known(line.values)]
     scale, ticks = svg.y_ticks([*everything, *(limit.value for limit in chart.limits)], chart.unit)
     return Drawing(
-        y_ticks=tuple(Tick(scale.percent(tick), _tick_label(tick)) for tick in ticks),
+        y_ticks=tuple(
+            Tick(scale.percent(tick), _tick_label(tick), minor=len(ticks) > _FEW_TICKS and index % 2 == 1)
+            for index, tick in enumerate(ticks)
+        ),
         x_ticks=_time_ticks(chart, end, zone),
         lines=_lines(chart, scale),
         limits=_limits(chart, scale),

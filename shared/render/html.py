@@ -44,6 +44,7 @@ _ICON_COLOURS = {Status.CRITICAL: "#c2185b", Status.WARNING: "#b86e00", Status.O
 _ICON = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 12 12'>{}</svg>"
 _DIAMOND = "<path fill='{}' d='M6 0l6 6-6 6-6-6z'/>"
 _CIRCLE = "<circle fill='{}' cx='6' cy='6' r='5'/>"
+_FORMATS = {Format.TEXT: "Text", Format.JSON: "JSON", Format.MARKDOWN: "Markdown"}
 _SHAPES = {Status.STALE: "unknown", Status.EMPTY: "unknown"}
 _KINDS = {"resolved": "resolved", "no_data": "unknown", "summary": "ok"}
 
@@ -63,7 +64,7 @@ def render_html(page: Overview, view: View, *, fragment: bool = False) -> str:
         spark_span=_spark_span(page.signals),
         most_persona=max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
         example=howto.message(page.now),
-        formats=[(form.name.capitalize(), view.href(as_format=form)) for form in Format if form is not Format.HTML],
+        formats=[(name, view.href(as_format=form)) for form, name in _FORMATS.items()],
     )
 
 

@@ -33,7 +33,8 @@ def _rows(cells: Cells) -> list[dict[str, Any]]:
 
 
 def _row(cells: Cells, row: int) -> dict[str, Any]:
-    start, end = cells.bin_start[row], cells.bin_start[row + 1]
+    mine = slice(cells.bin_start[row], cells.bin_start[row + 1])
+    pairs = zip(cells.bin_key[mine].tolist(), cells.bin_count[mine].tolist(), strict=True)
     return {
         "metric": cells.series[row].metric,
         "labels": dict(cells.series[row].labels),
@@ -48,7 +49,7 @@ def _row(cells: Cells, row: int) -> dict[str, Any]:
         "last_sum": float(cells.last_sum[row]),
         "writers": int(cells.writers[row]),
         "scale": int(cells.scale[row]),
-        "bins": [list(pair) for pair in zip(cells.bin_key[start:end].tolist(), cells.bin_count[start:end].tolist())],
+        "bins": [list(pair) for pair in pairs],
     }
 
 

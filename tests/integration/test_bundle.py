@@ -24,7 +24,7 @@ import pytest
 
 from shared.adapters.firestore_store import FirestoreStore
 from shared.buckets import writers_of
-from shared.bundle import archive, closure, contents, main, requirements_text
+from shared.bundle import Closure, archive, closure, contents, main, requirements_text
 from shared.bus import Message
 from shared.errors import ConfigError
 from shared.formats.compact import decode
@@ -59,6 +59,16 @@ class Server:
             return connection.getresponse().status
 
 
+def _reached(name: str) -> Closure:
+    """What a function of this project imports."""
+    return closure(ROOT / "functions" / name / "main.py", ROOT, FUNCTIONS.keys() - {name})
+
+
+def _contents(name: str) -> dict[str, bytes]:
+    """A function's archive, file by file."""
+    return contents(FUNCTIONS[name], FUNCTIONS.keys() - {name})
+
+
 def _providers() -> dict[str, str]:
     """The installed package that provides each importable module, by dotted name."""
     found = {}
@@ -89,8 +99,7 @@ def providers() -> dict[str, str]:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_requires_what_it_imports_and_nothing_else(name: str, providers: dict[str, str]) -> None:
     """The manifest's requirements are the packages behind the imports that main.py reaches, plus what serves it."""
-    reached = closure(ROOT / "functions" / name / "main.py")
-    imported = _third_party(reached.foreign, providers)
+    imported = _third_party(_reached(name).foreign, providers)
     assert imported.keys() == set(FUNCTIONS[name].requirements), imported
 
 
@@ -98,14 +107,13 @@ def test_a_function_requires_what_it_imports_and_nothing_else(name: str, provide
 def test_every_import_leads_somewhere(name: str, providers: dict[str, str]) -> None:
     """No function imports a module that is neither ours, the standard library's nor an installed package's."""
     roots = {module.partition(".")[0] for module in providers} | sys.stdlib_module_names
-    reached = closure(ROOT / "functions" / name / "main.py")
-    assert {module.partition(".")[0] for module in reached.foreign} <= roots
+    assert {module.partition(".")[0] for module in _reached(name).foreign} <= roots
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_an_archive_holds_its_function_and_no_more(name: str) -> None:
     """main.py and requirements.txt are at the root beside shared/, without tests, local runs and tools."""
-    files = contents(FUNCTIONS[name])
+    files = _contents(name)
     assert {"main.py", "requirements.txt", "shared/__init__.py"} <= files.keys()
     assert {path.partition("/")[0] for path in files} <= {"main.py", "requirements.txt", "shared", "functions"}
     assert not [path for path in files if re.match(r"shared/(local/|bundle|grants)|.*(test|\.pyc)", path)]
@@ -113,8 +121,25 @@ def test_an_archive_holds_its_function_and_no_more(name: str) -> None:
 
 def test_only_the_dashboard_carries_templates() -> None:
     """Data files travel with the package they lie in, so what does not render brings no templates."""
-    templates = {name: [path for path in contents(one) if path.endswith(".jinja")] for name, one in FUNCTIONS.items()}
-    assert [name for name, paths in templates.items() if paths] == ["dashboard"]
+    carriers = [name for name in FUNCTIONS if any(path.endswith(".jinja") for path in _contents(name))]
+    assert carriers == ["dashboard"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_archive_alone_builds_its_function(name: str, tmp_path: Path) -> None:
+    """Apart from the repository, main.py is imported and wired from nothing but the archive's files."""
+    for path, data in _contents(name).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    code = f"import main; from shared.wiring import services; services().{name}(); print(main.__file__)"
+    environment = {
+        "ION_PROJECT": PROJECT,
+        "FIRESTORE_EMULATOR_HOST": "127.0.0.1:9",
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",
+    }
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(tmp_path / "main.py"), done.stderr
 
 
 def test_equal_sources_give_equal_bytes_and_the_hash_beside_them(
@@ -159,6 +184,21 @@ def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
         "shared", "shared.a", "shared.b", "shared.deep", "shared.deep.inner", "shared.deep.sibling",
     }  # fmt: skip
     assert reached.foreign == {"numpy.linalg", "json"}
+
+
+def test_what_other_functions_and_type_checks_need_is_left_out(tmp_path: Path) -> None:
+    """In the wiring, an import in another function's method is not reached; the function's own and all others are."""
+    wiring = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import ast\nelse:\n    import bisect\n"
+        "class Services:\n    def ingest(self):\n        import cmd\n    def notify(self):\n        import dis\n"
+        "def build():\n    import email\n"
+    )
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "__init__.py").touch()
+    (tmp_path / "shared" / "wiring.py").write_text(wiring, "utf-8")
+    (tmp_path / "main.py").write_text("from shared import wiring\n", "utf-8")
+    foreign = closure(tmp_path / "main.py", tmp_path, {"notify"}).foreign
+    assert foreign == {"typing", "typing.TYPE_CHECKING", "bisect", "cmd", "email"}
 
 
 def test_a_missing_module_is_named(tmp_path: Path) -> None:

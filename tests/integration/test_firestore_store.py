@@ -52,7 +52,7 @@ EXPECTED = {
     StatusCode.DATA_LOSS: PermanentError,
     StatusCode.INVALID_ARGUMENT: PermanentError,
     StatusCode.OUT_OF_RANGE: PermanentError,
-    StatusCode.PERMISSION_DENIED: PermanentError,
+    StatusCode.PERMISSION_DENIED: TransientError,
     StatusCode.UNIMPLEMENTED: PermanentError,
     StatusCode.ALREADY_EXISTS: PreconditionFailed,
     StatusCode.FAILED_PRECONDITION: PreconditionFailed,

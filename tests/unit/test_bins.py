@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import bins
 from shared.bins import MIN_SCALE, OFFSET, SCALE, coarser, error_bound, keys_of, values_of
+from tests.cell_cases import FEW
 
-FEW = settings(max_examples=50, deadline=None)
 normal = st.floats(1e-300, 1e200)
 scales = st.integers(MIN_SCALE, SCALE)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import bins
@@ -27,9 +27,9 @@ from shared.cells import (
     total_count,
 )
 from shared.series import Kind, Series
-from tests.cell_cases import END_US, SERIES, cells, chunks_of_cells, observations
+from tests.cell_cases import END_US, FEW, SERIES, cells, chunks_of_cells, observations
 
-FEW = settings(max_examples=60, deadline=None)
+writers = st.integers(0, 2) | st.integers(0, 2**64 - 1)
 QUANTILES = (0.001, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 EXACT = ("series", "kind", "count", "min", "max", "last_at_us", "last", "last_writer", "scale", "bin_start", "bin_key",
          "bin_count")  # fmt: skip
@@ -157,6 +157,14 @@ def test_along_time_the_newest_row_tells_how_many_writers_there_are() -> None:
     late = merge_writers([fold([Observation(SERIES[3], Kind.GAUGE, END_US + 1, 7.0)], writer) for writer in (1, 2)])
     for merged in (merge([early, late]), merge([late, early])):
         assert (merged.last_sum.tolist(), merged.writers.tolist(), merged.count.tolist()) == ([14.0], [2], [5])
+
+
+def test_rows_that_tie_in_all_but_their_writers_merge_the_same_in_any_order() -> None:
+    """Where time, value and writer tie, the greater last_sum and writers win: the order of the parts tells nothing."""
+    alone = merge_writers([fold([Observation(SERIES[3], Kind.GAUGE, END_US, 5.0)], 9)])
+    both = merge_writers([alone, fold([Observation(SERIES[3], Kind.GAUGE, END_US, 4.0)], 8)])
+    assert equal(merge([alone, both]), merge([both, alone]))
+    assert merge([both, alone]).writers.tolist() == [2]
 
 
 @FEW

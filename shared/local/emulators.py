@@ -1,0 +1,170 @@
+"""The real Firestore and Pub/Sub emulators, one process group each, on a free loopback port.
+
+Each is started from its jar in the Cloud SDK when that is there (2-3 s), else through ``gcloud`` (slower). It is
+ready when it answers over HTTP, and it ends with the context, with this process however that ends, and at once
+when the emulator itself ends: a shell in its process group waits for any of the three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+PROJECT = "ion-test"
+_READY_WITHIN_SECONDS = 90.0
+_END_WITHIN_SECONDS = 10.0
+_PROBE_EVERY_SECONDS = 0.05
+_GUARD = """
+exec 3<&0
+"$@" </dev/null 3<&- &
+child=$!
+stop() { kill -s TERM -- "-$child" || kill -s TERM "$child"; } 2>/dev/null
+{ read -r _ <&3; stop; } &
+wait "$child"
+stop
+kill -s TERM 0
+"""
+"""Runs "$@" until it ends or standard input closes, then ends the whole process group, and the child's own group
+where it made one: gcloud does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """A running emulator: ``host`` as ``127.0.0.1:port``, and a project id for its user (it accepts any other)."""
+
+    host: str
+    project: str = PROJECT
+
+    @property
+    def port(self) -> int:
+        """The port of ``host``."""
+        return int(self.host.rpartition(":")[2])
+
+
+def missing() -> str | None:
+    """Why no emulator can run here, by name, or None when they can."""
+    absent = [name for name in ("gcloud", "java") if shutil.which(name) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
+@contextlib.contextmanager
+def firestore_emulator(*extra: str, project: str = PROJECT) -> Iterator[Emulator]:
+    """A Firestore emulator with no documents. ``extra`` are further flags of the emulator, as gcloud passes them.
+
+    Raises RuntimeError with the end of its log when it does not become ready.
+    """
+    port = _free_port()
+    command = _firestore_command(port, project)
+    with _running([*command, *extra], port):
+        yield Emulator(f"127.0.0.1:{port}", project)
+
+
+@contextlib.contextmanager
+def pubsub_emulator(*extra: str, project: str = PROJECT) -> Iterator[Emulator]:
+    """A Pub/Sub emulator without topics. ``extra`` are further flags of the emulator, as gcloud passes them.
+
+    Raises RuntimeError with the end of its log when it does not become ready.
+    """
+    port = _free_port()
+    command = _pubsub_command(port, project)
+    with _running([*command, *extra], port):
+        yield Emulator(f"127.0.0.1:{port}", project)
+
+
+def _firestore_command(port: int, project: str) -> list[str]:
+    jar = _jar("cloud-firestore-emulator/cloud-firestore-emulator.jar")
+    if jar is None:
+        return ["gcloud", "emulators", "firestore", "start", f"--host-port=127.0.0.1:{port}", f"--project={project}"]
+    entry = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
+    return [*_JAVA, "-cp", str(jar), entry, "start", "--host=127.0.0.1", f"--port={port}"]
+
+
+def _pubsub_command(port: int, project: str) -> list[str]:
+    jar = _jar("pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar")
+    if jar is None:
+        host_port = f"--host-port=127.0.0.1:{port}"
+        return ["gcloud", "beta", "emulators", "pubsub", "start", host_port, f"--project={project}"]
+    return [*_JAVA, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"]
+
+
+_JAVA = ("java", "-Duser.language=en", "-Xmx512m", "-XX:TieredStopAtLevel=1")
+
+
+def _jar(pattern: str) -> Path | None:
+    """The jar below the SDK's ``platform`` folder, or None."""
+    root = _sdk_root()
+    return next(iter(sorted((root / "platform").glob(pattern), reverse=True)), None) if root else None
+
+
+@functools.cache
+def _sdk_root() -> Path | None:
+    """The SDK's folder, which is the second above the real ``gcloud``; asking gcloud itself takes a second."""
+    found = shutil.which("gcloud")
+    root = Path(found).resolve().parent.parent if found else None
+    return root if root and (root / "platform").is_dir() else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], port: int) -> Iterator[None]:
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            ["sh", "-c", _GUARD, "sh", *command],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            _wait_until_ready(process, port, log)
+            yield
+        finally:
+            _end(process)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+    give_up = time.monotonic() + _READY_WITHIN_SECONDS
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > give_up:
+            log.seek(0)
+            raise RuntimeError(f"emulator not ready on port {port}: {log.read()[-2000:].decode(errors='replace')}")
+        time.sleep(_PROBE_EVERY_SECONDS)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the whole process group: by closing the guard's input, then, when it lingers, by force."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_WITHIN_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
