@@ -62,9 +62,12 @@ class Config:
         return self.prefix + short_name
 
 
-def load_config(environ: Mapping[str, str] | None = None) -> Config:
-    """The configuration in ``environ``, by default the process's own environment. Raises ``ConfigError``."""
-    reader = _Reader(os.environ if environ is None else environ)
+def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, str] | None = None) -> Config:
+    """The configuration in ``environ``, by default the process's own environment. Raises ``ConfigError``.
+
+    ``defaults`` stand in for variables that are absent or empty there: a local run needs no project.
+    """
+    reader = _Reader(os.environ if environ is None else environ, defaults or {})
     config_path = reader.text("ION_CONFIG")
     webhook_url = reader.url("ION_WEBHOOK_URL")
     config = Config(
@@ -85,13 +88,14 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
 class _Reader:
     """Reads variables and collects problems. No problem quotes a value: it may be a secret in the wrong place."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], defaults: Mapping[str, str]) -> None:
         self._environ = environ
+        self._defaults = defaults
         self.problems: list[str] = []
 
     def text(self, name: str) -> str | None:
-        """A variable's text without the space around it; None when it is absent or empty."""
-        return self._environ.get(name, "").strip() or None
+        """A variable's text without the space around it, or its default; None when both are absent or empty."""
+        return self._environ.get(name, "").strip() or self._defaults.get(name)
 
     def matching(self, name: str, pattern: re.Pattern[str], form: str) -> str | None:
         """A text that a pattern matches as a whole; None when it is absent."""

@@ -9,6 +9,7 @@ from .bus import PUBLISH_TIME_ATTRIBUTE, REASON_ATTRIBUTE, Bus, Message
 from .errors import PermanentError
 from .timeline import iso
 
+CONTENT_TYPE_ATTRIBUTE = "content-type"
 DETAIL_ATTRIBUTE = "ion_detail"
 _MAX_VALUE_BYTES = 1024
 _KEPT_ATTRIBUTES = 90
@@ -30,7 +31,9 @@ def dead_letter(bus: Bus, topic: str, message: Message, error: PermanentError, p
 
 
 def _with_room(attributes: Mapping[str, str]) -> dict[str, str]:
-    return dict(sorted(attributes.items())[:_KEPT_ATTRIBUTES])
+    """The attributes that fit; the one that says how to read the message is kept before all others."""
+    ordered = sorted(attributes.items(), key=lambda pair: (pair[0] != CONTENT_TYPE_ATTRIBUTE, pair[0]))
+    return dict(ordered[:_KEPT_ATTRIBUTES])
 
 
 def _cut(text: str) -> str:

@@ -3,8 +3,9 @@
 One call:
 
 1. reads the cursor ``evaluator/state`` and the alerts behind it;
-2. publishes what is left in the outbox (a crash between commit and publish left it there);
-3. rebuilds the minutes that ingest marked as late;
+2. publishes what is left in the outbox (a crash between commit and publish left it there); a bus that does not take
+   it stops nothing of what follows, and is told once at the end;
+3. rebuilds the minutes that ingest marked as late, and their hours;
 4. for every minute T after the cursor, oldest first: waits until T + settle, rolls T up, ticks, and commits states,
    history, outbox and the cursor at once, on the condition that the cursor is still what was read.
 
@@ -22,11 +23,12 @@ from typing import TypeVar
 from .alerts import AlertState
 from .bus import Bus
 from .cells import Cells
-from .errors import PreconditionFailed, TransientError
+from .errors import MonitoringError, PreconditionFailed, TransientError
+from .hours import hour_of, roll_up_hour
 from .ingest import SETTLE
 from .monitoring_config import MonitoringConfig
 from .records import alert_from_fields, alert_to_fields, transition_to_fields
-from .rollups import NOT_SETTLED, read_rollups, roll_up
+from .rollups import NOT_SETTLED, RolledUp, read_rollups, roll_up
 from .store import MAX_COMMIT_WRITES, Absent, Delete, Precondition, Put, Store, Unchanged, Write
 from .tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor, minute_id, to_us
@@ -36,6 +38,8 @@ HISTORY_KEPT = timedelta(days=90)
 PER_DOCUMENT = 200
 """Transitions or notifications in one document: about 1 KB each, a fifth of what a document holds."""
 CLOCK_SKEW_SECONDS = 10
+PAST_SECONDS = 3600
+"""How far back the first call ever rolls up; older minutes are rolled up when a late chunk comes for them."""
 T = TypeVar("T")
 
 
@@ -73,12 +77,18 @@ class Evaluator:
     budget: timedelta = timedelta(seconds=50)
 
     def __call__(self) -> Report:
-        """Evaluate every T that is due. Raises TransientError; calling again goes on where this stopped."""
+        """Evaluate every T that is due. Raises TransientError; calling again goes on where this stopped.
+
+        ``outbox_unpublished`` says that all was judged and committed, but the bus did not take the notifications.
+        """
         started = self.now()
         cursor = self._cursor(started)
         states = self._read_alerts()
-        published = self._publish_outbox()
+        refused: list[MonitoringError] = []
+        published = self._publish_outbox(refused)
         rebuilt = self._rebuild_late(cursor.minute, started + self.budget / 2)
+        if isinstance(cursor.condition, Absent):
+            self._roll_up_past(cursor.minute)
         minutes: dict[int, Cells] = {}
         done: list[TickResult] = []
         ended = "caught_up"
@@ -96,7 +106,9 @@ class Evaluator:
                 break
             states = result.states
             done.append(result)
-            published += self._publish_outbox() if result.notifications else 0
+            published += self._publish_outbox(refused) if result.notifications else 0
+        if refused:
+            raise TransientError("outbox_unpublished", str(refused[0])) from refused[0]
         return _report(ended, done, rebuilt, published)
 
     def _cursor(self, now: datetime) -> Cursor:
@@ -105,6 +117,11 @@ class Evaluator:
         if state is None:
             return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent())
         return Cursor(int(state.fields["minute"]), Unchanged(state.update_time))
+
+    def _roll_up_past(self, newest: int) -> None:
+        """Before the first evaluation ever: what came in time for the last hour, when nobody was there to see it."""
+        for minute in range(newest - PAST_SECONDS + MINUTE_SECONDS, newest + MINUTE_SECONDS, MINUTE_SECONDS):
+            self._roll_up(minute)
 
     def _read_alerts(self) -> tuple[AlertState, ...]:
         documents = self.store.list("alerts").documents
@@ -121,11 +138,13 @@ class Evaluator:
         missing = [past for past in range(first, minute, MINUTE_SECONDS) if past not in minutes]
         found = read_rollups(self.store, missing, self.now()) if missing else {}
         minutes.update({past: found[past] for past in missing if past in found})
-        minutes[minute] = self._roll_up(minute)
+        minutes[minute] = self._roll_up(minute).cells
+        if minute == hour_of(minute):
+            roll_up_hour(self.store, minute, self.now())
         for past in [past for past in minutes if past < first]:
             del minutes[past]
 
-    def _roll_up(self, minute: int) -> Cells:
+    def _roll_up(self, minute: int) -> RolledUp:
         """Roll a minute up; where the store's clock is behind ours, wait for it."""
         for _ in range(CLOCK_SKEW_SECONDS):
             try:
@@ -137,24 +156,36 @@ class Evaluator:
         return roll_up(self.store, minute, self.now(), self.settle)
 
     def _rebuild_late(self, cursor_minute: int, deadline: datetime) -> int:
-        """Roll late minutes up again, newest first, and delete their markers; what is left at the deadline waits.
+        """Roll late minutes up again, hour by hour, newest first; what is left at the deadline waits.
+
+        An hour is rebuilt with its minutes when it had ended by the time that one of them was written: before that,
+        whoever builds it first sees them. The markers go last, so a crash repeats all of it.
+        """
+        due: dict[int, dict[int, list[Write]]] = {}
+        for marker in self.store.list("late").documents:
+            minute = int(marker.fields["minute"])
+            if minute <= cursor_minute:
+                markers = due.setdefault(hour_of(minute), {})
+                markers.setdefault(minute, []).append(Delete(marker.path, Unchanged(marker.update_time)))
+        rebuilt = 0
+        for hour in sorted(due, reverse=True):
+            if self.now() > deadline:
+                break
+            self._rebuild_hour(hour, due[hour])
+            rebuilt += len(due[hour])
+        return rebuilt
+
+    def _rebuild_hour(self, hour: int, markers: dict[int, list[Write]]) -> None:
+        """Rebuild the late minutes of an hour, then the hour, then delete each minute's markers.
 
         A minute's markers are deleted only if none was set again since they were read: otherwise all of them stay,
         and the next call rebuilds once more.
         """
-        due: dict[int, list[Write]] = {}
-        for marker in self.store.list("late").documents:
-            minute = int(marker.fields["minute"])
-            if minute <= cursor_minute:
-                due.setdefault(minute, []).append(Delete(marker.path, Unchanged(marker.update_time)))
-        rebuilt = 0
-        for minute in sorted(due, reverse=True):
-            if self.now() > deadline:
-                break
-            self._roll_up(minute)
-            self._delete_markers(due[minute])
-            rebuilt += 1
-        return rebuilt
+        written = [self._roll_up(minute).committed_at for minute in sorted(markers)]
+        if any(at is not None and at >= from_minute(hour) for at in written):
+            roll_up_hour(self.store, hour, self.now())
+        for deletions in markers.values():
+            self._delete_markers(deletions)
 
     def _delete_markers(self, deletions: list[Write]) -> None:
         for start in range(0, len(deletions), MAX_COMMIT_WRITES):
@@ -179,16 +210,21 @@ class Evaluator:
         writes += _outbox_writes(result)
         return Cursor(minute, Unchanged(self.store.commit(writes)))
 
-    def _publish_outbox(self) -> int:
+    def _publish_outbox(self, refused: list[MonitoringError]) -> int:
         """Publish what was decided and take it from the outbox; how many notifications.
 
-        A crash between the two publishes again, under the same ids, which the deliveries make harmless.
+        A crash between the two publishes again, under the same ids, which the deliveries make harmless. What the bus
+        does not take stays; ``refused`` holds why, and once it does, nothing more is tried in this call.
         """
         published = 0
-        for document in self.store.list("outbox").documents:
-            for notification_id, data in sorted(document.fields["notifications"].items()):
-                self.bus.publish(self.notifications_topic, data, {"notification": notification_id})
-                published += 1
+        for document in () if refused else self.store.list("outbox").documents:
+            try:
+                for notification_id, data in sorted(document.fields["notifications"].items()):
+                    self.bus.publish(self.notifications_topic, data, {"notification": notification_id})
+                    published += 1
+            except MonitoringError as error:
+                refused.append(error)
+                break
             self.store.commit([Delete(document.path)])
         return published
 

@@ -7,6 +7,7 @@ notification, and a channel that has delivered it knows.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -102,7 +103,7 @@ def notification_from_json(data: bytes) -> Notification:
     """The inverse of ``to_json``. Raises PermanentError ``malformed_notification`` for anything else."""
     try:
         return _from_dict(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise PermanentError("malformed_notification", f"{type(error).__name__}: {error}"[:200]) from error
 
 
@@ -118,10 +119,10 @@ def _from_dict(raw: dict[str, Any]) -> Notification:
         description=str(rule["description"]),
         severity=Severity(rule["severity"]),
         labels=make_labels({str(name): str(value) for name, value in raw["labels"].items()}),
-        value=None if raw["value"] is None else float(raw["value"]),
+        value=None if raw["value"] is None else _number(raw["value"]),
         unit=str(rule["unit"]),
         operator=Operator(rule["operator"]),
-        threshold=float(rule["threshold"]),
+        threshold=_number(rule["threshold"]),
         fired_at=parse_iso(episode["fired_at"]),
         at=parse_iso(raw["at"]),
         reason=str(raw["reason"]),
@@ -129,3 +130,10 @@ def _from_dict(raw: dict[str, Any]) -> Notification:
         config_hash=str(raw["config_hash"]),
         runbook_url=str(rule["runbook_url"]),
     )
+
+
+def _number(value: float) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"expected a finite number, got {number}")
+    return number

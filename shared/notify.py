@@ -99,6 +99,9 @@ class Notify:
         except TransientError as error:
             self._record(notification, name, claim, DeliveryState.FAILED, str(error))
             raise
+        except Exception as error:  # a channel that breaks is tried again, and stops no other
+            self._record(notification, name, claim, DeliveryState.FAILED, f"channel_broken: {type(error).__name__}")
+            raise TransientError("channel_broken", f"{name}: {type(error).__name__}") from error
         return self._record(notification, name, claim, DeliveryState.SENT, answer.detail)
 
     def _wait_for_firing(self, notification: Notification, name: str) -> None:

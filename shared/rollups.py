@@ -9,6 +9,7 @@ loses and lists again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -31,8 +32,16 @@ def rollup_path(minute: int, part: int = 0) -> str:
     return f"rollups/minute-{minute_id(minute)}" + (f"~{part}" if part else "")
 
 
-def roll_up(store: Store, minute: int, now: datetime, settle: timedelta) -> Cells:
-    """Merge a minute's chunks, write the rollup and return it; an empty minute that never had one writes nothing.
+@dataclass(frozen=True, slots=True)
+class RolledUp:
+    """A minute as it was rolled up. ``committed_at`` None: it is empty and never was anything else."""
+
+    cells: Cells
+    committed_at: datetime | None
+
+
+def roll_up(store: Store, minute: int, now: datetime, settle: timedelta) -> RolledUp:
+    """Merge a minute's chunks and write the rollup; an empty minute that never had one writes nothing.
 
     Raises TransientError ``NOT_SETTLED`` when the store's clock has not reached the minute's end + settle.
     """
@@ -45,12 +54,11 @@ def roll_up(store: Store, minute: int, now: datetime, settle: timedelta) -> Cell
         parts, unreadable = chunks_in(listing.documents, now)
         cells = merge_writers(parts)
         if not parts and not unreadable and before is None:
-            return cells
+            return RolledUp(cells, None)
         try:
-            store.commit(_writes(minute, cells, listing, unreadable, before))
+            return RolledUp(cells, store.commit(_writes(minute, cells, listing, unreadable, before)))
         except PreconditionFailed:
             continue
-        return cells
     raise TransientError("rollup_contended", minute_id(minute))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -25,11 +26,15 @@ def evaluate(window: Cells, query: Query, seconds: int) -> dict[Labels, float]:
     if query.per is None:
         values = _aggregate(cells, query.aggregation, seconds)
         counted = cells.count >= max(query.min_count, 1)
-        return {
-            key: value for key, value, ok in zip(groups, values.tolist(), counted, strict=True) if ok and value == value
-        }
+        scaled = [query.scale * value for value in values.tolist()]
+        return _finite((key, value) for key, value, ok in zip(groups, scaled, counted, strict=True) if ok)
     numerators = dict(zip(groups, cells.sum.tolist(), strict=True))
     return _ratios(query, numerators, *_grouped(window, query.per, query.group_by))
+
+
+def _finite(values: Iterable[tuple[Labels, float]]) -> dict[Labels, float]:
+    """Only numbers: a percentile without bins is none, nor is a quotient that no double holds."""
+    return {key: value for key, value in values if math.isfinite(value)}
 
 
 def _ratios(
@@ -42,7 +47,7 @@ def _ratios(
             continue
         ratio = numerators.get(key, 0.0) / denominator
         result[key] = query.scale * (1.0 - ratio if query.complement else ratio)
-    return result
+    return _finite(result.items())
 
 
 def _grouped(window: Cells, selection: Selection, names: tuple[str, ...]) -> tuple[list[Labels], Cells]:

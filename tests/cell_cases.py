@@ -13,7 +13,7 @@ from shared.formats.exponential import Histogram, cells_of
 from shared.series import Kind, Series
 from shared.timeline import US_PER_SECOND
 
-FEW = settings(max_examples=50, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 """The same few examples at every run."""
 MINUTE = 1_760_790_900
 END_US = MINUTE * US_PER_SECOND

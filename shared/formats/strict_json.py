@@ -7,6 +7,7 @@ interpreter's depth, lone surrogates in names. What is quoted back is JSON, cut 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection
 from typing import Any
@@ -17,6 +18,8 @@ from ..errors import PermanentError
 MAX_QUOTED = 80
 MISSING = object()
 """What ``dict.get`` answers for a key that is not there, so that null is told apart."""
+_DOUBLE_BITS = 1024
+"""Integers of fewer bits are within the range of doubles."""
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 
 
@@ -92,9 +95,11 @@ def check_keys(value: dict[str, Any], known: Collection[str], path: str) -> None
 
 def number_of(value: object, path: str, limit: float = MAX_MAGNITUDE) -> float:
     """A finite number between -limit and limit, never a boolean."""
-    if (type(value) is float or type(value) is int) and -limit <= value <= limit:
-        return float(value)
-    finite = type(value) is int or (type(value) is float and abs(value) < float("inf"))
+    if type(value) is int and value.bit_length() < _DOUBLE_BITS:
+        value = float(value)
+    if type(value) is float and -limit <= value <= limit:
+        return value
+    finite = type(value) is int or (type(value) is float and math.isfinite(value))
     raise refused(path, f"a number from {-limit:g} to {limit:g}" if finite else "a finite number", value)
 
 

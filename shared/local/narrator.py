@@ -27,16 +27,18 @@ _LOUD = ("WARNING", "ERROR", "CRITICAL")
 
 @dataclass(frozen=True, slots=True)
 class Narrator:
-    """Turns log events and notifications into lines. ``say`` prints one."""
+    """Turns log events into lines. ``say`` prints one; ``quiet`` leaves the transitions out."""
 
     config: MonitoringConfig
     say: Callable[[str], None]
+    quiet: bool = False
 
     def event(self, line: str) -> None:
         """A log event: transitions, and whatever is wrong."""
         event = json.loads(line)
         if event["message"] == "transition":
-            self.say(self._transition(event))
+            if not self.quiet:
+                self.say(self._transition(event))
         elif event["severity"] in _LOUD:
             told = ", ".join(f"{name}={value}" for name, value in event.items() if name not in ("severity", "message"))
             self.say(clean(f"  {event['message']}: {told}"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from http import HTTPStatus
@@ -27,16 +27,6 @@ from ..urls import Format, View
 from . import charts, howto, numbers
 from .plain import clean
 from .status import WORDS, rank
-
-SECURITY_HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-"""To be sent with every response."""
 
 _HERE = Path(__file__).parent
 _ASSETS = {"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8"}
@@ -59,9 +49,11 @@ def render_html(page: Overview, view: View, *, fragment: bool = False) -> str:
         view=view,
         zone=view.zone,
         cells=sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
-        charts=[(chart, charts.draw_chart(chart, view.zone)) for chart in page.charts],
+        charts=[(chart, charts.draw_chart(chart, view.zone)) for chart in page.charts if page.data_to],
         chart_span=numbers.span((page.end - page.start).total_seconds()),
         spark_span=_spark_span(page.signals),
+        compared=any(signal.change is not None for signal in page.signals if not signal.detail),
+        moved=any(item.change is not None for item in (*page.facts, *page.personas)),
         most_persona=max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
         example=howto.message(page.now),
         formats=[(name, view.href(as_format=form)) for form, name in _FORMATS.items()],
@@ -170,6 +162,7 @@ def _environment() -> Environment:
         entry_shape=_entry_shape,
         figure=_figure,
         footnote=_footnote,
+        heading=numbers.heading,
         iso=iso,
         limit_words=_limit_words,
         link=_link,
@@ -227,7 +220,7 @@ def _footnote(signal: Signal, zone: tzinfo, now: datetime) -> str:
     """What stands below a spark on the left: the change, or why there is none."""
     if signal.status is Status.STALE and signal.as_of:
         told = numbers.age((now - signal.as_of).total_seconds())
-        return f"from {numbers.clock(signal.as_of, zone)}, {told} old"
+        return f"{numbers.clock(signal.as_of, zone)}, {told} old"
     if signal.status is Status.UNKNOWN and signal.as_of:
         return f"no data since {numbers.clock(signal.as_of, zone)}"
     return signal.note or numbers.change(signal.change, signal.change_unit, signal.limit)

@@ -113,6 +113,12 @@ def acceptance(limit: Limit | None) -> str:
     return f"{_NEGATED[limit.operator]} {limit.value:g}" if limit else "no limit"
 
 
+def heading(title: str, unit: str) -> str:
+    """A column's title with its unit, once: ``P95 ms``."""
+    named = not unit or unit in title or title.endswith("/s")
+    return title if named else f"{title} {unit}"
+
+
 def age(seconds: float) -> str:
     """A duration in its two greatest units: ``12 s``, ``26 min``, ``1 h 11 min``, ``3 days 4 h``; never negative."""
     whole = max(0, int(seconds))

@@ -160,8 +160,9 @@ class _Screen:
         if not regions:
             return
         rows = [[_cell(cell) for cell in region.cells] for region in regions]
-        widths = _widths([clean(cell.title) for cell in regions[0].cells], rows)
-        heads = (right(clean(cell.title), width - 1) for cell, width in zip(regions[0].cells, widths, strict=False))
+        titles = [clean(numbers.heading(cell.title, cell.unit)) for cell in regions[0].cells]
+        widths = _widths(titles, rows)
+        heads = (right(title, width - 1) for title, width in zip(titles, widths, strict=False))
         yield self._paint("1", left("REGIONS", 4 + _REGION_NAME)) + self._paint("2", " " + " ".join(heads))
         for region, row in zip(regions, rows, strict=True):
             values = "".join(right(value, width) for value, width in zip(row, widths, strict=False))
@@ -205,7 +206,8 @@ class _Screen:
             _ingest(health),
         )
         told = "  ".join(part for part in parts if part)
-        yield f"Monitoring {self._glyph(state)} {word}  {self._paint('2', cut(told, WIDTH - (22 if health.ok else 25)))}"
+        room = WIDTH - (22 if health.ok else 25)
+        yield f"Monitoring {self._glyph(state)} {word}  {self._paint('2', cut(told, room))}"
         yield "=" * WIDTH
 
     def _glyph(self, status: Status) -> str:

@@ -133,6 +133,13 @@ def test_the_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> 
     assert load_config().project == "ion-from-outside"
 
 
+def test_a_default_stands_in_for_what_is_absent_or_empty() -> None:
+    """A caller's default gives way to a variable that is set."""
+    defaults = {"ION_PROJECT": "ion-local"}
+    assert load_config({"ION_PROJECT": ""}, defaults=defaults).project == "ion-local"
+    assert load_config({"ION_PROJECT": "ion-other"}, defaults=defaults).project == "ion-other"
+
+
 def test_no_other_module_reads_the_environment() -> None:
     """``environ`` and ``getenv`` appear in shared/config.py alone."""
     readers = {

@@ -1,0 +1,93 @@
+"""What the live run and the replay share: services on a backend, the functions, and the one server before them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..channels import Channel
+from ..config import Config
+from ..manifest import Manifest
+from ..monitoring_config import MonitoringConfig
+from ..store import Store
+from ..wiring import Services, channels, use
+from .backends import PROJECT, Backend
+from .functions import Functions
+from .narrator import AnnouncedChannel
+from .publishing import PublishRoute
+from .server import HOST, Server, bind, port_of, router
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A run whose server answers at ``url``."""
+
+    url: str
+    services: Services
+    backend: Backend
+    functions: Functions
+
+    def evaluate(self) -> int:
+        """Call the function ``evaluate``; the HTTP status it answers."""
+        return self.functions.call("evaluate")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a run is made from. ``now`` and ``sleep`` are its clock."""
+
+    manifest: Manifest
+    monitoring: MonitoringConfig
+    config: Config
+    say: Callable[[str], None]
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]
+
+    @contextmanager
+    def serving(self, backend: Backend, listener: socket.socket) -> Iterator[Hosted]:
+        """Wire the services, answer on ``listener`` and deliver; everything has ended afterwards."""
+        url = f"http://{HOST}:{port_of(listener)}"
+        services = Services(
+            config=self.monitoring,
+            store=backend.store,
+            bus=backend.bus,
+            channels=self._channels(backend.store, url),
+            now=self.now,
+            sleep=self.sleep,
+        )
+        use(services)
+        functions = Functions.load(self.manifest, PROJECT)
+        route = PublishRoute(backend.bus, PROJECT, self.manifest.topics)
+        server = Server(listener, router(functions.app("dashboard"), route, backend.pushed))
+        try:
+            server.start()
+            backend.start(functions, url)
+            yield Hosted(url, services, backend, functions)
+        finally:
+            backend.stop()
+            server.stop()
+
+    def _channels(self, store: Store, url: str) -> dict[str, Channel]:
+        """The local inbox, and the webhook where the environment names one; each delivery is said."""
+        webhook_url = self.config.webhook_url.reveal() if self.config.webhook_url else ""
+        made = channels(store, webhook_url, url, inbox=True)
+        links = {"inbox": f"{url}/inbox"}
+        return {name: AnnouncedChannel(name, one, self.say, links.get(name, "")) for name, one in made.items()}
+
+
+def load_monitoring(config: Config) -> MonitoringConfig:
+    """The monitoring configuration that the environment names, or the default. Raises ConfigError."""
+    if config.config_path is None:
+        return MonitoringConfig()
+    return MonitoringConfig.from_json(config.config_path.read_text(encoding="utf-8"))
+
+
+def listen(port: int, say: Callable[[str], None]) -> socket.socket:
+    """Listen on ``port``, or say that it is busy and take the next free one. Raises OSError without any."""
+    listener = bind(port)
+    if port_of(listener) != port and port:
+        say(f"Port {port} is busy, so this run is on port {port_of(listener)}; PORT=... chooses another.")
+    return listener

@@ -1,0 +1,122 @@
+"""The live run: everything in one process on the real clock, with the simulated fleet and its incident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Event, Thread
+
+from ..adapters.sqlite_store import SqliteStore
+from ..config import Config
+from ..evaluator import STATE_PATH
+from ..logs import Redirected
+from ..manifest import load_manifest
+from ..store import Store
+from ..timeline import MINUTE_SECONDS, minute_floor
+from .backends import Backend, Embedded, Emulated
+from .fleet import Fleet
+from .hosting import Host, Hosted, listen, load_monitoring
+from .incident import incident_at_start
+from .narrator import Narrator
+from .scheduler import run_every_minute
+from .server import port_of
+from .traffic import Traffic, run_traffic
+
+FIRST_MINUTES = 60
+"""Published before the first page, so that its charts have a past."""
+MORE_MINUTES = 120
+"""Published after it."""
+_DELIVERED_WITHIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a live run was asked for. ``port`` 0 is any free one; ``folder`` holds the database, kept with ``keep``."""
+
+    port: int
+    emulators: bool
+    keep: bool
+    seed: int
+    folder: Path
+
+
+def run(
+    options: RunOptions,
+    config: Config,
+    now: Callable[[], datetime],
+    boot: str,
+    say: Callable[[str], None],
+    stopping: Event,
+) -> None:
+    """Run until ``stopping`` is set, or an exception such as KeyboardInterrupt.
+
+    Raises MonitoringError, OSError (no free port) and RuntimeError (an emulator that does not start).
+    """
+    monitoring = load_monitoring(config)
+    narrator = Narrator(monitoring, say)
+    manifest = load_manifest()
+
+    def sleep(seconds: float) -> None:
+        stopping.wait(seconds)
+
+    with closing(listen(options.port, say)) as listener, Redirected(narrator.event):
+        backend: Backend
+        if options.emulators:
+            say("Starting the Pub/Sub and Firestore emulators ...")
+            backend = Emulated(manifest)
+        else:
+            backend = Embedded(manifest, _sqlite(options, port_of(listener), now), now, narrator.refused)
+        with Host(manifest, monitoring, config, say, now, sleep).serving(backend, listener) as hosted:
+            _live(hosted, options, boot, say, stopping)
+
+
+def _sqlite(options: RunOptions, port: int, now: Callable[[], datetime]) -> SqliteStore:
+    """The run's database: a file for each port, new unless it is to be kept."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    path = options.folder / f"run-{port}.sqlite"
+    if not options.keep:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+    return SqliteStore(path, now, synchronous="NORMAL")
+
+
+def _live(hosted: Hosted, options: RunOptions, boot: str, say: Callable[[str], None], stopping: Event) -> None:
+    now = hosted.services.now
+    started = now()
+    newest = minute_floor(started)
+    kept_until = _judged_until(hosted.services.store)
+    fleet = Fleet(options.seed, incident_at_start(started))
+    traffic = Traffic(fleet, boot, lambda data, attributes: hosted.services.bus.publish("metrics", data, attributes), newest)
+    first = max(newest - FIRST_MINUTES * MINUTE_SECONDS, min(kept_until, newest))
+    traffic.publish_past(first, newest)
+    traffic.publish_until(now())
+    if not hosted.backend.deliver(_DELIVERED_WITHIN_SECONDS):
+        say("  The past is still being stored; the first charts are incomplete.")
+    say(f"Open {hosted.url} (Ctrl-C ends it). In the next three minutes a rule goes pending, fires and resolves:")
+
+    def more_of_the_past() -> None:
+        if not kept_until:
+            traffic.publish_past(first - MORE_MINUTES * MINUTE_SECONDS, first)
+
+    threads = [
+        Thread(target=run_every_minute, args=(hosted.evaluate, now, stopping), name="scheduler", daemon=True),
+        Thread(target=run_traffic, args=(traffic, now, stopping), name="traffic", daemon=True),
+        Thread(target=more_of_the_past, name="past", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        stopping.wait()
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(2.0)
+
+
+def _judged_until(store: Store) -> int:
+    """The last minute that a kept database knows of (Unix seconds), which is not published again; 0 for a new one."""
+    state = store.get([STATE_PATH]).get(STATE_PATH)
+    return 0 if state is None else int(state.fields["minute"])

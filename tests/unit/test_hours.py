@@ -1,0 +1,144 @@
+"""Hours: built from minutes, exact, and the same bytes again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from shared.adapters.sqlite_store import SqliteStore
+from shared.cells import Cells, Observation, equal, fold, merge, percentiles
+from shared.errors import PermanentError
+from shared.formats.hour_columns import decode_hour, encode_hour
+from shared.hours import build_hour, hour_of, hour_path, minutes_of, read_hours, roll_up_hour
+from shared.rollups import roll_up
+from shared.series import Kind, Series
+from shared.timeline import from_minute
+from tests.fakes import Clock
+from tests.world import World, point
+
+HOUR = int(datetime(2025, 10, 18, 13, 0, tzinfo=UTC).timestamp())
+
+
+def minute_of_cells(minute: int, seed: int) -> Cells:
+    """One minute of a distribution, a gauge and, every other minute, a counter."""
+    rng = np.random.default_rng(seed)
+    at = minute * 1_000_000 - 7
+    seen = [Observation(Series("latency"), Kind.DISTRIBUTION, at, float(v)) for v in rng.lognormal(3, 0.5, 20)]
+    seen.append(Observation(Series("users"), Kind.GAUGE, at, float(seed)))
+    if seed % 2:
+        seen.append(Observation(Series("errors"), Kind.COUNTER, at, 2.0))
+    return fold(seen, writer=7)
+
+
+class TestNames:
+    """Which minutes an hour holds."""
+
+    def test_sixty_minutes_that_end_in_it(self) -> None:
+        """Hour H holds the minutes that end in (H - 1 h, H]."""
+        assert minutes_of(HOUR)[0] == HOUR - 59 * 60
+        assert minutes_of(HOUR)[-1] == HOUR
+        assert {hour_of(minute) for minute in minutes_of(HOUR)} == {HOUR}
+        assert hour_of(HOUR + 60) == HOUR + 3600
+
+
+class TestBuild:
+    """What an hour says."""
+
+    def test_slots_are_the_minutes(self) -> None:
+        """Every slot holds its minute's numbers, and a minute without data an empty slot."""
+        minutes = {minute: minute_of_cells(minute, slot) for slot, minute in enumerate(minutes_of(HOUR)) if slot != 5}
+        hour = build_hour(HOUR, minutes)
+        row = hour.cells.series.index(Series("latency"))
+        assert hour.slots.count[row, 5] == 0
+        assert np.isnan(hour.slots.p95[row, 5])
+        for slot, minute in enumerate(minutes_of(HOUR)):
+            if slot != 5:
+                cells = minutes[minute]
+                own = cells.series.index(Series("latency"))
+                assert hour.slots.p95[row, slot] == percentiles(cells, 0.95)[own]
+                assert hour.slots.sum[row, slot] == cells.sum[own]
+
+    def test_merged_cells_are_the_minutes_merged(self) -> None:
+        """The hour's bins are those of all its minutes, so its percentiles are not averages."""
+        minutes = {minute: minute_of_cells(minute, slot) for slot, minute in enumerate(minutes_of(HOUR))}
+        assert equal(build_hour(HOUR, minutes).cells, merge([minutes[minute] for minute in minutes_of(HOUR)]))
+
+    def test_round_trip(self) -> None:
+        """An hour survives its bytes bit for bit; a metric that was a gauge and then a distribution too."""
+        minutes = {minute: minute_of_cells(minute, slot) for slot, minute in enumerate(minutes_of(HOUR)) if slot % 3}
+        mixed = Observation(Series("users"), Kind.DISTRIBUTION, HOUR * 1_000_000, 4.0)
+        minutes[HOUR] = fold([mixed])
+        hour = build_hour(HOUR, minutes)
+        data = encode_hour(HOUR, hour.cells, hour.slots)
+        cells, slots = decode_hour(data)
+        assert equal(cells, hour.cells)
+        for name in ("count", "sum", "min", "max", "last", "last_sum", "p50", "p95", "p99"):
+            assert np.array_equal(getattr(slots, name), getattr(hour.slots, name), equal_nan=True)
+        assert encode_hour(HOUR, cells, slots) == data
+
+    @pytest.mark.parametrize("cut", [0, 1, 5, -1])
+    def test_damaged_bytes(self, cut: int) -> None:
+        """Bytes that end early are a named error."""
+        hour = build_hour(HOUR, {HOUR: minute_of_cells(HOUR, 1)})
+        data = encode_hour(HOUR, hour.cells, hour.slots)
+        with pytest.raises(PermanentError):
+            decode_hour(data[:cut])
+
+
+class TestStored:
+    """Hours in a deployment."""
+
+    def world(self) -> World:
+        """A deployment whose clock stands at 12:00."""
+        clock = Clock()
+        return World(SqliteStore(":memory:", clock), clock)
+
+    def run_hour(self, world: World) -> None:
+        """One hour of a gauge, a point a minute."""
+        for minute in range(60):
+            world.publish(point("users_active", world.clock() + timedelta(seconds=20), float(minute)))
+            world.next_minute()
+
+    def test_built_when_its_last_minute_is(self) -> None:
+        """After an hour of evaluations the hour is there, with sixty slots."""
+        world = self.world()
+        self.run_hour(world)
+        hours = read_hours(world.store, [HOUR], world.clock())
+        assert hours[HOUR].slots.last[0].tolist() == [float(minute) for minute in range(60)]
+
+    def test_late_minute_rebuilds_its_hour(self) -> None:
+        """A point that comes two hours late is in its minute and in its hour."""
+        world = self.world()
+        self.run_hour(world)
+        world.clock.time += timedelta(hours=2)
+        world.publish(point("users_active", from_minute(HOUR - 600) - timedelta(seconds=5), 1000.0))
+        world.deliver()
+        world.evaluate()
+        slots = read_hours(world.store, [HOUR], world.clock())[HOUR].slots
+        assert slots.max[0].max() == 1000.0
+        assert world.store.list("late").documents == ()
+
+    def test_rebuilt_hour_has_the_same_bytes(self) -> None:
+        """Building an hour again from its minutes gives the same bytes."""
+        world = self.world()
+        self.run_hour(world)
+        first = world.store.get([hour_path(HOUR)])[hour_path(HOUR)].fields["d"]
+        for minute in minutes_of(HOUR):
+            roll_up(world.store, minute, world.clock(), timedelta(seconds=5))
+        assert roll_up_hour(world.store, HOUR, world.clock())
+        assert world.store.get([hour_path(HOUR)])[hour_path(HOUR)].fields["d"] == first
+
+    def test_an_hour_that_lost_minutes_is_left_alone(self) -> None:
+        """When the first of its minutes has expired an hour is not rebuilt, because it could only lose."""
+        world = self.world()
+        self.run_hour(world)
+        assert not roll_up_hour(world.store, HOUR, from_minute(HOUR - 59 * 60) + timedelta(hours=76))
+        assert read_hours(world.store, [HOUR], world.clock())[HOUR].slots.count.sum() == 60
+
+    def test_expired_hour_is_not_read(self) -> None:
+        """After thirty days an hour is gone for readers."""
+        world = self.world()
+        self.run_hour(world)
+        assert read_hours(world.store, [HOUR], from_minute(HOUR) + timedelta(days=30)) == {}
