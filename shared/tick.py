@@ -10,19 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 from .alerts import AlertState, Decision, Reason, State, decide
 from .cells import Cells
-from .errors import MonitoringError
 from .monitoring_config import AlertRule, MonitoringConfig
 from .notifications import Notification, NotificationKind
 from .series import Labels
 from .timeline import to_us
 from .windows import evaluate, read_window
-
-Windows: TypeAlias = dict[tuple[int, int], Cells]
-"""Merged windows by end (Unix seconds) and length: rules share most of them."""
 
 _TRANSITIONS = {Reason.STARTED, Reason.CLEARED, Reason.FIRED, Reason.RESOLVED, Reason.NO_DATA}
 _ENDINGS = {Reason.RESOLVED, Reason.NO_DATA}
@@ -83,8 +78,7 @@ def tick(
     by_rule: dict[str, list[AlertState]] = {}
     for state in states:
         by_rule.setdefault(state.rule_id, []).append(state)
-    windows: Windows = {}
-    judged = [_evaluate_rule(config, rule, minutes, by_rule.get(rule.id, []), at, windows) for rule in _rules(config)]
+    judged = [_evaluate_rule(config, rule, minutes, by_rule.get(rule.id, []), at) for rule in _rules(config)]
     return TickResult(
         at,
         tuple(state for part in judged for state in part.states),
@@ -104,33 +98,25 @@ def _rules(config: MonitoringConfig) -> list[AlertRule]:
 
 
 def _evaluate_rule(
-    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], states: list[AlertState], at: datetime,
-    windows: Windows,
-) -> TickResult:  # fmt: skip
+    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], states: list[AlertState], at: datetime
+) -> TickResult:
     """One rule at one T; not due, it keeps its states. A failure is contained here."""
     if to_us(at) // 1_000_000 % rule.evaluation_frequency:
         return TickResult(at, tuple(states), (), (), ())
     try:
-        values = rule_values(config, rule, minutes, at, windows)
-    except (MonitoringError, ArithmeticError, ValueError, LookupError, TypeError) as error:
+        values = rule_values(config, rule, minutes, at)
+    except Exception as error:  # noqa: BLE001 - whatever a rule breaks by, it must not stop the others
         return TickResult(at, tuple(states), (), (), (RuleFailure(rule.id, f"{type(error).__name__}: {error}"),))
     return _judge(config, rule, values, {state.labels: state for state in states}, at)
 
 
 def rule_values(
-    config: MonitoringConfig,
-    rule: AlertRule,
-    minutes: Mapping[int, Cells],
-    at: datetime,
-    windows: Windows | None = None,
+    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], at: datetime
 ) -> dict[Labels, float]:
-    """The values a rule judges at ``at``, one for each group that has one; ``windows`` keeps what was read of
-    ``minutes``."""
-    windows = {} if windows is None else windows
-    key = to_us(at) // 1_000_000 - rule.evaluation_delay_seconds, rule.evaluation_window
-    if key not in windows:
-        windows[key] = read_window(minutes, *key)
-    return evaluate(windows[key], config.query_for(rule), rule.evaluation_window)
+    """The values a rule judges at ``at``, one for each group that has one."""
+    end = to_us(at) // 1_000_000 - rule.evaluation_delay_seconds
+    window = read_window(minutes, end, rule.evaluation_window)
+    return evaluate(window, config.query_for(rule), rule.evaluation_window)
 
 
 def _judge(

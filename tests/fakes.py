@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from shared.bus import Bus, Received
+from shared.channels import Answer
+from shared.notifications import Notification
 from shared.store import Document, Listing, Store, Write
 
 T = TypeVar("T")
@@ -47,6 +49,23 @@ class Countdown:
         if hit and not self.after:
             raise Crash
         return hit
+
+
+class Hook(Countdown):
+    """Counts the same calls, and instead of crashing runs something before one of them (None: before each)."""
+
+    def __init__(self, run_at: int | None, run: Callable[[], object]) -> None:
+        super().__init__()
+        self._run_at = run_at
+        self._run = run
+
+    def before_call(self) -> bool:
+        """Count a call; what runs may raise in its place."""
+        due = self._run_at is None or self.calls == self._run_at
+        self.calls += 1
+        if due:
+            self._run()
+        return False
 
 
 class CrashingStore:
@@ -102,3 +121,21 @@ def _unless(crash: bool, result: T) -> T:
     if crash:
         raise Crash
     return result
+
+
+class FakeChannel:
+    """A channel that keeps what it is given, and then does what was asked of it for that call, if anything."""
+
+    def __init__(self, *answers: Callable[[], object] | BaseException | None) -> None:
+        self.sent: list[str] = []
+        self._answers = list(answers)
+
+    def send(self, notification: Notification) -> Answer:
+        """As the port says."""
+        self.sent.append(notification.id)
+        answer = self._answers.pop(0) if self._answers else None
+        if isinstance(answer, BaseException):
+            raise answer
+        if answer is not None:
+            answer()
+        return Answer("taken")

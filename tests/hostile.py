@@ -6,9 +6,13 @@ import dataclasses
 from enum import Enum
 from typing import Any, TypeVar
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 T = TypeVar("T")
+
+WHOLE_PAGES = settings(max_examples=60, deadline=None)
+"""For properties that render a page for each example: some milliseconds each."""
 
 ATTACKS = (
     "<script>alert(1)</script>",
@@ -53,6 +57,8 @@ def poisoned(value: T, text: str) -> T:
 def _poisoned(value: Any, text: str) -> Any:
     if isinstance(value, str) and not isinstance(value, Enum):
         return text
+    if isinstance(value, tuple) and value and isinstance(value[0], float):
+        return value
     if isinstance(value, tuple):
         return tuple(_poisoned(part, text) for part in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -6,6 +6,7 @@ on 18 October 2025; with it a low L2 hit rate, a database lag that is pending, a
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Callable
@@ -48,6 +49,7 @@ _SLA = Limit(99.95, Operator.LESS, Severity.CRITICAL)
 _RISE = (260, 288, 306, 330, 352, 372, 390, 407, 420, 436, 448, 459, 467, 480, 485, 497, 488, 478, 470, 458, 455)
 
 
+@functools.cache
 def overview() -> Overview:
     """The page of the story: one critical, one warning, one low, one pending, one silenced, 31 ok."""
     return Overview(

@@ -73,7 +73,7 @@ class _Printer:
             print(line, flush=True)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     past = commands.add_parser("replay", help="a recorded series at its own times")
     past.add_argument("csv", type=Path, help="a file of timestamp,value")
     past.add_argument("collection", help="what it is a recording of, such as cpu_utilization_us")
-    past.add_argument("--speed", type=float, default=0.0, help="times faster than real time; default: as fast as it goes")
+    past.add_argument("--speed", type=float, default=0.0, help="times faster than real time; 0: as fast as it goes")
     past.add_argument("--no-serve", dest="serve", action="store_false", help="end after the table")
     for command in (live, past):
         command.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the server; busy: the next free one")

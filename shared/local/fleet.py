@@ -159,11 +159,15 @@ class _Slice:
         region = self.region
         cpu = region.cpu_percent + 24.0 * self.load + 2.0 * wave + 1.5 * jitter[0]
         yield self._one("cpu_utilization", Kind.GAUGE, round(cpu, 2))
-        yield self._one("memory_utilization", Kind.GAUGE, round(region.memory_percent + 2.0 * wave + 0.3 * jitter[1], 2))
+        yield self._one(
+            "memory_utilization", Kind.GAUGE, round(region.memory_percent + 2.0 * wave + 0.3 * jitter[1], 2)
+        )
         yield self._one("instance_count", Kind.GAUGE, float(round(10 + 6 * self.load)))
         yield self._one("up", Kind.GAUGE, 1.0)
         if region.lag_ms is not None:
-            yield self._one("database_lag", Kind.GAUGE, round(max(1.0, region.lag_ms + 20.0 * wave + 10.0 * jitter[2]), 1))
+            yield self._one(
+                "database_lag", Kind.GAUGE, round(max(1.0, region.lag_ms + 20.0 * wave + 10.0 * jitter[2]), 1)
+            )
         yield self._plain("users_active", Kind.GAUGE, float(round(1400 * self.load + 12 * jitter[3])))
 
     def _one(self, metric: str, kind: Kind, value: float, **labels: str) -> Observation:

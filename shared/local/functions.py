@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,8 @@ class Functions:
 
 
 def _create(name: str, source: Path, signature: str) -> WSGIApplication:
-    app: WSGIApplication = functions_framework.create_app(name, str(source), signature)
+    create: Callable[[str, str, str], WSGIApplication] = functions_framework.create_app  # which has no types
+    app = create(name, str(source), signature)
     # Flask logs each failure with its traceback; here the caller gets the reason in the answer and says it in a line.
     logging.getLogger(name).disabled = True
     return app

@@ -29,13 +29,13 @@ MAX_REQUEST_BYTES = MAX_MESSAGE_BYTES * 4 // 3 + 1_000_000
 _SAFE_SITES = ("same-origin", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818 # what Pub/Sub answers is no fault of this program
-    """An answer that is no success."""
+class RefusalError(Exception):
+    """An answer that is no success: an HTTP status, Google's name for it, and a sentence."""
 
-    code: int
-    status: str
-    message: str
+    def __init__(self, code: int, status: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +52,22 @@ class PublishRoute:
             topic = self._topic(request)
             messages = _messages(request)
             ids = [self._publish(topic, data, attributes) for data, attributes in messages]
-        except Refusal as refusal:
-            body = {"error": {"code": refusal.code, "message": refusal.message, "status": refusal.status}}
+        except RefusalError as refusal:
+            body = {"error": {"code": refusal.code, "message": str(refusal), "status": refusal.status}}
             return _json(body, refusal.code)
         return _json({"messageIds": ids}, 200)
 
     def _topic(self, request: Request) -> str:
         if request.headers.get("Sec-Fetch-Site", "none") not in _SAFE_SITES:
-            raise Refusal(403, "PERMISSION_DENIED", "another site's page may not publish here")
+            raise RefusalError(403, "PERMISSION_DENIED", "another site's page may not publish here")
         route = _ROUTE.fullmatch(request.path)
         if route is None or request.method != "POST":
             form = f"POST /v1/projects/{self.project}/topics/TOPIC:publish"
-            raise Refusal(404, "NOT_FOUND", f"there is only {form}")
+            raise RefusalError(404, "NOT_FOUND", f"there is only {form}")
         if route["project"] != self.project:
-            raise Refusal(404, "NOT_FOUND", f"the only project here is {self.project}")
+            raise RefusalError(404, "NOT_FOUND", f"the only project here is {self.project}")
         if route["topic"] not in self.topics:
-            raise Refusal(404, "NOT_FOUND", f"no such topic; there are {', '.join(self.topics)}")
+            raise RefusalError(404, "NOT_FOUND", f"no such topic; there are {', '.join(self.topics)}")
         return route["topic"]
 
     def _publish(self, topic: str, data: bytes, attributes: dict[str, str]) -> str:
@@ -76,7 +76,7 @@ class PublishRoute:
         except PermanentError as error:
             raise _invalid(str(error)) from error
         except TransientError as error:
-            raise Refusal(503, "UNAVAILABLE", str(error)) from error
+            raise RefusalError(503, "UNAVAILABLE", str(error)) from error
 
 
 def _messages(request: Request) -> list[tuple[bytes, dict[str, str]]]:
@@ -110,8 +110,8 @@ def _message(path: str, message: Any) -> tuple[bytes, dict[str, str]]:
         raise _invalid(f"{path}.data: expected base64") from error
 
 
-def _invalid(message: str) -> Refusal:
-    return Refusal(400, "INVALID_ARGUMENT", message)
+def _invalid(message: str) -> RefusalError:
+    return RefusalError(400, "INVALID_ARGUMENT", message)
 
 
 def _json(body: dict[str, Any], status: int) -> Response:

@@ -146,5 +146,7 @@ def table(config: MonitoringConfig, transitions: Sequence[Transition]) -> list[s
 
 def _row(config: MonitoringConfig, change: Transition) -> str:
     rule = config.get_rule(change.rule_id)
-    said = transition_line(change.at, change.reason.value, rule.name, label_text(change.labels), change.value, config.unit_for(rule))
+    said = transition_line(
+        change.at, change.reason.value, rule.name, label_text(change.labels), change.value, config.unit_for(rule)
+    )
     return f"{change.at:%Y-%m-%d} {said.strip()}"

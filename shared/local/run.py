@@ -89,7 +89,9 @@ def _live(hosted: Hosted, options: RunOptions, boot: str, say: Callable[[str], N
     newest = minute_floor(started)
     kept_until = _judged_until(hosted.services.store)
     fleet = Fleet(options.seed, incident_at_start(started))
-    traffic = Traffic(fleet, boot, lambda data, attributes: hosted.services.bus.publish("metrics", data, attributes), newest)
+    traffic = Traffic(
+        fleet, boot, lambda data, attributes: hosted.services.bus.publish("metrics", data, attributes), newest
+    )
     first = max(newest - FIRST_MINUTES * MINUTE_SECONDS, min(kept_until, newest))
     traffic.publish_past(first, newest)
     traffic.publish_until(now())

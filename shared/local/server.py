@@ -64,9 +64,7 @@ class Server:
 
     def __init__(self, listener: socket.socket, app: WSGIApplication) -> None:
         self._listener = listener
-        self._server = make_server(
-            HOST, 0, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
-        )
+        self._server = make_server(HOST, 0, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="server", daemon=True)
 
     @property

@@ -1,5 +1,4 @@
-"""The fleet's publishing: what the regions measured becomes messages, of the past at once and of the present as it
-passes."""
+"""The fleet's publishing: what the regions measured becomes messages, the past at once, the present as it passes."""
 
 from __future__ import annotations
 

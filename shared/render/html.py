@@ -53,7 +53,7 @@ def render_html(page: Overview, view: View, *, fragment: bool = False) -> str:
         chart_span=numbers.span((page.end - page.start).total_seconds()),
         spark_span=_spark_span(page.signals),
         compared=any(signal.change is not None for signal in page.signals if not signal.detail),
-        moved=any(item.change is not None for item in (*page.facts, *page.personas)),
+        moved=any(f.change is not None for f in page.facts) or any(p.change is not None for p in page.personas),
         most_persona=max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
         example=howto.message(page.now),
         formats=[(name, view.href(as_format=form)) for form, name in _FORMATS.items()],

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from itertools import groupby
 
-from ..panels import AlertRow, Health, Overview, RegionRow, Signal
+from ..panels import AlertRow, Health, Limit, Overview, RegionRow, Signal
 from . import howto, numbers
 from .plain import clean
 from .status import GLYPHS, WORDS
@@ -19,7 +19,7 @@ from .text import text_name
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~&#$])")
 _LINKS = re.compile(r"(?<=[A-Za-z]):(?=/|[A-Za-z])|(?<=\bwww)\.", re.IGNORECASE)
-_BLOCKS = re.compile(r"^(\d*)([-+=.)])")
+_BLOCKS = re.compile(r"^(\d*)([-+=]|[.)](?=\s|$))")
 _WORD_JOINER = "\u2060"
 _NAME_COLUMNS = 80
 
@@ -73,7 +73,7 @@ def _section(section: str, signals: Sequence[Signal]) -> Iterator[str]:
     for signal in signals:
         yield _row(
             escape(text_name(signal, _NAME_COLUMNS)),
-            numbers.terminal_number(signal.value, signal.unit, signal.limit),
+            _number(signal.value, signal.unit, signal.limit),
             numbers.terminal_change(signal.change, signal.change_unit, signal.limit),
             f"{GLYPHS[signal.status]} {WORDS[signal.status]}",
             escape(numbers.acceptance(signal.limit)),
@@ -96,8 +96,12 @@ def _alerts(page: Overview) -> Iterator[str]:
     yield ""
 
 
+def _number(value: float | None, unit: str, limit: Limit | None = None) -> str:
+    return escape(numbers.terminal_number(value, unit, limit))
+
+
 def _judged(alert: AlertRow) -> str:
-    value = numbers.terminal_number(alert.value, alert.unit, alert.limit)
+    value = _number(alert.value, alert.unit, alert.limit)
     return f"{value} {escape(numbers.comparison(alert.limit))}"
 
 
@@ -106,9 +110,11 @@ def _regions(regions: Sequence[RegionRow]) -> Iterator[str]:
         return
     yield "## Regions"
     yield ""
-    yield from _heads("Region", "Status", *(f"{escape(cell.title)}:" for cell in regions[0].cells))
+    yield from _heads(
+        "Region", "Status", *(f"{escape(numbers.heading(cell.title, cell.unit))}:" for cell in regions[0].cells)
+    )
     for region in regions:
-        values = (numbers.terminal_number(cell.value, cell.unit, cell.limit) for cell in region.cells)
+        values = (_number(cell.value, cell.unit, cell.limit) for cell in region.cells)
         yield _row(escape(region.name), f"{GLYPHS[region.status]} {WORDS[region.status]}", *values)
     yield ""
 
@@ -120,10 +126,10 @@ def _business(page: Overview) -> Iterator[str]:
     yield ""
     yield from _heads("What", "Value:", "vs last week:")
     for fact in page.facts:
-        value = numbers.terminal_number(fact.value, fact.unit)
+        value = _number(fact.value, fact.unit)
         yield _row(escape(fact.name), value, numbers.terminal_change(fact.change, "%"))
     for share in page.personas:
-        value = numbers.terminal_number(share.ratio * 100, "%")
+        value = _number(share.ratio * 100, "%")
         yield _row(escape(share.name), value, numbers.terminal_change(share.change, "pt"))
     yield ""
 

@@ -138,7 +138,7 @@ class _Screen:
         return self._paint("1", left(section, 40)) + self._paint("2", heads)
 
     def _signal(self, signal: Signal) -> str:
-        value = cut(numbers.terminal_number(signal.value, signal.unit, signal.limit), 20)
+        value = cut(clean(numbers.terminal_number(signal.value, signal.unit, signal.limit)), 20)
         room = _VALUE_ENDS - 4 - columns(value) - 1
         name = left(text_name(signal, room), room)
         loud = signal.status not in _QUIET
@@ -170,7 +170,7 @@ class _Screen:
         yield ""
 
     def _business(self) -> Iterator[str]:
-        facts = [f"{clean(fact.name)} {numbers.terminal_number(fact.value, fact.unit)}" for fact in self._page.facts]
+        facts = [clean(f"{f.name} {numbers.terminal_number(f.value, f.unit)}") for f in self._page.facts]
         shares = [f"{clean(s.name)} {numbers.terminal_number(s.ratio * 100, '%')}" for s in self._page.personas]
         if not facts and not shares:
             return
@@ -188,7 +188,7 @@ class _Screen:
 
     def _alert(self, alert: AlertRow) -> str:
         value = numbers.number(alert.value, alert.unit, alert.limit).replace(numbers.NARROW, " ")
-        judged = f"{value} {numbers.comparison(alert.limit)}".replace(numbers.NARROW, " ")
+        judged = clean(f"{value} {numbers.comparison(alert.limit)}".replace(numbers.NARROW, " "))
         age = numbers.age((self._page.now - alert.since).total_seconds())
         rule = left(clean(alert.rule), 29)
         return (
@@ -239,7 +239,7 @@ def _cell(cell: RegionCell) -> str:
         return clean(cell.note)
     digits, unit = numbers.figure(cell.value, cell.unit, cell.limit)
     prefix = unit[:1] if cell.unit not in ("%", "ms") and unit[:1] in ("k", "M", "G") else ""
-    return f"{digits}{prefix}".replace(numbers.NARROW, " ").replace(numbers.MINUS, "-")
+    return clean(f"{digits}{prefix}".replace(numbers.NARROW, " ").replace(numbers.MINUS, "-"))
 
 
 def _widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:

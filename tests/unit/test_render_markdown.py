@@ -13,7 +13,7 @@ from shared.render import render_markdown
 from shared.render.markdown import escape
 from shared.render.plain import clean
 from tests import samples
-from tests.hostile import hostile_strings, poisoned
+from tests.hostile import WHOLE_PAGES, hostile_strings, poisoned
 
 PARSER = MarkdownIt("gfm-like", {"html": True, "linkify": True})
 
@@ -58,6 +58,7 @@ def test_empty() -> None:
     assert shape(samples.empty())["fence"] == 1
 
 
+@WHOLE_PAGES
 @given(hostile_strings())
 def test_hostile_names_make_no_markup(text: str) -> None:
     """Whatever the names, the document has the same headings, tables and cells, and no link, image or HTML."""
@@ -71,7 +72,7 @@ def test_escape_is_read_back(text: str) -> None:
     """What a parser reads from an escaped name is the name, made plain; an @ has a word joiner after it."""
     paragraph = PARSER.parse(f"x {escape(text)} x")[1]
     read = "".join(token.content for token in paragraph.children or ())
-    assert read.replace("@\u2060", "@") == " ".join(f"x {clean(text).strip()} x".split(" ")) or "  " in read
+    assert read.replace("@\u2060", "@") == f"x {clean(text).strip()} x"
 
 
 def test_mentions_nobody() -> None:

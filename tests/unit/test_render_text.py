@@ -12,7 +12,7 @@ from shared.panels import Overview, Status
 from shared.render import render_text
 from shared.render.plain import clean, columns, cut, left, right, wrap
 from tests import samples
-from tests.hostile import hostile_strings, poisoned
+from tests.hostile import WHOLE_PAGES, hostile_strings, poisoned
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 PAGES = samples.pages()
@@ -146,6 +146,7 @@ class TestForms:
 class TestHostile:
     """Names that are not what they seem."""
 
+    @WHOLE_PAGES
     @given(hostile_strings())
     def test_never_wider_nor_active(self, text: str) -> None:
         """Whatever the names, no line exceeds 100 columns and no control character is left."""
@@ -154,6 +155,7 @@ class TestHostile:
                 assert columns(line) <= 100
                 assert clean(line) == line
 
+    @WHOLE_PAGES
     @given(hostile_strings())
     def test_colour_sequences_are_ours(self, text: str) -> None:
         """With colour the only escape sequences are whole colour settings, each taken back on its line."""
@@ -161,6 +163,7 @@ class TestHostile:
             assert "\x1b" not in SGR.sub("", line)
             assert line.count("\x1b[0m") * 2 == line.count("\x1b")
 
+    @WHOLE_PAGES
     @given(hostile_strings())
     def test_ascii_whatever_the_names(self, text: str) -> None:
         """The ASCII form is ASCII whatever the names."""

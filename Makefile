@@ -1,0 +1,73 @@
+# Plain `make` prints this help. Everything runs in .venv, which is made once and again when the pins change.
+
+# The first interpreter that is 3.11 or newer; PYTHON=... names another.
+PYTHON ?= $(shell for one in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$one -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$one; break; }; done)
+PORT ?= 8080
+SEED ?= 1
+SPEED ?= 0
+SERVE ?= 1
+BIN := .venv/bin
+SOURCES := shared functions tests
+LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
+
+.DEFAULT_GOAL := help
+.PHONY: help run replay install test format lint types test-unit test-integration bundle plan
+
+help: ## Print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
+
+run: .venv/.runs ## Start everything with a simulated fleet; PORT=8080 SEED=1 KEEP=1 EMULATORS=1
+	@exec $(BIN)/python -m shared.local run $(LOCAL) $(if $(filter 1,$(KEEP)),--keep)
+
+replay: .venv/.runs ## Replay CSV=file of timestamp,value as COLLECTION=cpu_utilization_us; SPEED=60 SERVE=0 EMULATORS=1
+	@test -n "$(CSV)" -a -n "$(COLLECTION)" || { echo "make replay CSV=FILE COLLECTION=NAME, for example:" \
+		"make replay CSV=tests/events/cpu_sample.csv COLLECTION=cpu_utilization_us" >&2; exit 2; }
+	@exec $(BIN)/python -m shared.local replay "$(CSV)" "$(COLLECTION)" $(LOCAL) --speed $(SPEED) \
+		$(if $(filter 0,$(SERVE)),--no-serve)
+
+install: .venv/.tests ## Install what tests and checks need
+	@:
+
+test: .venv/.tests ## Lint, format check, strict types and all tests; REQUIRE_ALL=1 makes a skip a failure
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/pytest -q
+
+format: .venv/.tests ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lint: .venv/.tests ## Lint and check the format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: .venv/.tests ## Check the types strictly
+	$(BIN)/mypy
+
+test-unit: .venv/.tests ## Tests without network
+	$(BIN)/pytest -q tests/unit
+
+test-integration: .venv/.tests ## Tests on the emulators, of the local run, and of the bundles
+	$(BIN)/pytest -q tests/integration
+
+bundle: .venv/.runs ## Write each function's archive to build/
+	@$(BIN)/python -m shared.bundle
+
+plan: bundle ## Plan the deployment with Terraform; PROJECT=my-project
+	terraform -chdir=terraform init -input=false
+	terraform -chdir=terraform plan -input=false $(if $(PROJECT),-var project=$(PROJECT))
+
+# No network once stamped.
+.venv/.runs: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: https://www.python.org/downloads/" >&2; exit 2; }
+	@test -x $(BIN)/python || { echo "Making a virtual environment with $(PYTHON) ..." && $(PYTHON) -m venv .venv; }
+	@echo "Installing what runs (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.tests: requirements.txt requirements-dev.txt .venv/.runs
+	@echo "Installing what tests need (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

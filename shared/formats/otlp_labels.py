@@ -1,0 +1,119 @@
+"""How OpenTelemetry's attributes become labels: a rule, which can be configured.
+
+A point's series is its metric's name, unchanged, with these labels:
+
+* of the resource and of the scope, the attributes that the rule lists, each under the label it gives. Where two of a
+  list have one label, the first that is there counts. The scope's own name and version can be listed as
+  ``otel.scope.name`` and ``otel.scope.version``.
+* of the point, all attributes but the dropped ones: under the label the rule gives, else under their own name with
+  underscores for dots.
+
+Where labels meet, the point's counts before the scope's, and that before the resource's. Two attributes of one point
+that become one label are refused, for either answer would merge series that are not one.
+
+Numbers and booleans become text: ``8080``, ``0.5``, ``true``. Arrays, maps, bytes and empty values become no label.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..errors import PermanentError
+from ..series import Labels, Series, check_series
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+Names: TypeAlias = tuple[tuple[str, str], ...]
+"""Pairs of an attribute and its label."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """Which attributes become labels, and their names. ``dropped`` are attributes of points that become none."""
+
+    resource: Names = (("service.name", "service"), ("cloud.region", "region"))
+    scope: Names = ()
+    point: Names = ()
+    dropped: frozenset[str] = frozenset()
+
+
+DEFAULT_RULE = LabelRule()
+
+
+class Labeller:
+    """Applies a rule. Safe to share between threads."""
+
+    def __init__(self, rule: LabelRule) -> None:
+        self._rule = rule
+        self._names = dict(rule.point)
+
+    def common(self, resource: Resource, scope: InstrumentationScope) -> Labels:
+        """The labels that all points of a resource's scope share; in no order."""
+        labels = _chosen(resource.attributes, self._rule.resource)
+        if self._rule.scope:
+            named = {"otel.scope.name": scope.name, "otel.scope.version": scope.version}
+            labels |= _chosen(scope.attributes, self._rule.scope, {name: text for name, text in named.items() if text})
+        return tuple(labels.items())
+
+    def series(self, metric: str, common: Labels, attributes: Iterable[KeyValue]) -> Series:
+        """A point's series. Raises PermanentError ``invalid_series``."""
+        own: list[tuple[str, str]] = []
+        for attribute in attributes:
+            name = attribute.key
+            if name in self._rule.dropped:
+                continue
+            text = text_of(attribute.value)
+            if text is not None:
+                own.append((self._names.get(name) or name.replace(".", "_"), text))
+        return _series(metric, common, tuple(own))
+
+
+def _chosen(attributes: Iterable[KeyValue], names: Names, more: dict[str, str] | None = None) -> dict[str, str]:
+    """The listed attributes that are there, by label."""
+    texts = {attribute.key: text_of(attribute.value) for attribute in attributes} | (more or {})
+    chosen: dict[str, str] = {}
+    for name, label in names:
+        text = texts.get(name)
+        if text is not None:
+            chosen.setdefault(label, text)
+    return chosen
+
+
+@lru_cache(maxsize=2048)
+def _series(metric: str, common: Labels, own: Labels) -> Series:
+    """The checked series. Writers repeat theirs, so they are remembered: 25 MB at the very most."""
+    labels = dict(own)
+    if len(labels) < len(own):
+        raise PermanentError("invalid_series", f"two attributes of {metric[:40]!r} become one label")
+    return check_series(Series(metric, tuple(sorted((dict(common) | labels).items()))))
+
+
+def text_of(value: AnyValue) -> str | None:
+    """A label's value; None for what becomes no label."""
+    text = value.string_value
+    if text:
+        return text
+    match value.WhichOneof("value"):
+        case "string_value":
+            return ""
+        case "bool_value":
+            return "true" if value.bool_value else "false"
+        case "int_value":
+            return str(value.int_value)
+        case "double_value":
+            return _number_text(value.double_value)
+        case _:
+            return None
+
+
+def _number_text(number: float) -> str:
+    """The shortest decimal that reads back as the number, as JSON and OpenTelemetry write it."""
+    if math.isfinite(number):
+        return repr(number)
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

@@ -1,0 +1,169 @@
+"""The geometry of charts and sparks."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.panels import Limit, Line, LineChart, Span
+from shared.render import charts, svg
+from shared.rules import Operator, Severity
+from tests import samples
+
+END = datetime(2025, 10, 18, 14, 31, tzinfo=UTC)
+finite = st.floats(0, 1e9, allow_nan=False)
+gappy = st.lists(st.one_of(st.none(), finite), max_size=50)
+
+
+def chart(*lines: Line) -> LineChart:
+    """A chart of three hours."""
+    return LineChart("c", "Chart", "ms", END - timedelta(hours=3), 60, lines)
+
+
+@given(st.lists(finite, min_size=1, max_size=20), st.sampled_from(["ms", "%", ""]))
+def test_ticks_are_round_and_hold_the_values(values: list[float], unit: str) -> None:
+    """There are 2 to 8 ticks, evenly apart on 1-2-5 steps, from below the least value to above the greatest."""
+    scale, ticks = svg.y_ticks(values, unit)
+    assert 2 <= len(ticks) <= 8
+    assert scale.low <= min(values) + 1e-6
+    assert max(values) <= scale.high * (1 + 1e-9) + 1e-9
+    step = (ticks[-1] - ticks[0]) / (len(ticks) - 1)
+    assert f"{step:.0e}"[0] in "125"
+
+
+def test_latency_starts_at_zero_and_high_ratios_do_not() -> None:
+    """A latency scale starts at 0; percentages that all lie in the upper half are magnified, never above 100."""
+    assert svg.y_ticks([20, 497], "ms")[1] == [0, 100, 200, 300, 400, 500, 600]
+    scale = svg.scale_for([99.9, 99.97], "%")
+    assert scale.low > 99
+    assert scale.high <= 100
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=9))
+def test_labels_never_overlap(wanted: list[float]) -> None:
+    """Labels keep their order and a line's height between them, and stay inside, while there is room."""
+    places = svg.spread(wanted, 10.5, 2.0, 98.0)
+    ordered = [place for _, place in sorted(zip(wanted, places, strict=True))]
+    assert all(b - a >= 10.3 for a, b in itertools.pairwise(sorted(places)))
+    assert ordered == sorted(ordered) or len(set(wanted)) < len(wanted)
+    assert all(1.9 <= place <= 98.1 for place in places)
+
+
+def test_labels_stay_where_there_is_room() -> None:
+    """Labels that are apart already are not moved."""
+    assert svg.spread([10.0, 90.0, 50.0], 10.5) == [10.0, 90.0, 50.0]
+
+
+@given(gappy)
+def test_a_gap_is_a_gap(values: list[float | None]) -> None:
+    """A path begins anew after every gap, and has as many subpaths as there are stretches."""
+    drawn = svg.path(values, svg.Scale(0, 1e9))
+    stretches = [key for key, _ in itertools.groupby(value is None for value in values) if not key]
+    assert drawn.count("M") == len(stretches)
+    assert all(0 <= int(number) <= svg.UNIT for number in re.findall(r"\d+", drawn.replace("h0", "")))
+
+
+def test_a_lone_value_is_a_dot() -> None:
+    """A value between two gaps is drawn as a line of no length, which round caps make a dot."""
+    assert svg.path([None, 5.0, None], svg.Scale(0, 10)) == "M500 500h0"
+
+
+@given(st.lists(st.one_of(st.none(), finite), min_size=1, max_size=400), st.integers(1, 60))
+def test_thinning_keeps_the_worst(values: list[float | None], most: int) -> None:
+    """Thinned by the greatest, no more than asked are left and the greatest of all is among them."""
+    thinned = svg.thin(values, most, max)
+    assert len(thinned) <= max(most, 0) or len(values) <= most
+    assert max(svg.known(thinned), default=None) == max(svg.known(values), default=None)
+
+
+@pytest.mark.parametrize(
+    ("hours", "zone", "first", "count"),
+    [(1, "UTC", "13:40", 6), (3, "UTC", "12:00", 6), (24, "UTC", "15:00", 8), (72, "UTC", "Thu 16", 6)],
+)
+def test_time_ticks(hours: int, zone: str, first: str, count: int) -> None:
+    """Ticks stand on round times of day; midnight shows the date on long ranges."""
+    ticks = svg.x_ticks(END - timedelta(hours=hours), END, ZoneInfo(zone))
+    assert (ticks[0][1], len(ticks)) == (first, count)
+
+
+def test_time_ticks_are_round_where_the_reader_is() -> None:
+    """In a zone of UTC+5:45 the ticks are full and half hours there."""
+    labels = [label for _, label in svg.x_ticks(END - timedelta(hours=3), END, ZoneInfo("Asia/Kathmandu"))]
+    assert labels == ["17:30", "18:00", "18:30", "19:00", "19:30", "20:00"]
+
+
+def test_story_chart() -> None:
+    """The subject is drawn last and heavy, the worst crossed limit alone has a status, the span reaches the end."""
+    drawn = charts.draw_chart(samples.overview().charts[0], UTC)
+    assert drawn.lines[-1].name == "europe-west1"
+    assert drawn.lines[-1].subject
+    assert [(limit.label.replace("\u202f", " "), limit.status) for limit in drawn.limits] == [
+        ("Critical 200 ms", "critical"),
+        ("Warning 100 ms", ""),
+    ]
+    assert drawn.spans[0].x + drawn.spans[0].width == pytest.approx(100)
+    assert "europe-west1: now 456, lowest" in drawn.sentence
+    assert "highest 497 at 14:21" in drawn.sentence
+    assert drawn.table[0] == ("14:31", ("456", "58.9", "23.6"))
+
+
+def test_quiet_limits_have_no_status() -> None:
+    """A limit that is not crossed has no status: it is drawn grey."""
+    drawn = charts.draw_chart(samples.all_ok().charts[0], UTC)
+    assert {limit.status for limit in drawn.limits} == {""}
+
+
+def test_lines_keep_their_ink() -> None:
+    """A region has the same ink whatever the order of the lines."""
+    whole = samples.overview().charts[0]
+    turned = replace(whole, lines=whole.lines[::-1])
+    inks = {line.name: line.ink for line in charts.draw_chart(whole, UTC).lines}
+    assert inks == {line.name: line.ink for line in charts.draw_chart(turned, UTC).lines}
+    assert len(set(inks.values())) == 3
+
+
+def test_a_line_that_stopped_ends_hollow() -> None:
+    """A line without a newest value ends at its last known one, hollow, and its label says that there is none."""
+    drawn = charts.draw_chart(chart(Line("a", (1.0, 2.0, None, None))), UTC).lines[0]
+    assert (drawn.hollow, drawn.value, drawn.end_x) == (True, "–", 50.0)
+
+
+def test_lines_without_values_are_left_out() -> None:
+    """A chart of no value has axes and no line, and says so in words."""
+    drawn = charts.draw_chart(chart(Line("a", (None, None))), UTC)
+    assert drawn.lines == ()
+    assert "a: no data" in drawn.sentence
+    assert charts.draw_chart(chart(), UTC).lines == ()
+
+
+def test_spans_are_drawn_once() -> None:
+    """A warning's span inside a critical one is not drawn over it."""
+    whole = samples.overview().charts[0]
+    inner = Span(samples.FIRED, None, Severity.HIGH, False, "warning")
+    drawn = charts.draw_chart(replace(whole, spans=(inner, *whole.spans)), UTC)
+    assert [span.status for span in drawn.spans] == ["critical"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"), [(Operator.GREATER, 9.0), (Operator.LESS, 1.0)], ids=["high is bad", "low is bad"]
+)
+def test_a_spark_shows_the_worst(operator: Operator, expected: float) -> None:
+    """A stretch of a spark is shown by its worst value as its limit sees it."""
+    signal = replace(samples.overview().signals[0], limit=Limit(5, operator, Severity.LOW))
+    assert svg.worst_for(signal)([1.0, 9.0]) == expected
+
+
+def test_no_spark_without_values() -> None:
+    """A signal that never had a value has no spark; one that stopped ends hollow at its last value."""
+    signal = samples.overview().signals[0]
+    assert charts.draw_spark(replace(signal, spark=(None, None))) is None
+    drawn = charts.draw_spark(replace(signal, spark=(99.9, 99.9, None, None, None)))
+    assert drawn is not None
+    assert (drawn.hollow, drawn.end_x) == (True, 250)

@@ -1,0 +1,281 @@
+"""The tick: who is told and when, what is due, and what a broken rule costs the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from shared.alerts import AlertState, Reason, State
+from shared.cells import Cells, Observation, fold
+from shared.configuration import document
+from shared.errors import ConfigError
+from shared.monitoring_config import MonitoringConfig
+from shared.notifications import NotificationKind
+from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Query, Selection, Severity
+from shared.series import Kind, Series
+from shared.tick import TickResult, longest_reach_seconds, tick
+from shared.timeline import US_PER_SECOND, minute_floor
+from tests.fakes import START
+from tests.world import labels
+
+MINUTE = timedelta(minutes=1)
+RULE = AlertRule(
+    "Level",
+    "The level is high.",
+    MetricType.BUSINESS,
+    MetricThreshold(100.0, severity=Severity.CRITICAL),
+    evaluation_window=60,
+    min_occurrences=1,
+    cooldown_period=0,
+    notification_channels=("inbox",),
+    query=Query(Selection("level"), Aggregation.LAST),
+)
+VALUES = {"B": 300.0, "g": 10.0}
+
+
+def config_of(*rules: AlertRule) -> MonitoringConfig:
+    """The bundled configuration with other rules."""
+    return MonitoringConfig(replace(document.defaults(), rules=rules))
+
+
+def minutes_of(pattern: str, region: str = "") -> dict[int, Cells]:
+    """One gauge's minutes, the first ending at START: ``B`` bad, ``g`` good, ``.`` no data."""
+    series = Series("level", labels(region=region) if region else ())
+    first = minute_floor(START)
+    ends = [(first + 60 * number, letter) for number, letter in enumerate(pattern) if letter != "."]
+    return {end: fold([Observation(series, Kind.GAUGE, end * US_PER_SECOND, VALUES[letter])]) for end, letter in ends}
+
+
+def run(
+    config: MonitoringConfig, minutes: Mapping[int, Cells], ticks: int, states: Iterable[AlertState] = ()
+) -> list[TickResult]:
+    """The ticks of some minutes in a row, the first at START."""
+    results: list[TickResult] = []
+    for number in range(ticks):
+        results.append(tick(config, minutes, states, START + number * MINUTE))
+        states = results[-1].states
+    return results
+
+
+def play(rule: AlertRule, pattern: str) -> list[TickResult]:
+    """One rule over a pattern of minutes."""
+    return run(config_of(rule), minutes_of(pattern), len(pattern))
+
+
+def told(results: list[TickResult]) -> list[tuple[str, int, int]]:
+    """Each notification: its kind, and the minutes after START at which it was decided and its episode fired."""
+    return [
+        (one.kind.value, minutes_after(one.at), minutes_after(one.fired_at))
+        for result in results
+        for one in result.notifications
+    ]
+
+
+def minutes_after(instant: datetime) -> int:
+    """Whole minutes after START."""
+    return int((instant - START) / MINUTE)
+
+
+def reasons(results: list[TickResult]) -> list[tuple[int, str]]:
+    """Each transition's minute after START and reason."""
+    return [(minutes_after(one.at), one.reason.value) for result in results for one in result.transitions]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        pytest.param(
+            "BgBBBBBg",
+            [("firing", 0, 0), ("resolved", 1, 0), ("firing", 5, 2), ("resolved", 7, 2)],
+            id="held, and sent at the cooldown's end",
+        ),
+        pytest.param("BgBBg..g", [("firing", 0, 0), ("resolved", 1, 0)], id="ended before: nobody hears of it"),
+        pytest.param(
+            "BgBgBBBg",
+            [("firing", 0, 0), ("resolved", 1, 0), ("firing", 5, 4), ("resolved", 7, 4)],
+            id="the second is gone, the third is held",
+        ),
+        pytest.param(
+            "BgggggBg",
+            [("firing", 0, 0), ("resolved", 1, 0), ("firing", 6, 6), ("resolved", 7, 6)],
+            id="after the cooldown at once",
+        ),
+        pytest.param(
+            "BggggBgg",
+            [("firing", 0, 0), ("resolved", 1, 0), ("firing", 5, 5), ("resolved", 6, 5)],
+            id="at the cooldown's very end at once",
+        ),
+        pytest.param("BBBBBBBB", [("firing", 0, 0)], id="while it fires nothing repeats"),
+        pytest.param(
+            "BgBBBB" + "gBBBBB",
+            [("firing", 0, 0), ("resolved", 1, 0), ("firing", 5, 2), ("resolved", 6, 2), ("firing", 10, 7)],
+            id="a held firing begins a cooldown when it is sent",
+        ),
+    ],
+)
+def test_cooldown(pattern: str, expected: list[tuple[str, int, int]]) -> None:
+    """Inside five minutes of cooldown a firing is held; a resolution is sent exactly for what was sent."""
+    assert told(play(replace(RULE, cooldown_period=300), pattern)) == expected
+
+
+def test_history_keeps_what_nobody_is_told() -> None:
+    """A firing held in its cooldown is a transition at the minute it happened."""
+    results = play(replace(RULE, cooldown_period=300), "BgBg")
+    assert reasons(results) == [(0, "fired"), (1, "resolved"), (2, "fired"), (3, "resolved")]
+    assert [one.episode for result in results for one in result.transitions] == [
+        START, START, START + 2 * MINUTE, START + 2 * MINUTE
+    ]  # fmt: skip
+
+
+def test_an_inactive_alert_is_remembered_through_its_cooldown_alone() -> None:
+    """What is kept between ticks is the cooldown's memory, and nothing after it."""
+    kept = [len(result.states) for result in play(replace(RULE, cooldown_period=300), "Bggggggg")]
+    assert kept == [1, 1, 1, 1, 1, 0, 0, 0]
+
+
+def test_pending_tells_nobody() -> None:
+    """A pending alert and its clearing are transitions without a notification."""
+    results = play(replace(RULE, min_occurrences=3), "BBg")
+    assert (reasons(results), told(results)) == ([(0, "started"), (2, "cleared")], [])
+
+
+def test_frequency_above_a_minute() -> None:
+    """A rule is evaluated at whole multiples of its frequency; between them it keeps its state."""
+    results = play(replace(RULE, evaluation_frequency=300, min_occurrences=2), "BgggBBgggBBBBBBg")
+    assert reasons(results) == [(0, "started"), (5, "fired")] + [(15, "resolved")]
+    assert [len(result.states) for result in results] == [1] * 15 + [0]
+
+
+def test_a_frequency_counts_from_the_epoch_and_not_from_the_first_tick() -> None:
+    """At 12:00 a rule of 7 minutes is not due, whatever tick came first; it is at the next multiple of 420 s."""
+    results = play(replace(RULE, evaluation_frequency=420), "B" * 7)
+    due = [number for number in range(7) if (minute_floor(START) + 60 * number) % 420 == 0]
+    assert reasons(results) == [(due[0], "fired")]
+
+
+def test_evaluation_delay() -> None:
+    """A rule with a delay of two minutes judges at T the window that ended at T - 2 min."""
+    assert reasons(play(replace(RULE, evaluation_delay_seconds=120), "gBggg")) == [(3, "fired"), (4, "resolved")]
+
+
+def test_longest_reach() -> None:
+    """The reach is the greatest window and delay of the enabled rules, and 0 without any."""
+    wide = replace(RULE, name="wide", evaluation_window=600, evaluation_delay_seconds=120)
+    off = replace(RULE, name="off", enabled=False, evaluation_window=6000)
+    assert longest_reach_seconds(config_of(RULE, wide, off)) == 720
+    assert longest_reach_seconds(config_of(off)) == 0
+
+
+class Broken(dict[int, Cells]):
+    """Minutes of which those before 12:00 raise when they are read."""
+
+    def __init__(self, minutes: Mapping[int, Cells], error: Exception) -> None:
+        super().__init__(minutes)
+        self.error = error
+
+    def __contains__(self, minute: object) -> bool:
+        if isinstance(minute, int) and minute < minute_floor(START):
+            raise self.error
+        return super().__contains__(minute)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("no query"), ZeroDivisionError("x"), FloatingPointError("x"), ValueError("x"), KeyError("x"),
+        IndexError("x"), TypeError("x"), AttributeError("x"), RuntimeError("x"), MemoryError("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_a_rule_that_raises_costs_no_other(error: Exception) -> None:
+    """A rule that cannot be evaluated is a named failure; its alert keeps its state and the others go on."""
+    wide = replace(RULE, name="Wide", evaluation_window=600)
+    config = config_of(wide, RULE)
+    before = AlertState("wide", (), Severity.CRITICAL, State.FIRING, fired_at=START, told=True, told_at=START)
+    (result,) = run(config, Broken(minutes_of("B"), error), 1, [before])
+    assert [(failure.rule_id, type(error).__name__ in failure.reason) for failure in result.failures] == [
+        ("wide", True)
+    ]
+    assert [state for state in result.states if state.rule_id == "wide"] == [before]
+    assert [(one.rule_id, one.reason) for one in result.transitions] == [("level", Reason.FIRED)]
+
+
+def test_disabled_and_removed_rules_are_dropped() -> None:
+    """Alerts of a rule that is disabled or gone are forgotten, and nothing is said of them."""
+    firing = [
+        AlertState(rule_id, (), Severity.CRITICAL, State.FIRING, fired_at=START, told=True, told_at=START)
+        for rule_id in ("level", "gone")
+    ]
+    (result,) = run(config_of(replace(RULE, enabled=False)), minutes_of("B"), 1, firing)
+    assert (result.states, result.transitions, result.notifications) == ((), (), ())
+
+
+def test_empty_windows_that_alert() -> None:
+    """An ungrouped rule with ``on_no_data: alert`` fires although its metric was never seen, and resolves on data."""
+    results = play(replace(RULE, on_no_data=OnNoData.ALERT, min_occurrences=2), "...g")
+    assert reasons(results) == [(0, "started"), (1, "fired"), (3, "resolved")]
+    assert results[1].notifications[0].value is None
+    assert told(results) == [("firing", 1, 1), ("resolved", 3, 1)]
+
+
+def test_an_alert_ends_without_data() -> None:
+    """After ``no_data_after`` of empty windows a firing ends: told once, by that name, and without a value."""
+    results = play(replace(RULE, no_data_after=180), "B.....")
+    assert reasons(results) == [(0, "fired"), (4, "no_data")]
+    assert told(results) == [("firing", 0, 0), ("resolved", 4, 0)]
+    ending = results[4].notifications[0]
+    assert (ending.kind, ending.reason, ending.value) == (NotificationKind.RESOLVED, "no_data", None)
+    assert results[4].transitions[0].value is None
+
+
+def test_a_held_firing_that_ends_without_data_tells_nobody() -> None:
+    """The end of an episode that was never told is not told either, whatever ended it."""
+    results = play(replace(RULE, cooldown_period=900, no_data_after=60), "BgB....")
+    assert told(results) == [("firing", 0, 0), ("resolved", 1, 0)]
+    assert reasons(results)[-1] == (4, "no_data")
+
+
+def test_each_group_is_an_alert_of_its_own() -> None:
+    """Groups fire and resolve apart, under fingerprints and ids of their own."""
+    europe, america = minutes_of("BBg", "eu"), minutes_of("gBB", "us")
+    minutes = {end: fold([]) for end in europe}
+    for end in minutes:
+        rows = [(name, part[end].last[0]) for part in (europe, america) for name in part[end].series]
+        minutes[end] = fold([Observation(name, Kind.GAUGE, end * US_PER_SECOND, float(value)) for name, value in rows])
+    query = replace(RULE.query or Query(Selection("level")), group_by=("region",))
+    results = run(config_of(replace(RULE, query=query)), minutes, 3)
+    seen = [(minutes_after(one.at), dict(one.labels)["region"], one.reason) for r in results for one in r.transitions]
+    assert seen == [(0, "eu", Reason.FIRED), (1, "us", Reason.FIRED), (2, "eu", Reason.RESOLVED)]
+    assert len({one.id for result in results for one in result.notifications}) == 3
+
+
+def test_a_group_that_was_never_seen_has_no_alert() -> None:
+    """A grouped rule without data has nothing to judge, even with ``on_no_data: alert``."""
+    query = replace(RULE.query or Query(Selection("level")), group_by=("region",))
+    (result,) = run(config_of(replace(RULE, query=query, on_no_data=OnNoData.ALERT)), {}, 1)
+    assert (result.states, result.transitions) == ((), ())
+
+
+def test_a_tick_is_a_pure_function() -> None:
+    """Deciding again gives the same states, transitions and notification ids, whatever the order of the states."""
+    rules = [replace(RULE, name=f"rule {number}", cooldown_period=300) for number in range(3)]
+    config, minutes = config_of(*rules), minutes_of("BgBBBBBg")
+    once = run(config, minutes, 8)
+    again: list[TickResult] = []
+    for number in range(8):
+        states = reversed(again[-1].states) if again else ()
+        again.append(tick(config, dict(reversed(minutes.items())), states, START + number * MINUTE))
+    assert once == again
+
+
+def test_a_notification_says_what_was_judged() -> None:
+    """Value, limit, unit, channels and configuration are those of the evaluation that decided it."""
+    config = config_of(RULE)
+    (result,) = run(config, minutes_of("B"), 1)
+    (notification,) = result.notifications
+    assert (notification.value, notification.threshold, notification.operator.value) == (300.0, 100.0, ">")
+    assert (notification.channels, notification.config_hash) == (("inbox",), config.hash)
+    assert notification.id == f"20251018T1200-{result.transitions[0].fingerprint}-firing"
