@@ -122,6 +122,8 @@ class Evaluator:
         """Before the first evaluation ever: what came in time for the last hour, when nobody was there to see it."""
         for minute in range(newest - PAST_SECONDS + MINUTE_SECONDS, newest + MINUTE_SECONDS, MINUTE_SECONDS):
             self._roll_up(minute)
+            if minute == hour_of(minute):
+                roll_up_hour(self.store, minute, self.now())
 
     def _read_alerts(self) -> tuple[AlertState, ...]:
         documents = self.store.list("alerts").documents

@@ -7,7 +7,7 @@ that repeats all of it, and repeating changes nothing but adding a copy to the d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,14 +16,14 @@ from .bus import Bus, Message
 from .cells import Observation, fold
 from .dead_letters import dead_letter
 from .errors import PermanentError
-from .formats import compact, native
 from .formats.compact import Chunk, Section
+from .formats.dispatch import decode
+from .formats.otlp_labels import DEFAULT_RULE, LabelRule
 from .identity import Identity, identify, rejection
 from .series import Kind, Series
 from .store import Store, Write
 from .timeline import from_minute, iso, minute_of_us, to_us
 
-CONTENT_TYPE_ATTRIBUTE = "content-type"
 LATE = timedelta(hours=72)
 """How old a point may be when its message is first published."""
 EARLY = timedelta(minutes=5)
@@ -47,39 +47,33 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """The function ``ingest`` on its ports. ``kinds`` is the configured metric catalogue."""
+    """The function ``ingest`` on its ports.
+
+    ``kinds`` is the configured metric catalogue, ``label_rule`` says which attributes of OTLP become labels.
+    """
 
     store: Store
     bus: Bus
     dead_letter_topic: str
     kinds: Mapping[str, Kind]
+    label_rule: LabelRule = DEFAULT_RULE
 
     def __call__(self, message: Message) -> Outcome:
-        """Store one message. Raises TransientError only: everything permanent is dead-lettered and returned."""
+        """Store one message. Raises TransientError only: everything permanent is dead-lettered and returned.
+
+        What is sound is stored also when a part of the message is refused: a point's time, or a metric of OTLP.
+        """
         try:
             published = _first_publish_time(message)
-            chunk = self._decode(message)
+            chunk, refused = decode(message.data, message.attributes, self.kinds, self.label_rule)
             kept = replace(chunk, sections=tuple(_timely(chunk, published)))
             late = self._store(kept, identify(message.data, chunk.writer, chunk.boot, chunk.seq))
         except PermanentError as error:
             return self._reject(message, error, Outcome(0))
         stored = Outcome(sum(int(section.cells.count.sum()) for section in kept.sections), late_minutes=late)
-        if len(kept.sections) == len(chunk.sections):
-            return stored
-        return self._reject(message, _untimely(chunk, kept, published), stored)
-
-    def _decode(self, message: Message) -> Chunk:
-        content_type = message.attributes.get(CONTENT_TYPE_ATTRIBUTE, native.CONTENT_TYPE)
-        reader = self._readers().get(content_type)
-        if reader is None:
-            raise PermanentError("unknown_format", f"content-type {content_type[:80]!r}")
-        return reader(message.data)
-
-    def _readers(self) -> dict[str, Callable[[bytes], Chunk]]:
-        return {
-            native.CONTENT_TYPE: lambda data: native.decode_native(data, self.kinds),
-            compact.CONTENT_TYPE: compact.decode,
-        }
+        if len(kept.sections) < len(chunk.sections):
+            refused = refused or _untimely(chunk, kept, published)
+        return self._reject(message, refused, stored) if refused else stored
 
     def _store(self, chunk: Chunk, identity: Identity) -> int:
         """Commit a chunk and mark the minutes that were due for their rollup by then; how many were marked."""

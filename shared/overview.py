@@ -28,7 +28,7 @@ from .reader import Cursor, Reader
 from .regions import region_rows
 from .rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
-from .sources import Sources, limit_of, read_sources, rules_of, scope_text, status_of, worst_alert
+from .sources import WINDOW_SECONDS, Sources, limit_of, read_sources, rules_of, scope_text, status_of, worst_alert
 from .tick import Transition, rule_values
 from .timeline import HOUR_SECONDS, from_minute
 
@@ -98,16 +98,18 @@ def build_overview(config: MonitoringConfig, reader: Reader, start: datetime, en
 
 
 def _signal(sources: Sources, wanted: _Wanted, stale: bool) -> Signal:
-    """One signal; of several groups the one with the worst alert, else the one with the worst value."""
+    """One signal, over the window of the rule that judges it.
+
+    Of several groups it is about the one with the worst alert, else about the one with the worst value.
+    """
     config = sources.config
     default = config.settings.metric_types[wanted.metric_type]
     query = wanted.query or default.query
     rules = [] if wanted.query else rules_of(config, wanted.metric_type)
-    values = sources.at(query)
-    alert = worst_alert(a for a in sources.alerts if a.rule_id in {rule.id for rule in rules} and a.labels in values)
-    threshold = config.get_threshold(wanted.metric_type) if rules else None
-    if alert is not None:
-        threshold = config.get_rule(alert.rule_id).threshold
+    alert = worst_alert(a for a in sources.alerts if a.rule_id in {rule.id for rule in rules})
+    rule = config.get_rule(alert.rule_id) if alert else min(rules, key=lambda one: one.severity.rank, default=None)
+    values = sources.at(query, rule.evaluation_window if rule else WINDOW_SECONDS)
+    threshold = rule.threshold if rule else None
     labels = alert.labels if alert else _worst(values, threshold)
     step, past = sources.over(query, SPARK_POINTS)
     spark = tuple(point.get(labels) for point in past)

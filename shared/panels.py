@@ -208,12 +208,14 @@ class Health:
     ingest_seconds: float | None = None
     """From publishing to storage, of the newest message."""
 
+    late: bool = False
+    """Whether the evaluator is behind: then nobody would be told of anything."""
+
     @property
     def ok(self) -> bool:
         """Whether nothing of the monitoring itself needs a person."""
-        return (
-            self.evaluated_at is not None and self.dead_letters == 0 and self.deliveries_done == self.deliveries_total
-        )
+        told = self.deliveries_done == self.deliveries_total
+        return self.evaluated_at is not None and not self.late and self.dead_letters == 0 and told
 
 
 @dataclass(frozen=True, slots=True)

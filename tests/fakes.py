@@ -57,14 +57,14 @@ class Hook(Countdown):
     def __init__(self, run_at: int | None, run: Callable[[], object]) -> None:
         super().__init__()
         self._run_at = run_at
-        self._run = run
+        self.run = run
 
     def before_call(self) -> bool:
         """Count a call; what runs may raise in its place."""
         due = self._run_at is None or self.calls == self._run_at
         self.calls += 1
         if due:
-            self._run()
+            self.run()
         return False
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 T = TypeVar("T")
 
-WHOLE_PAGES = settings(max_examples=60, deadline=None)
+WHOLE_PAGES = settings(max_examples=30, deadline=None)
 """For properties that render a page for each example: some milliseconds each."""
 
 ATTACKS = (
@@ -31,6 +31,7 @@ ATTACKS = (
     "| cell | `code` ``` ~~~ |",
     "[link](http://evil.example) ![image](x) <http://evil.example>",
     "www.evil.example http://evil.example mailto:a@evil.example @oncall",
+    "evil.com https://evil.com a@evil.com //evil.com",
     "**bold** _em_ ~~gone~~ &amp; &#64;",
     "e\u0301" * 300,
     "漢字🚨" * 60,

@@ -22,7 +22,7 @@ recorded value say nothing and are passed over. There is no writer: a message is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
@@ -66,8 +66,9 @@ Decoded: TypeAlias = tuple[Chunk, PermanentError | None]
 
 
 def decode_protobuf(data: bytes, rule: LabelRule) -> Decoded:
-    """The chunk in an ``ExportMetricsServiceRequest``. Raises PermanentError: ``malformed_message``,
-    ``chunk_too_large``.
+    """The chunk in an ``ExportMetricsServiceRequest``.
+
+    Raises PermanentError: ``malformed_message``, ``chunk_too_large``.
     """
     _check_size(data)
     try:
@@ -78,7 +79,7 @@ def decode_protobuf(data: bytes, rule: LabelRule) -> Decoded:
 
 
 def decode_json(data: bytes, rule: LabelRule) -> Decoded:
-    """The same, of OTLP's JSON."""
+    """The chunk in the same request as JSON; raises the same."""
     _check_size(data)
     return _decode(request_of_json(data), rule)
 
@@ -101,7 +102,7 @@ def _decode(request: ExportMetricsServiceRequest, rule: LabelRule) -> Decoded:
 
 
 class _Points:
-    """Collects the points of one message by minute, and what is refused of them by reason."""
+    """Collects the points of one message by minute, and counts by reason what is refused of them."""
 
     def __init__(self, labeller: Labeller) -> None:
         self.labeller = labeller
@@ -114,26 +115,140 @@ class _Points:
         self._first: PermanentError | None = None
 
     def add(self, metric: Metric, common: Labels) -> None:
-        """Keep a metric's points, or leave out those that are refused."""
-        kind_of, points = _READERS.get(metric.WhichOneof("data") or "", _unknown)(metric)
+        """Keep a metric's points, and leave out those that are refused."""
+        points = _points_of(metric)
         self.seen += len(points)
         if self.seen > MAX_POINTS:
             raise too_large(f"more than {MAX_POINTS} data points")
-        kind: Kind | None = None
-        for point in points:
-            if point.flags & DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK:
-                continue
-            try:
-                kind = kind_of() if kind is None else kind
-                self._add(point, kind, metric.name, common)
-            except PermanentError as error:
-                self._refuse(error, metric.name)
-
-    def _add(self, point: Point, kind: Kind, metric: str, common: Labels) -> None:
-        series = self.labeller.series(metric, common, point.attributes)
-        at_us, minute = self._time_of(point.time_unix_nano)
-        if isinstance(point, NumberDataPoint):
-            self._observe(Observation(series, kind, at_us, _number_of(point, kind)), minute)
+        recorded = [point for point in points if not point.flags & DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK]
+        try:
+            kind = _kind_of(metric)
+        except PermanentError as error:
+            self._refuse(error, metric.name, len(recorded))
             return
-        read = read_explicit if isinstance(point, HistogramDataPoint) else read_exponential
-        histogram = read(series, at_us, point)
+        for point in recorded:
+            try:
+                self._add(point, kind, self.labeller.series(metric.name, common, point.attributes))
+            except PermanentError as error:
+                self._refuse(error, metric.name, 1)
+
+    def sections(self) -> tuple[Section, ...]:
+        """What was kept, by minute. Raises PermanentError ``chunk_too_large``."""
+        if self._bins > MAX_CHUNK_BINS:
+            raise too_large(f"{self._bins} populated buckets, at most {MAX_CHUNK_BINS}")
+        minutes = sorted({*self._observations, *self._histograms})
+        return tuple(Section(minute, self._cells(minute)) for minute in minutes)
+
+    def refusal(self) -> PermanentError | None:
+        """What was left out, under the reason of the first; None for nothing."""
+        if self._first is None:
+            return None
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self._refused.most_common())
+        detail = f"{self._first.detail}; left out of {self.seen} data points: {reasons}"
+        return PermanentError(self._first.reason, detail)
+
+    def _refuse(self, error: PermanentError, metric: str, points: int) -> None:
+        self._refused[error.reason] += points
+        if self._first is None and points:
+            self._first = PermanentError(error.reason, f"metric {quoted(metric)}: {error.detail}")
+
+    def _add(self, point: Point, kind: Kind, series: Series) -> None:
+        at_us, minute = self._time_of(point.time_unix_nano)
+        match point:
+            case NumberDataPoint():
+                self._observe(Observation(series, kind, at_us, _number_of(point, kind)), minute)
+            case HistogramDataPoint():
+                self._add_histogram(read_explicit(series, at_us, point), minute)
+            case ExponentialHistogramDataPoint():
+                self._add_histogram(read_exponential(series, at_us, point), minute)
+
+    def _add_histogram(self, histogram: Histogram | None, minute: int) -> None:
+        """Keep a histogram; one of a single observation is that observation."""
+        if histogram is None:
+            return
+        if histogram.count == 1:
+            self._observe(Observation(histogram.series, Kind.DISTRIBUTION, histogram.at_us, histogram.sum), minute)
+            return
+        self._bins += len(histogram.keys)
+        self._histograms.setdefault(minute, []).append(histogram)
+
+    def _observe(self, observation: Observation, minute: int) -> None:
+        self._observations.setdefault(minute, []).append(observation)
+
+    def _time_of(self, at_ns: int) -> tuple[int, int]:
+        """The microsecond at or after a time in Unix nanoseconds, and its minute."""
+        known = self._times.get(at_ns)
+        if known is None:
+            if not at_ns:
+                raise malformed_point("no time")
+            at_us = -(-at_ns // _NANOSECONDS)
+            known = self._times[at_ns] = at_us, minute_of_us(at_us)
+        return known
+
+    def _cells(self, minute: int) -> Cells:
+        observed = fold(self._observations.get(minute, ()))
+        histograms = self._histograms.get(minute)
+        cells = merge([observed, cells_of(histograms)]) if histograms else observed
+        if len(cells) > MAX_SERIES:
+            raise too_large(f"{len(cells)} series in a minute, at most {MAX_SERIES}")
+        return cells
+
+
+def _points_of(metric: Metric) -> Sequence[Point]:
+    match metric.WhichOneof("data"):
+        case "gauge":
+            return metric.gauge.data_points
+        case "sum":
+            return metric.sum.data_points
+        case "histogram":
+            return metric.histogram.data_points
+        case "exponential_histogram":
+            return metric.exponential_histogram.data_points
+        case "summary":
+            return metric.summary.data_points
+        case _:
+            return [NumberDataPoint()]  # of a type that is newer than this program
+
+
+def _kind_of(metric: Metric) -> Kind:
+    """What a metric's points become. Raises PermanentError with the reason for refusing them."""
+    match metric.WhichOneof("data"):
+        case "gauge":
+            return Kind.GAUGE
+        case "sum":
+            return _kind_of_sum(metric.sum)
+        case "histogram":
+            return _delta(metric.histogram.aggregation_temporality, Kind.DISTRIBUTION)
+        case "exponential_histogram":
+            return _delta(metric.exponential_histogram.aggregation_temporality, Kind.DISTRIBUTION)
+        case "summary":
+            raise PermanentError("unsupported_metric", f"a summary, whose quantiles cannot be merged; {HELP}")
+        case _:
+            raise PermanentError("unsupported_metric", f"neither gauge, sum nor histogram; {HELP}")
+
+
+def _kind_of_sum(data: Sum) -> Kind:
+    if data.is_monotonic:
+        return _delta(data.aggregation_temporality, Kind.COUNTER)
+    if data.aggregation_temporality == AGGREGATION_TEMPORALITY_CUMULATIVE:
+        return Kind.GAUGE
+    _delta(data.aggregation_temporality, Kind.COUNTER)
+    raise PermanentError("nonmonotonic_delta", f"the changes of a level, which they do not tell; {HELP}")
+
+
+def _delta(temporality: int, kind: Kind) -> Kind:
+    """The kind, for delta temporality alone."""
+    if temporality == AGGREGATION_TEMPORALITY_DELTA:
+        return kind
+    if temporality == AGGREGATION_TEMPORALITY_CUMULATIVE:
+        raise PermanentError("cumulative_temporality", f"cumulative, expected delta; {HELP}")
+    raise PermanentError("unspecified_temporality", f"temporality {temporality}, expected delta; {HELP}")
+
+
+def _number_of(point: NumberDataPoint, kind: Kind) -> float:
+    number = float(point.as_int) if point.HasField("as_int") else point.as_double
+    least = 0.0 if kind is Kind.COUNTER else -MAX_MAGNITUDE
+    if not least <= number <= MAX_MAGNITUDE or not point.WhichOneof("value"):
+        got = f"{number:g}" if point.WhichOneof("value") else "nothing"
+        raise malformed_point(f"expected a number from {least:g} to {MAX_MAGNITUDE:g}, got {got}")
+    return number

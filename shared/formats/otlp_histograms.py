@@ -4,10 +4,10 @@
 as they are. What lies within the zero threshold is counted as zero.
 
 **Explicit** ones count (b0, b1], (b1, b2], ... between bounds of their own. Each bucket's observations are put at its
-middle, after its ends have been drawn in to ``min`` and ``max`` where those are given. So a percentile is off by at most
-half the width of the bucket that it falls in, and the 1.08 % of a bin. Two buckets have no width: the lowest, which
-starts at 0 where its bound is above 0 (nobody is taken to measure negative durations) and at its bound otherwise; and
-the highest, which ends at its bound or, if that is greater, at the mean. With ``min`` and ``max`` both have one.
+middle, after its ends have been drawn in to ``min`` and ``max`` where those are given. So a percentile is off by at
+most half the width of the bucket that it falls in, and the 1.08 % of a bin. The outermost buckets are open: the lowest
+is taken to begin at ``min``; without it at 0, or at its own bound where that is below 0. The highest ends at ``max``;
+without it at its own bound or, if that is greater, at the mean, and what lies above is off by as much as it likes.
 
 Count, sum, min and max are the sender's. Where they lack, as after a conversion from cumulative to delta, min and max
 are the ends of the outermost populated buckets (of exponential ones: the values that stand for their bins), made wider

@@ -18,7 +18,8 @@ from .status import GLYPHS, WORDS
 from .text import text_name
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~&#$])")
-_LINKS = re.compile(r"(?<=[A-Za-z]):(?=/|[A-Za-z])|(?<=\bwww)\.", re.IGNORECASE)
+_LINKS = re.compile(r"(?<=[A-Za-z]):(?=/|[A-Za-z])|/(?=/)|(?<=\w)\.(?=[A-Za-z])")
+"""What makes a link of bare text: a scheme, two slashes, a dot before a letter."""
 _BLOCKS = re.compile(r"^(\d*)([-+=]|[.)](?=\s|$))")
 _WORD_JOINER = "\u2060"
 _NAME_COLUMNS = 80

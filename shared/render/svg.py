@@ -19,6 +19,7 @@ from ..rules import Operator
 UNIT = 1000
 MOST_POINTS = 300
 _HEADROOM = 1.08
+_LEAST_HIGH = 1e-6
 _MOST_TICKS = 7
 _TICK_GRID = timedelta(minutes=5)
 _TICK_STEPS = ((1.1, 10), (2.1, 15), (4, 30), (8, 60), (26, 180), (math.inf, 720))
@@ -82,12 +83,12 @@ def spark_scale(signal: Signal) -> Scale:
 
 
 def scale_for(values: Sequence[float], unit: str) -> Scale:
-    """A scale that holds the values; (0, 1) for none, and one of height 1 where all are equal to 0."""
+    """A scale that holds the values; (0, 1) for none, and (0, 1) where all are 0 (below a millionth)."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     if unit == "%" and low > 50:
-        margin = (high - low) * 0.15 or 1.0
+        margin = max((high - low) * 0.15, 0.01 if low > 99 else 0.5)
         return Scale(low - margin, min(high + margin, max(100.0, high)))
-    return Scale(min(0.0, low), high * _HEADROOM if high > 0 else 1.0)
+    return Scale(min(0.0, low), high * _HEADROOM if high > _LEAST_HIGH else 1.0)
 
 
 def spark_levels(signal: Signal, width: int, levels: int) -> list[int | None]:

@@ -193,7 +193,7 @@ class _Screen:
         rule = left(clean(alert.rule), 29)
         return (
             f"{self._lead(alert.status)}{self._paint('1', rule)} {left(clean(alert.scope), 15)}"
-            f"{right(judged, 14)} {right(age, 11)}  {self._paint('2', left(clean(alert.note), 23))}"
+            f"{right(judged, 15)} {right(age, 10)}  {self._paint('2', left(clean(alert.note), 23))}"
         )
 
     def _own_health(self, health: Health) -> Iterator[str]:

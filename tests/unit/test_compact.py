@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -309,6 +310,65 @@ def _zeros(out: Writer, rows: int, minute: int, bins: int = 0, *, whole: bool) -
     out.unsigned(bins * one[: rows if bins else 0])
     out.unsigned(np.zeros(rows * bins, np.int64))
     out.unsigned(np.ones(rows * bins, np.int64))
+
+
+def _distribution(**replaced: Any) -> bytes:
+    """A chunk of one distribution of 1, 2 and 4, with some of what it says replaced."""
+    said: dict[str, Any] = {
+        "minute": 9, "whole": 1, "kind": 2, "count": 3, "age": 0, "last": 2.0, "sum": 7.0, "min": 1.0, "max": 4.0,
+        "scale": 5, "sizes": 3, "steps": [2 * 131_071, 31, 31], "counts": [1, 1, 1],
+    } | replaced  # fmt: skip
+    out = _body(encode_table((Series("m"),)), sections=len(said.get("minutes", [9])))
+    for minute in said.get("minutes", [9]):
+        out.varint(minute)
+        out.varint(1)
+        out.varint(said["whole"])
+        for name in ("kind", "count", "age"):
+            out.unsigned(np.array([said[name]]))
+        for name in ("last", "sum", "min", "max"):
+            out.floats(np.array([said[name]]))
+        out.signed(np.array([said["scale"]]))
+        out.unsigned(np.array([said["sizes"]]))
+        out.unsigned(np.array(said["steps"], np.int64))
+        out.unsigned(np.array(said["counts"], np.int64))
+    return _deflate(out.done())
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        {"minutes": [9, 9]},
+        {"minutes": [9, 8]},
+        {"minutes": [253_402_300_800 // 60]},
+        {"whole": 2},
+        {"kind": 3},
+        {"count": 0},
+        {"count": 2},
+        {"count": MAX_MESSAGE_COUNT + 1},
+        {"age": 60_000_000},
+        {"last": 0.5},
+        {"last": 4.5},
+        {"min": 5.0},
+        {"max": 1.2e200},
+        {"min": -1.2e200},
+        {"sum": 3.1e200},
+        {"scale": 6},
+        {"scale": -11},
+        {"sizes": 0, "steps": [], "counts": []},
+        {"sizes": 2049, "steps": [1] * 2049, "counts": [1] * 2049, "count": 2049},
+        {"counts": [1, 2, 1]},
+        {"counts": [1, 0, 1]},
+        {"counts": [2**62, 2**62, 2**62]},
+        {"steps": [2 * 262_144, 1, 1]},
+        {"steps": [2 * 131_071, 262_144, 1]},
+        {"steps": [0, 2**63 - 1, 2**63 - 1]},
+    ],
+    ids=str,
+)
+def test_broken_sections_are_refused(replaced: dict[str, Any]) -> None:
+    """A section that is sound as it stands is refused once one of its numbers is out of range or does not add up."""
+    assert _survives(_distribution())
+    assert _refusal(_distribution(**replaced)) == "malformed_chunk"
 
 
 def _bomb(rows: int, sections: int, bins: int = 0) -> bytes:

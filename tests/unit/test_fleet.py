@@ -86,7 +86,7 @@ def test_the_regions_and_endpoints_are_the_configured_ones() -> None:
 def test_response_times_are_at_their_usual_level(region: object, p95_ms: float) -> None:
     """Over a day the P95 of each region is within a tenth of the level it is meant to have."""
     fleet = Fleet(1)
-    hours = range(NOON_SECONDS, NOON_SECONDS + 86_400, 600)
+    hours = range(NOON_SECONDS, NOON_SECONDS + 86_400, 1800)
     model = next(one for one in REGIONS if one is region)
     values = [
         one.value for end in hours for one in fleet.observations(model, end) if one.series.metric == "response_time"
@@ -117,7 +117,7 @@ def test_nothing_is_wrong_before_the_incident_and_it_comes_again() -> None:
     assert incident.trouble(REGION, NOON_SECONDS + EVERY_SECONDS + 10).errors > 0
 
 
-@pytest.mark.parametrize("hour", [0, 3, 9, 16])
+@pytest.mark.parametrize("hour", [3, 15])
 @pytest.mark.parametrize("second", [0, 29, 30, 59])
 def test_the_error_rule_is_through_within_three_minutes_of_a_start(hour: int, second: int) -> None:
     """Started at any second of a minute, at any hour: pending at once, firing a minute later, resolved by 155 s."""
@@ -126,7 +126,7 @@ def test_the_error_rule_is_through_within_three_minutes_of_a_start(hour: int, se
     fleet = Fleet(1, incident_at_start(started))
     told: dict[NotificationKind, datetime] = {}
     changes: list[tuple[Reason, datetime]] = []
-    for result in evaluations(fleet, first, first + 180):
+    for result in evaluations(fleet, first, first + 180, history_minutes=1):
         changes += [(c.reason, c.at) for c in result.transitions if c.rule_id == "high-error-rate-critical"]
         told |= {n.kind: n.at for n in result.notifications if n.rule_id == "high-error-rate-critical"}
     reasons = [reason for reason, _ in changes]

@@ -21,7 +21,7 @@ HTML_CASES: list[tuple[float | None, str, Limit | None, str]] = [
     (456.48, "ms", None, "456 ms"),
     (58.91, "ms", None, "58.9 ms"),
     (9.996, "ms", None, "10.0 ms"),
-    (1234.5, "ms", None, f"1{NARROW}230 ms"),
+    (1234.5, "ms", None, f"1{NARROW}234 ms"),
     (0.0001, "ms", None, "< 0.01 ms"),
     (0.0, "ms", None, "0 ms"),
     (9270, "req/s", None, "9.27 k req/s"),

@@ -145,7 +145,7 @@ def test_pending_tells_nobody() -> None:
 def test_frequency_above_a_minute() -> None:
     """A rule is evaluated at whole multiples of its frequency; between them it keeps its state."""
     results = play(replace(RULE, evaluation_frequency=300, min_occurrences=2), "BgggBBgggBBBBBBg")
-    assert reasons(results) == [(0, "started"), (5, "fired")] + [(15, "resolved")]
+    assert reasons(results) == [(0, "started"), (5, "fired"), (15, "resolved")]
     assert [len(result.states) for result in results] == [1] * 15 + [0]
 
 
