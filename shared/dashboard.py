@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from .errors import ConfigError, PermanentError, TransientError
 from .inbox_page import inbox_entries
@@ -91,7 +91,7 @@ class DashboardPages:
             raise PermanentError("not_found", error.detail) from error
         if view.name != OVERVIEW:
             raise PermanentError("not_found", f"The dashboard {view.name} is configured, and has no page yet.")
-        page = build_overview(self.config, self.reader, view.start, view.end, self.now())
+        page = build_overview(self.config, self.reader, view.start, view.end, self.now(), _zone(view))
         page = replace(page, tabs=self._tabs(view, page.headline.status), ranges=_ranges(view))
         headers = {"Vary": "Accept"} | ({"ETag": etag(page, view)} if view.format is Format.HTML else {})
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
@@ -133,6 +133,11 @@ def render(page: Overview, view: View) -> str:
             return render_markdown(page)
         case Format.HTML:
             return render_html(page, view, fragment=view.fragment)
+
+
+def _zone(view: View) -> tzinfo:
+    """Only HTML knows other zones than UTC."""
+    return view.zone if view.format is Format.HTML else UTC
 
 
 def _ranges(view: View) -> tuple[Tab, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from .alerts import AlertState, Reason
 from .monitoring_config import MonitoringConfig
@@ -33,24 +33,27 @@ def headline(
     checks: int,
     data_to: int | None,
     now: datetime,
+    zone: tzinfo = UTC,
 ) -> Headline:
-    """What to say of some alerts (worst first) at ``now``; data that is missing or old comes before all else."""
+    """What to say of some alerts (worst first) at ``now``, times in ``zone``; missing or old data comes first."""
     if data_to is None:
         return Headline(Status.EMPTY, "Nothing has been received yet", "Publish a metric and it appears here.")
     if now - from_minute(data_to) > STALE_AFTER:
-        since = f"since {clock(from_minute(data_to), UTC)} ({age((now - from_minute(data_to)).total_seconds())})"
+        since = f"since {clock(from_minute(data_to), zone)} ({age((now - from_minute(data_to)).total_seconds())})"
         return Headline(Status.STALE, f"No data {since}: this page may be wrong", "The last known values are shown.")
     if not alerts:
-        return _quiet(config, transitions, checks, now)
+        return _quiet(config, transitions, checks, now, zone)
     worst = alerts[0]
     if not worst.is_firing:
         return Headline(Status.PENDING, _pending_sentence(config, worst), "Nobody is told yet.")
     others = sum(1 for alert in alerts[1:] if alert.is_firing)
     detail = f"{others} more {'alert fires' if others == 1 else 'alerts fire'}." if others else "Nothing else fires."
-    return Headline(Status.of(worst.severity), _firing_sentence(config, worst, now), detail)
+    return Headline(Status.of(worst.severity), _firing_sentence(config, worst, now, zone), detail)
 
 
-def _quiet(config: MonitoringConfig, transitions: Sequence[Transition], checks: int, now: datetime) -> Headline:
+def _quiet(
+    config: MonitoringConfig, transitions: Sequence[Transition], checks: int, now: datetime, zone: tzinfo
+) -> Headline:
     ended = [t for t in transitions if t.reason in (Reason.RESOLVED, Reason.NO_DATA) and t.episode]
     if not ended:
         return Headline(Status.OK, f"All {checks} checks are ok", "Nothing has fired in the range shown.")
@@ -61,18 +64,18 @@ def _quiet(config: MonitoringConfig, transitions: Sequence[Transition], checks: 
         return Headline(
             Status.RESOLVED,
             f"Resolved after {lasted}: {what} is back within its limit",
-            f"All {checks} checks are ok since {clock(last.at, UTC)} UTC.",
+            f"All {checks} checks are ok since {clock(last.at, zone)}.",
         )
     quiet = age((now - last.at).total_seconds())
     return Headline(Status.OK, f"All {checks} checks are ok, quiet for {quiet}", f"Last alert: {what}, {lasted}.")
 
 
-def _firing_sentence(config: MonitoringConfig, alert: AlertState, now: datetime) -> str:
+def _firing_sentence(config: MonitoringConfig, alert: AlertState, now: datetime, zone: tzinfo) -> str:
     rule = config.get_rule(alert.rule_id)
     limit = Limit(rule.threshold.value, rule.threshold.operator, rule.severity)
     value = number(alert.value, config.unit_for(rule), limit)
     since = alert.pending_since or alert.since or now
-    when = f"since {clock(since, UTC)} ({age((now - since).total_seconds())})"
+    when = f"since {clock(since, zone)} ({age((now - since).total_seconds())})"
     return f"{_subject(config, rule.id)}{_where(alert.labels)} is {value}, {_compared(alert.value, limit)}, {when}"
 
 

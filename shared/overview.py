@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from .alerts import AlertState, AlertStateManager, State
 from .headline import headline
@@ -36,6 +36,8 @@ CHART_POINTS = 180
 SPARK_POINTS = 60
 DAY_SECONDS = 24 * HOUR_SECONDS
 FRESH_SECONDS = 300
+LATE_AFTER = timedelta(minutes=3)
+"""Without an evaluation for this long the page says that the monitoring itself needs a person."""
 _REQUESTS = Query(Selection("requests"), Aggregation.SUM)
 _USERS = Query(Selection("users_active"), Aggregation.LAST_SUM)
 _PERSONAS = Query(Selection("persona_requests"), Aggregation.SUM, group_by=("persona",))
@@ -68,8 +70,13 @@ _SIGNALS = (
 )  # fmt: skip
 
 
-def build_overview(config: MonitoringConfig, reader: Reader, start: datetime, end: datetime, now: datetime) -> Overview:
-    """The overview of (start, end] at ``now`` (aware UTC). Without any data every signal is empty."""
+def build_overview(
+    config: MonitoringConfig, reader: Reader, start: datetime, end: datetime, now: datetime, zone: tzinfo = UTC
+) -> Overview:
+    """The overview of (start, end] at ``now`` (aware UTC), with the times in its sentences in ``zone``.
+
+    Without any data every signal is empty.
+    """
     sources, cursor = read_sources(config, reader, start, end, now)
     data_to = max(sources.minutes, default=None)
     stale = data_to is None or (now - from_minute(data_to)) > timedelta(minutes=2)
@@ -85,7 +92,7 @@ def build_overview(config: MonitoringConfig, reader: Reader, start: datetime, en
         data_to=None if data_to is None else from_minute(data_to),
         start=from_minute(sources.start),
         end=from_minute(sources.end),
-        headline=headline(config, alerts, sources.transitions, sum(count for _, count in counts), data_to, now),
+        headline=headline(config, alerts, sources.transitions, sum(count for _, count in counts), data_to, now, zone),
         counts=counts,
         signals=signals,
         charts=(_response_time_chart(sources),),
@@ -244,6 +251,7 @@ def _health(sources: Sources, cursor: Cursor | None) -> Health:
     rejected = sources.at(_REJECTED, sources.end - sources.start).get((), 0.0)
     return Health(
         evaluated_at=cursor.decided_at if cursor else None,
+        late=cursor is None or sources.now - cursor.decided_at > LATE_AFTER,
         collections_fresh=fresh,
         collections_total=len(collections),
         deliveries_done=deliveries.done,

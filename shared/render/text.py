@@ -191,9 +191,10 @@ class _Screen:
         judged = clean(f"{value} {numbers.comparison(alert.limit)}".replace(numbers.NARROW, " "))
         age = numbers.age((self._page.now - alert.since).total_seconds())
         rule = left(clean(alert.rule), 29)
+        room = min(max(columns(judged), 14), 18)  # a long comparison borrows from the age's column
         return (
             f"{self._lead(alert.status)}{self._paint('1', rule)} {left(clean(alert.scope), 15)}"
-            f"{right(judged, 15)} {right(age, 10)}  {self._paint('2', left(clean(alert.note), 23))}"
+            f"{right(judged, room)} {right(age, 25 - room)}  {self._paint('2', left(clean(alert.note), 23))}"
         )
 
     def _own_health(self, health: Health) -> Iterator[str]:

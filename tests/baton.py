@@ -1,0 +1,150 @@
+"""One thread at a time: a seeded choice, at every call to the store, of who goes on.
+
+Work that was written for threads runs in threads, but a baton goes round: whoever holds it runs to its next call,
+lays it down, and waits. So commits of one land between the list and the write of another, nothing sleeps, and a seed
+gives the same order every time.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from shared.errors import TransientError
+from shared.store import Document, Listing, Store, Write
+from tests.fakes import Clock, Crash
+
+T = TypeVar("T")
+
+
+class Abandoned(BaseException):
+    """Another's work has failed, so that this one need not end."""
+
+
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(eq=False, slots=True)
+class _Runner:
+    """One work and its thread: it has to wait until ``wake_at``, and rests until a step that others reach."""
+
+    turn: threading.Lock = field(default_factory=_held)
+    wake_at: datetime = datetime.min.replace(tzinfo=UTC)
+    rests_until: int = 0
+    ended: bool = False
+
+
+class Baton:
+    """Runs works one at a time. Time passes between their steps, and for whoever sleeps when nobody else can run.
+
+    ``haste`` is the chance that a step takes no time; of the others each takes up to ``step_seconds``.
+    """
+
+    def __init__(self, rng: random.Random, clock: Clock, *, haste: float = 0.7, step_seconds: float = 4.0) -> None:
+        self._rng = rng
+        self._clock = clock
+        self._haste = haste
+        self._step_seconds = step_seconds
+        self._runners: list[_Runner] = []
+        self._current = _Runner()
+        self._laid_down = _held()
+        self._abandoned = False
+        self._step = 0
+
+    def run(self, works: Sequence[Callable[[], None]]) -> None:
+        """Run all works to their ends, and raise what the first of them raised."""
+        self._runners = [_Runner() for _ in works]
+        with ThreadPoolExecutor(len(works)) as pool:
+            futures = [pool.submit(self._work, one, work) for one, work in zip(self._runners, works, strict=True)]
+            while running := [one for one in self._runners if not one.ended]:
+                self._current = self._choose(running)
+                self._current.turn.release()
+                self._laid_down.acquire()
+        _raise_first(futures)
+
+    def pause(self) -> None:
+        """Lay the baton down before a call; called by the work that holds it."""
+        runner = self._current
+        if self._rng.random() < 0.05:
+            runner.rests_until = self._step + self._rng.randrange(5, 60)
+        self._laid_down.release()
+        runner.turn.acquire()
+        if self._abandoned:
+            raise Abandoned
+
+    def sleep(self, seconds: float) -> None:
+        """What a work calls to wait."""
+        self._current.wake_at = self._clock() + timedelta(seconds=seconds)
+        self.pause()
+
+    def _work(self, runner: _Runner, work: Callable[[], None]) -> None:
+        runner.turn.acquire()
+        try:
+            if not self._abandoned:
+                work()
+        except BaseException:
+            self._abandoned = True
+            raise
+        finally:
+            runner.ended = True
+            self._laid_down.release()
+
+    def _choose(self, running: Sequence[_Runner]) -> _Runner:
+        self._step += 1
+        if self._rng.random() > self._haste:
+            self._clock.sleep(self._rng.uniform(0, self._step_seconds))
+        awake = [one for one in running if one.wake_at <= self._clock()]
+        if not awake:
+            self._clock.time = min(one.wake_at for one in running)
+            awake = [one for one in running if one.wake_at <= self._clock()]
+        return self._rng.choice([one for one in awake if one.rests_until <= self._step] or awake)
+
+
+def _raise_first(futures: Sequence[Future[None]]) -> None:
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    for error in errors:
+        if not isinstance(error, Abandoned):
+            raise error
+
+
+class SteppedStore:
+    """A store before each of whose calls the baton is laid down.
+
+    With the chance ``misfortune`` a call ends in a crash or in a failure, half of them after it took effect.
+    """
+
+    def __init__(self, inner: Store, baton: Baton, rng: random.Random, misfortune: float) -> None:
+        self._inner = inner
+        self._baton = baton
+        self._rng = rng
+        self._misfortune = misfortune
+
+    def get(self, paths: Sequence[str]) -> dict[str, Document]:
+        """As the port says."""
+        return self._call(lambda: self._inner.get(paths))
+
+    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+        """As the port says."""
+        return self._call(lambda: self._inner.list(collection, start, end))
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """As the port says."""
+        return self._call(lambda: self._inner.commit(writes))
+
+    def _call(self, effect: Callable[[], T]) -> T:
+        self._baton.pause()
+        if self._rng.random() >= self._misfortune:
+            return effect()
+        if self._rng.random() < 0.5:
+            effect()
+        if self._rng.random() < 0.5:
+            raise Crash
+        raise TransientError("store_unavailable", "misfortune")

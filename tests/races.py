@@ -1,0 +1,255 @@
+"""Races about rollups, each decided by one seed: ingest, two evaluators, and what may happen to them at any call.
+
+``play`` lets two ingests and two evaluators run for some minutes, one store call at a time in any order. Messages
+have points in the running minute, about its end, hours late, 72 h late, and in minutes that expire meanwhile; they
+come up to three times, crash between the chunk and its marker, and come again until they are acknowledged. Both
+evaluators' clocks are wrong by seconds. Then two ticks, and what was promised must hold.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from shared.adapters.local_bus import LocalBus
+from shared.adapters.sqlite_store import SqliteStore
+from shared.buckets import EXPIRY_AFTER, chunks_in, writers_of
+from shared.bus import PUBLISH_TIME_ATTRIBUTE, Message
+from shared.cells import Cells, Observation, equal, fold, merge_writers
+from shared.configuration import document
+from shared.errors import TransientError
+from shared.evaluator import STATE_PATH, Evaluator
+from shared.formats.compact import CONTENT_TYPE, Chunk, Section, encode
+from shared.formats.dispatch import decode
+from shared.formats.otlp_labels import DEFAULT_RULE
+from shared.hours import hour_of, hour_path, minutes_of, roll_up_hour
+from shared.identity import identify
+from shared.ingest import LATE, SETTLE, Ingest
+from shared.monitoring_config import MonitoringConfig
+from shared.rollups import read_rollups, roll_up, rollup_path
+from shared.series import Kind, Series
+from shared.store import Delete, Document, Listing, Put, Store, Write
+from shared.timeline import MINUTE_SECONDS, from_minute, iso, minute_floor, minute_of_us, to_us
+from tests.baton import Baton, SteppedStore
+from tests.fakes import START, Clock, Crash
+from tests.world import point
+
+CONFIG = MonitoringConfig(replace(document.defaults(), rules=()))
+STORY = timedelta(seconds=150)
+SKEW_SECONDS = 8.0
+"""An evaluator's clock is at most this far ahead of the store's."""
+SERIES = tuple(Series(name) for name in ("level", "requests", "delay"))
+KINDS = dict(zip(("level", "requests", "delay"), Kind, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """What a safeguard's absence does: a store that forgets, one for each safeguard. With none it is honest."""
+
+    forgets_markers: bool = False
+    writes_rollups_blindly: bool = False
+    deletes_markers_blindly: bool = False
+    reads_before_the_end: bool = False
+
+
+@dataclass(slots=True)
+class WatchedStore:
+    """The store below all others: it remembers which T were committed, and has the story's weakness."""
+
+    inner: Store
+    weakness: Weakness = field(default_factory=Weakness)
+    judged: list[int] = field(default_factory=list)
+
+    def get(self, paths: Sequence[str]) -> dict[str, Document]:
+        """As the port says."""
+        return self.inner.get(paths)
+
+    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+        """As the port says."""
+        listing = self.inner.list(collection, start, end)
+        if self.weakness.reads_before_the_end and collection.startswith("buckets/"):
+            return replace(listing, read_time=listing.read_time + timedelta(days=1))
+        return listing
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """As the port says."""
+        kept = [self._weakened(write) for write in writes if not self._forgotten(write)]
+        committed_at = self.inner.commit(kept) if kept else self.inner.list("late").read_time
+        self.judged += [write.fields["minute"] for write in writes if isinstance(write, Put) and write.path == STATE_PATH]
+        return committed_at
+
+    def _forgotten(self, write: Write) -> bool:
+        return self.weakness.forgets_markers and isinstance(write, Put) and write.path.startswith("late/")
+
+    def _weakened(self, write: Write) -> Write:
+        blind = self.weakness.writes_rollups_blindly and write.path.startswith("rollups/")
+        blind |= self.weakness.deletes_markers_blindly and write.path.startswith("late/")
+        return replace(write, precondition=None) if blind else write
+
+
+class Race:
+    """One story. ``play`` it, then ``check`` it."""
+
+    def __init__(self, seed: int, weakness: Weakness | None = None) -> None:
+        self.rng = random.Random(seed)
+        self.clock = Clock(START + timedelta(seconds=self.rng.uniform(0, 60)))
+        self.began = self.clock()
+        self.store = WatchedStore(SqliteStore(":memory:", self.clock), weakness or Weakness())
+        self.bus = LocalBus(["dead", "notifications"], [], self.clock)
+        self.baton = Baton(self.rng, self.clock, haste=self.rng.choice([0.5, 0.8, 0.95]))
+        self.messages = [self._message(number) for number in range(self.rng.randrange(8, 16))]
+        self.owed = [
+            (message.publish_time + timedelta(seconds=self.rng.choice([0.0, 5.0, 60.0]) * self.rng.random()), message)
+            for message in self.messages
+            for _ in range(self.rng.choice([1, 1, 2, 3]))
+        ]
+
+    def play(self) -> None:
+        """Everything is acknowledged and two more ticks have passed when this returns."""
+        if self.rng.random() < 0.9:  # else the evaluators' first calls ever are in the story, with the hour before
+            self.store.commit([Put(STATE_PATH, {"minute": minute_floor(self.clock()) - MINUTE_SECONDS})])
+        self.baton.run([self._ingest, self._ingest, self._evaluate, self._evaluate])
+        newest = max(minute for message in self.messages for minute, _ in chunks_of(message))
+        self.clock.time = max(self.clock(), from_minute(newest)) + timedelta(seconds=70)
+        for _ in range(2):
+            report = self._evaluator(self.store, self.clock)()
+            assert report.ended == "caught_up"
+
+    def _ingest(self) -> None:
+        """An instance of ingest: it takes what is due, in any order, until nothing is owed."""
+        store = SteppedStore(self.store, self.baton, self.rng, misfortune=0.1)
+        ingest = Ingest(store, self.bus, "dead", KINDS)
+        while self.owed:
+            due = [one for one in self.owed if one[0] <= self.clock()]
+            if not due:
+                self.baton.sleep((min(when for when, _ in self.owed) - self.clock()).total_seconds())
+                continue
+            delivery = self.rng.choice(due)
+            self.owed.remove(delivery)
+            try:
+                outcome = ingest(delivery[1])
+            except (Crash, TransientError):
+                self.owed.append((self.clock() + timedelta(seconds=self.rng.uniform(0, 5)), delivery[1]))
+                continue
+            assert outcome.reason == ""
+
+    def _evaluate(self) -> None:
+        """An evaluator: it is called every minute, with a clock of its own, and may crash."""
+        ahead = timedelta(seconds=self.rng.uniform(-3, SKEW_SECONDS))
+        store = SteppedStore(self.store, self.baton, self.rng, misfortune=0.01)
+        while self.clock() < self.began + STORY:
+            try:
+                self._evaluator(store, lambda: self.clock() + ahead)()
+            except (Crash, TransientError):
+                continue
+            self.baton.sleep(MINUTE_SECONDS - to_us(self.clock()) / 1e6 % MINUTE_SECONDS + self.rng.uniform(0, 3))
+
+    def _evaluator(self, store: Store, now: Callable[[], datetime]) -> Evaluator:
+        return Evaluator(store, self.bus, CONFIG, "notifications", now, self.baton.sleep)
+
+    def _message(self, number: int) -> Message:
+        """A message of one of three writers; now and then one that says its number twice, or no number."""
+        rng = self.rng
+        published = self.began + timedelta(seconds=rng.uniform(0, 100))
+        told = published - timedelta(hours=5) if rng.random() < 0.2 else published
+        at = [self._instant(told) for _ in range(rng.choice([1, 1, 2, 4]))]
+        attributes = {} if told is published else {PUBLISH_TIME_ATTRIBUTE: iso(told)}
+        writer, seq = f"writer-{rng.randrange(3)}", rng.choice([number, number, number % 3, None])
+        if seq is not None and rng.random() < 0.5:
+            attributes["content-type"] = CONTENT_TYPE
+            data = encode(Chunk(writer, "boot", seq, tuple(self._sections(at))))
+        else:
+            points = [point(rng.choice(SERIES).metric, when, float(rng.randrange(1, 100))) for when in at]
+            envelope = {} if seq is None else {"writer": writer, "boot": "boot", "seq": seq}
+            data = json.dumps({"version": 1, "points": points, **envelope, }).encode()
+        return Message(data, attributes, str(number), published)
+
+    def _instant(self, told: datetime) -> datetime:
+        """When a point was measured; few minutes, so that messages meet in them."""
+        age = self.rng.choice(
+            [
+                timedelta(seconds=self.rng.uniform(-60, 20)),
+                timedelta(seconds=to_us(told) / 1e6 % MINUTE_SECONDS + self.rng.uniform(0, 20)),
+                timedelta(minutes=self.rng.choice([2, 3, 90])),
+                LATE - timedelta(minutes=self.rng.choice([0, 1, 2])),
+                LATE - timedelta(minutes=60 - self.rng.choice([0, 1, 2])),
+            ]
+        )
+        return told - age
+
+    def _sections(self, at: Sequence[datetime]) -> Iterator[Section]:
+        minutes = [(minute_of_us(to_us(when)), to_us(when)) for when in sorted(at)]
+        for minute, group in itertools.groupby(minutes, lambda one: one[0]):
+            yield Section(
+                minute,
+                fold(
+                    [
+                        Observation(name, KINDS[name.metric], at_us, float(self.rng.randrange(1, 100)))
+                        for _, at_us in group
+                        for name in SERIES
+                    ]
+                ),
+            )
+
+    def check(self) -> None:
+        """What was promised, or an AssertionError that names it."""
+        assert self.store.judged == list(range(self.store.judged[0], self.store.judged[-1] + 1, MINUTE_SECONDS)), (
+            "every T is judged once"
+        )
+        assert self.store.list("late").documents == (), "no late marker is left"
+        chunks: dict[int, list[Cells]] = {}
+        for message in self.messages:
+            for minute, cells in chunks_of(message):
+                chunks.setdefault(minute, []).append(cells)
+        for minute, parts in chunks.items():
+            self._check_minute(minute, parts)
+        for hour in {hour_of(minute) for minute in chunks}:
+            self._check_hour(hour)
+
+    def _check_minute(self, minute: int, parts: Sequence[Cells]) -> None:
+        now = self.clock()
+        found = read_rollups(self.store, [minute], now)
+        if from_minute(minute) + EXPIRY_AFTER <= now:
+            assert found == {}, "an expired minute is not read"
+        elif from_minute(minute) + EXPIRY_AFTER > now + timedelta(seconds=SKEW_SECONDS):
+            assert equal(found[minute], merge_writers(parts)), f"all acknowledged chunks are in the rollup of {minute}"
+            raw, unreadable = chunks_in(self.store.list(writers_of(minute)).documents, now)
+            assert unreadable == 0
+            assert equal(found[minute], merge_writers(raw)), "the rollup is the merge of what is stored"
+            self._check_rebuilt(rollup_path(minute), lambda: roll_up(self.store, minute, now, SETTLE))
+
+    def _check_hour(self, hour: int) -> None:
+        now = self.clock()
+        kept = from_minute(minutes_of(hour)[0]) + EXPIRY_AFTER > now + timedelta(seconds=SKEW_SECONDS)
+        if kept and hour <= minute_floor(now):
+            self._check_rebuilt(hour_path(hour), lambda: roll_up_hour(self.store, hour, now))
+
+    def _check_rebuilt(self, path: str, rebuild: Callable[[], object]) -> None:
+        before = self.store.get([path])[path].fields["d"]
+        self.store.commit([Delete(path)])
+        rebuild()
+        assert self.store.get([path])[path].fields["d"] == before, f"{path} rebuilt from scratch has the same bytes"
+
+
+def chunks_of(message: Message) -> Iterator[tuple[int, Cells]]:
+    """What a message says, minute by minute, under its writer's id."""
+    chunk, refused = decode(message.data, message.attributes, KINDS, DEFAULT_RULE)
+    assert refused is None
+    writer = identify(message.data, chunk.writer, chunk.boot, chunk.seq).writer
+    for section in chunk.sections:
+        yield section.minute, section.cells.written_by(writer)
+
+
+def run_race(seed: int, weakness: Weakness | None = None) -> None:
+    """Play a story and check it. Raises AssertionError, with the seed in a note."""
+    race = Race(seed, weakness)
+    try:
+        race.play()
+        race.check()
+    except AssertionError as error:
+        error.add_note(f"seed {seed}")
+        raise
