@@ -35,7 +35,8 @@ _WAL_ATTEMPTS = 100
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS documents (collection TEXT NOT NULL, id TEXT NOT NULL, fields BLOB NOT NULL,"
-    " update_us INTEGER NOT NULL, PRIMARY KEY (collection, id))",
+    " update_us INTEGER NOT NULL, expires_us INTEGER, PRIMARY KEY (collection, id))",
+    "CREATE INDEX IF NOT EXISTS expiry ON documents (expires_us) WHERE expires_us IS NOT NULL",
     "CREATE TABLE IF NOT EXISTS newest (id INTEGER PRIMARY KEY CHECK (id = 0), time_us INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO newest VALUES (0, 0)",
 )
@@ -43,8 +44,9 @@ _GET = "SELECT fields, update_us FROM documents WHERE collection = ? AND id = ?"
 _LIST = "SELECT id, fields, update_us FROM documents WHERE collection = ? AND id >= ?"
 _LIST_BELOW = f"{_LIST} AND id < ? ORDER BY id"
 _LIST_ALL = f"{_LIST} ORDER BY id"
-_SET = "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)"
+_SET = "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM documents WHERE collection = ? AND id = ?"
+_SWEEP = "DELETE FROM documents WHERE expires_us <= ?"
 _NEWEST = "SELECT time_us FROM newest"
 _SET_NEWEST = "UPDATE newest SET time_us = ?"
 
@@ -108,6 +110,14 @@ class SqliteStore:
             for write in writes:
                 _apply(sql, write, commit_us)
         return from_us(commit_us)
+
+    def sweep(self) -> int:
+        """Delete the documents whose ``expires_at`` has passed, as Firestore's time to live does; how many.
+
+        Idempotent: what is gone is gone. Readers ignore the expired anyway, so it may run at any time.
+        """
+        with self._transaction("IMMEDIATE") as sql:
+            return sql.execute(_SWEEP, (to_us(self._now()),)).rowcount
 
     def close(self) -> None:
         """Close the calling process's connection, if any; the next call opens another. Not while a call runs."""
@@ -190,9 +200,16 @@ def _apply(sql: sqlite3.Connection, write: Write, commit_us: int) -> None:
     if isinstance(write, Delete):
         sql.execute(_DELETE, _split(write.path))
         return
-    blob = encode(_resulting_fields(write, row))
+    fields = _resulting_fields(write, row)
+    blob = encode(fields)
     if row is None or row[0] != blob:
-        sql.execute(_SET, (*_split(write.path), blob, commit_us))
+        sql.execute(_SET, (*_split(write.path), blob, commit_us, _expiry_us(fields)))
+
+
+def _expiry_us(fields: Fields) -> int | None:
+    """When a document's time to live ends; None for one that has none."""
+    expires_at = fields.get("expires_at")
+    return to_us(expires_at) if isinstance(expires_at, datetime) else None
 
 
 def _resulting_fields(write: Put, row: tuple[bytes, int] | None) -> Fields:

@@ -95,7 +95,7 @@ def test_response_times_are_at_their_usual_level(region: object, p95_ms: float) 
 
 
 def test_traffic_follows_the_sun() -> None:
-    """Each region is quietest at 04:00 and busiest at 16:00 local time; all together do about 9,300 requests a second."""
+    """Each region is quietest at 04:00 and busiest at 16:00 local time; together they do 9,300 requests a second."""
     for region in REGIONS:
         by_hour = {hour: load(region, NOON_SECONDS - 43_200 + hour * 3600) for hour in range(24)}
         assert (min(by_hour, key=lambda hour: by_hour[hour]) + region.utc_offset_hours) % 24 == 4

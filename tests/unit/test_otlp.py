@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -139,7 +140,7 @@ def test_percentiles_of_explicit_histograms_are_within_half_a_bucket() -> None:
     cells = _cells_of("protobuf", {"time": raw})
     for quantile in QUANTILES:
         exact = _nearest_rank(raw, quantile)
-        low, high = next(pair for pair in zip(edges, edges[1:], strict=False) if exact <= pair[1])
+        low, high = next(pair for pair in itertools.pairwise(edges) if exact <= pair[1])
         half = (min(high, max(raw)) - max(low, min(raw))) / 2
         assert abs(float(percentiles(cells, quantile)[0]) - exact) <= half + 0.0109 * high
 
@@ -282,15 +283,15 @@ def test_a_request_without_points_is_refused(data: bytes) -> None:
         otlp.decode_protobuf(data, DEFAULT_RULE)
 
 
-def test_a_message_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", ["MAX_BYTES", "MAX_POINTS", "MAX_SERIES"])
+def test_a_message_has_bounds(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     """Too many bytes, points or series in a minute are refused whole, under one reason."""
     many = [NumberDataPoint(time_unix_nano=AT_NS, as_int=1) for _ in range(4)]
     for at, point in enumerate(many):
         point.attributes.add(key="k").value.int_value = at
     data = request_of(_gauge(*many)).SerializeToString()
-    for name in ("MAX_BYTES", "MAX_POINTS", "MAX_SERIES"):
-        with monkeypatch.context() as patch, pytest.raises(PermanentError, match="chunk_too_large"):
-            patch.setattr(otlp, name, 3)
-            otlp.decode_protobuf(data, DEFAULT_RULE)
     chunk, _ = otlp.decode_protobuf(data, DEFAULT_RULE)
     assert len(chunk.sections[0].cells) == 4
+    monkeypatch.setattr(otlp, bound, 3)
+    with pytest.raises(PermanentError, match="chunk_too_large"):
+        otlp.decode_protobuf(data, DEFAULT_RULE)

@@ -151,3 +151,16 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_forked_process_builds_its_own() -> None:
     """A child does not use what its parent built."""
     assert subprocess.run([sys.executable, "-c", _FORK], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def test_sweep_deletes_what_has_expired_and_nothing_else(tmp_path: Path) -> None:
+    """Of documents that expire now, in a second and never, a sweep deletes the first; a second one nothing."""
+    now = datetime(2025, 10, 18, 12, tzinfo=UTC)
+    store = SqliteStore(tmp_path / "store.sqlite", lambda: now)
+    store.commit([
+        Put("inbox/now", {"expires_at": now}),
+        Put("inbox/later", {"expires_at": now + timedelta(seconds=1)}),
+        Put("inbox/never", {"text": "kept"}),
+    ])  # fmt: skip
+    assert (store.sweep(), store.sweep()) == (1, 0)
+    assert [document.id for document in store.list("inbox").documents] == ["later", "never"]

@@ -1,0 +1,232 @@
+"""The webhook against a real HTTP server on the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from shared.adapters.sqlite_store import SqliteStore
+from shared.bus import Message
+from shared.channels.webhook import MAX_ANSWER_BYTES, WebhookChannel, payload, post
+from shared.errors import MonitoringError, PermanentError, TransientError
+from shared.logs import Captured, log
+from shared.notify import Notify, delivery_path
+from tests.fakes import START, Clock
+from tests.unit.test_notify import FIRING, RESOLVED
+
+TOKEN = "T0ken-5ecret%2Fpart"
+DASHBOARD = "https://dashboard.example"
+RESET = "reset"
+SLOW = "slow"
+CUT = "cut"
+
+
+@dataclass
+class Receiver:
+    """A server that keeps its requests and answers each in the next scripted way; 200 when there is none left."""
+
+    answers: list[int | str | tuple[int, bytes]] = field(default_factory=list)
+    requests: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens, with a secret in path and query."""
+        return f"http://127.0.0.1:{self.port}/hook/{TOKEN}?key={TOKEN}"
+
+    def channel(self, timeout_seconds: float = 10.0) -> WebhookChannel:
+        """The channel that posts to it."""
+        return WebhookChannel(self.url, DASHBOARD, partial(post, timeout_seconds=timeout_seconds))
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as its receiver says."""
+
+    receiver: Receiver
+
+    def do_POST(self) -> None:
+        """Keep the request and answer."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.receiver.requests.append((self.path, dict(self.headers), body))
+        answer = self.receiver.answers.pop(0) if self.receiver.answers else 200
+        if answer == RESET:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+        elif answer == SLOW:
+            self.receiver.released.wait(10)
+        elif answer == CUT:
+            self.send_response(200)
+            self.send_header("Content-Length", "150")
+            self.end_headers()
+            self.wfile.flush()
+            self.receiver.released.wait(10)
+        else:
+            status, said = answer if isinstance(answer, tuple) else (int(answer), b"said")
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", f"http://127.0.0.1:{self.receiver.port}/elsewhere")
+            if status != 204:
+                self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said if status != 204 else b"")
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A running receiver."""
+    found = Receiver()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"receiver": found}))
+    found.port = server.server_address[1]
+    thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
+    thread.start()
+    yield found
+    found.released.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_taken(receiver: Receiver, status: int) -> None:
+    """Every 2xx is a delivery, and what was said is kept with it."""
+    receiver.answers = [status]
+    assert receiver.channel().send(FIRING).detail == f"{status} said".removesuffix(" said" if status == 204 else "")
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_tried_again(receiver: Receiver, status: int) -> None:
+    """A receiver that is overloaded or broken is asked again."""
+    receiver.answers = [status]
+    with pytest.raises(TransientError) as raised:
+        receiver.channel().send(FIRING)
+    assert (raised.value.reason, raised.value.detail) == ("webhook_failed", f"{status} said")
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 307, 308, 400, 401, 403, 404, 405, 410, 413, 422])
+def test_refused(receiver: Receiver, status: int) -> None:
+    """Every other answer is for good, a redirect included, which is never followed."""
+    receiver.answers = [status]
+    with pytest.raises(PermanentError) as raised:
+        receiver.channel().send(FIRING)
+    assert (raised.value.reason, raised.value.detail) == ("webhook_refused", f"{status} said")
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"), [(RESET, "ConnectionResetError"), (SLOW, "TimeoutError")], ids=["reset", "slow"]
+)
+def test_no_answer(receiver: Receiver, answer: str, name: str) -> None:
+    """A connection that is reset, or an answer that does not come in time, is tried again."""
+    receiver.answers = [answer]
+    with pytest.raises(TransientError) as raised:
+        receiver.channel(timeout_seconds=0.1).send(FIRING)
+    assert raised.value.reason == "webhook_unreachable"
+    assert raised.value.detail in {name, "RemoteDisconnected"}
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is tried again."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        channel = WebhookChannel(f"http://127.0.0.1:{bound.getsockname()[1]}/{TOKEN}", DASHBOARD, post)
+        with pytest.raises(TransientError) as raised:
+            channel.send(FIRING)
+    assert str(raised.value) == "webhook_unreachable: OSError"
+
+
+def test_a_status_without_its_body_is_an_answer(receiver: Receiver) -> None:
+    """A 200 whose body never comes is a delivery: sending again would only repeat it."""
+    receiver.answers = [CUT]
+    assert receiver.channel(timeout_seconds=0.1).send(FIRING).detail == "200"
+
+
+def test_what_is_sent(receiver: Receiver) -> None:
+    """One POST of JSON: the notification's wire form and the dashboard's link, under its id."""
+    receiver.channel().send(FIRING)
+    ((path, headers, body),) = receiver.requests
+    assert path == f"/hook/{TOKEN}?key={TOKEN}"
+    assert (headers["Content-Type"], headers["Webhook-Id"]) == ("application/json", FIRING.id)
+    assert body == payload(FIRING, DASHBOARD)
+    assert json.loads(body) == {**json.loads(FIRING.to_json()), "dashboard_url": DASHBOARD}
+
+
+def test_every_attempt_is_the_same(receiver: Receiver) -> None:
+    """Attempts that follow one another carry the same id and the same bytes; another notification does not."""
+    receiver.answers = [503, RESET, 429, 200, 200]
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            receiver.channel().send(FIRING)
+    receiver.channel().send(FIRING)
+    receiver.channel().send(RESOLVED)
+    sent = [(headers["Webhook-Id"], body) for _, headers, body in receiver.requests]
+    assert set(sent[:4]) == {(FIRING.id, payload(FIRING, DASHBOARD))}
+    assert sent[4] == (RESOLVED.id, payload(RESOLVED, DASHBOARD))
+
+
+def test_a_long_answer_is_cut(receiver: Receiver) -> None:
+    """Of an answer at most 200 bytes are kept, whatever they are."""
+    receiver.answers = [(200, b"\xff\x00" * 100_000)]
+    assert len(receiver.channel().send(FIRING).detail) <= MAX_ANSWER_BYTES + len("200 ")
+
+
+ECHOES = [
+    200,
+    503,
+    404,
+    301,
+    RESET,
+    SLOW,
+    (404, f"Cannot POST /hook/{TOKEN}".encode()),
+    (500, f"<pre>/HOOK/{TOKEN.upper()}</pre>".encode()),
+    (200, b"thanks, T0ken-5ecret/part"),
+    (400, b"x" * (MAX_ANSWER_BYTES - 12) + TOKEN.encode()),
+]
+
+
+@pytest.mark.parametrize("answer", ECHOES, ids=lambda answer: str(answer)[:20])
+def test_the_url_is_told_nobody(receiver: Receiver, answer: int | str | tuple[int, bytes]) -> None:
+    """The URL, its token and its decoded token are in no error, traceback, log or record, even when echoed."""
+    receiver.answers = [answer]
+    clock = Clock()
+    store = SqliteStore(":memory:", clock)
+    notify = Notify(store, {"one": receiver.channel(timeout_seconds=0.1)}, clock)
+    said: list[object] = []
+    with Captured() as logs:
+        try:
+            said += notify(Message(FIRING.to_json(), {}, "id", START))
+        except MonitoringError as error:
+            said += [str(error), repr(error), error.detail, *traceback.format_exception(error)]
+            log("failed", "ERROR", error=error, detail=error.detail)
+    said += [logs.events, store.get([delivery_path(FIRING.id, "one")])]
+    told = repr(said).casefold()
+    for secret in (TOKEN, "T0ken-5ecret/part", TOKEN[:10], str(receiver.port)):
+        assert secret.casefold() not in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["no scheme", f"ftp://127.0.0.1/{TOKEN}", f"http://127.0.0.1:port/{TOKEN}", f"http://127.0.0.1/é{TOKEN}", ""],
+    ids=["no scheme", "ftp", "port", "not ascii", "empty"],
+)
+def test_a_url_that_cannot_be_used(url: str) -> None:
+    """A URL that no request can be made to is an error of ours, and does not quote it."""
+    with pytest.raises(MonitoringError) as raised:
+        WebhookChannel(url, DASHBOARD, post).send(FIRING)
+    assert raised.value.reason in {"webhook_unusable", "webhook_unreachable"}
+    assert TOKEN not in "".join(traceback.format_exception(raised.value))
