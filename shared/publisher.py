@@ -16,7 +16,7 @@ from typing import TypeAlias
 from .bus import MAX_MESSAGE_BYTES
 from .cells import MAX_MAGNITUDE, Observation, fold
 from .errors import PermanentError, TransientError
-from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_WRITER_BYTES, Chunk, Section, encode
+from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_SECTIONS, MAX_WRITER_BYTES, Chunk, Section, encode
 from .series import Kind, Series, check_series, make_labels
 from .timeline import minute_of_us, to_us
 
@@ -117,6 +117,8 @@ class Publisher:
         minutes: dict[int, list[Observation]] = {}
         for observation in observations:
             minutes.setdefault(minute_of_us(observation.at_us), []).append(observation)
+        if len(minutes) > MAX_SECTIONS:
+            return None
         sections = tuple(Section(minute, fold(minutes[minute])) for minute in sorted(minutes))
         try:
             message = encode(Chunk(self._writer, self._boot, self._seq, sections))

@@ -48,10 +48,11 @@ class Baton:
     ``haste`` is the chance that a step takes no time; of the others each takes up to ``step_seconds``.
     """
 
-    def __init__(self, rng: random.Random, clock: Clock, *, haste: float = 0.7, step_seconds: float = 4.0) -> None:
+    def __init__(self, rng: random.Random, clock: Clock, *, haste: float, laziness: float, step_seconds: float = 4.0) -> None:
         self._rng = rng
         self._clock = clock
         self._haste = haste
+        self._laziness = laziness
         self._step_seconds = step_seconds
         self._runners: list[_Runner] = []
         self._current = _Runner()
@@ -73,7 +74,7 @@ class Baton:
     def pause(self) -> None:
         """Lay the baton down before a call; called by the work that holds it."""
         runner = self._current
-        if self._rng.random() < 0.05:
+        if self._rng.random() < self._laziness:
             runner.rests_until = self._step + self._rng.randrange(5, 60)
         self._laid_down.release()
         runner.turn.acquire()

@@ -42,6 +42,7 @@ CONFIG = MonitoringConfig(replace(document.defaults(), rules=()))
 STORY = timedelta(seconds=100)
 SKEW_SECONDS = 8.0
 """An evaluator's clock is at most this far ahead of the store's."""
+LATENESS = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 90, 71 * 60, 72 * 60))
 SERIES = tuple(Series(name) for name in ("level", "requests", "delay"))
 KINDS = dict(zip(("level", "requests", "delay"), Kind, strict=True))
 
@@ -100,10 +101,11 @@ class Race:
         self.began = self.clock()
         self.store = WatchedStore(SqliteStore(":memory:", self.clock), weakness or Weakness())
         self.bus = LocalBus(["dead", "notifications"], [], self.clock)
-        self.baton = Baton(self.rng, self.clock, haste=self.rng.choice([0.5, 0.8, 0.95]))
+        self.baton = Baton(self.rng, self.clock, haste=self.rng.choice([0.5, 0.8, 0.95]), laziness=self.rng.choice([0.02, 0.1, 0.2]))
+        self.late = self.rng.choice(LATENESS)
         self.messages = [self._message(number) for number in range(self.rng.randrange(3, 9))]
         self.owed = [
-            (message.publish_time + timedelta(seconds=self.rng.choice([0.0, 5.0, 60.0]) * self.rng.random()), message)
+            (message.publish_time + timedelta(seconds=self.rng.choice([0.0, 10.0, 80.0]) * self.rng.random()), message)
             for message in self.messages
             for _ in range(self.rng.choice([1, 1, 2, 3]))
         ]
@@ -139,14 +141,14 @@ class Race:
 
     def _evaluate(self) -> None:
         """An evaluator: it is called every minute, with a clock of its own, and may crash."""
-        ahead = timedelta(seconds=self.rng.uniform(-3, SKEW_SECONDS))
+        ahead = timedelta(seconds=self.rng.choice([-3.0, 0.0, SKEW_SECONDS / 2, SKEW_SECONDS]))
         store = SteppedStore(self.store, self.baton, self.rng, misfortune=0.01)
         while self.clock() < self.began + STORY:
             try:
                 self._evaluator(store, lambda: self.clock() + ahead)()
             except (Crash, TransientError):
                 continue
-            self.baton.sleep(MINUTE_SECONDS - to_us(self.clock()) / 1e6 % MINUTE_SECONDS + self.rng.uniform(0, 3))
+            self.baton.sleep(self.rng.uniform(0, 20))
 
     def _evaluator(self, store: Store, now: Callable[[], datetime]) -> Evaluator:
         return Evaluator(store, self.bus, CONFIG, "notifications", now, self.baton.sleep)
@@ -169,16 +171,10 @@ class Race:
         return Message(data, attributes, str(number), published)
 
     def _instant(self, told: datetime) -> datetime:
-        """When a point was measured; few minutes, so that messages meet in them."""
-        age = self.rng.choice(
-            [
-                timedelta(seconds=self.rng.uniform(-60, 20)),
-                timedelta(seconds=to_us(told) / 1e6 % MINUTE_SECONDS + self.rng.uniform(0, 20)),
-                timedelta(minutes=self.rng.choice([2, 90])),
-                LATE - timedelta(minutes=self.rng.choice([0, 60])),
-            ]
-        )
-        return told - age
+        """When a point was measured: in the running minute, in the one that just ended, or in the story's late one."""
+        into_minute = timedelta(seconds=to_us(told) / 1e6 % MINUTE_SECONDS)
+        running = timedelta(seconds=self.rng.uniform(-5, 5))
+        return told - self.rng.choice([running, into_minute + running, self.late, self.late])
 
     def _sections(self, at: Sequence[datetime]) -> Iterator[Section]:
         minutes = [(minute_of_us(to_us(when)), to_us(when)) for when in sorted(at)]

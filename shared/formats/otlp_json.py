@@ -7,6 +7,7 @@ Source: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -22,6 +23,8 @@ def request_of_json(data: bytes) -> ExportMetricsServiceRequest:
     """The request that some JSON says. Raises PermanentError ``malformed_message``."""
     message = parse(data)
     try:
+        if b"\\u" in data:
+            json.dumps(message, ensure_ascii=False).encode()  # lone surrogates, on which protobuf's reader trips
         _drop_exemplars(message)
         return ParseDict(
             message, ExportMetricsServiceRequest(), ignore_unknown_fields=True, max_recursion_depth=MAX_DEPTH

@@ -13,7 +13,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, NumberData
 from shared.errors import PermanentError
 from shared.formats.otlp import decode_protobuf
 from shared.formats.otlp_labels import DEFAULT_RULE, LabelRule, text_of
-from shared.series import MAX_LABEL_VALUE_BYTES, MAX_LABELS
+from shared.series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Series
 from tests.otel import AT_NS, RESOURCE, export, request_of
 
 
@@ -31,15 +31,13 @@ def _labels_of_export(rule: LabelRule, attributes: dict[str, Any]) -> dict[str, 
 
 def _refusal(metric: str, *attributes: KeyValue) -> PermanentError | None:
     """Why a point of these attributes is left out beside a sound one, if it is."""
-    points = [NumberDataPoint(time_unix_nano=AT_NS, as_int=1, attributes=one) for one in ([], attributes)]
-    request = request_of(
-        *(
-            Metric(name=name, gauge=Gauge(data_points=[point]))
-            for name, point in zip(["ok", metric], points, strict=True)
-        )
-    )
-    chunk, refused = decode_protobuf(request.SerializeToString(), DEFAULT_RULE)
-    assert ("ok" in [name.metric for name in chunk.sections[0].cells.series]) is True
+    both: list[tuple[str, tuple[KeyValue, ...]]] = [("ok", ()), (metric, attributes)]
+    metrics = [
+        Metric(name=name, gauge=Gauge(data_points=[NumberDataPoint(time_unix_nano=AT_NS, as_int=1, attributes=labels)]))
+        for name, labels in both
+    ]
+    chunk, refused = decode_protobuf(request_of(*metrics).SerializeToString(), DEFAULT_RULE)
+    assert Series("ok") in chunk.sections[0].cells.series
     return refused
 
 
