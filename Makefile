@@ -55,9 +55,9 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 bundle: .venv/.runs ## Write each function's archive to build/
 	@$(BIN)/python -m shared.bundle
 
-plan: bundle ## Plan the deployment with Terraform; PROJECT=my-project
+plan: bundle ## Plan the deployment with Terraform; PROJECT=my-project ENVIRONMENT=dev
 	terraform -chdir=terraform init -input=false
-	terraform -chdir=terraform plan -input=false $(if $(PROJECT),-var project=$(PROJECT))
+	terraform -chdir=terraform plan -input=false -var project=$(or $(PROJECT),my-project) -var environment=$(or $(ENVIRONMENT),dev)
 
 # No network once stamped.
 .venv/.runs: requirements.txt

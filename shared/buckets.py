@@ -23,6 +23,8 @@ SHARD = 0
 MAX_CHUNK_BYTES = 64 * 1024
 EXPIRY_AFTER = timedelta(hours=76)
 """The time to live of a minute; readers show 72 h of it."""
+SETTLE = timedelta(seconds=5)
+"""A minute is rolled up this long after its end; what is committed later marks the minute as late."""
 MAX_WRITES = 400
 MAX_BYTES = MAX_COMMIT_BYTES * 3 // 4
 """What one commit of ours holds, below the store's limits with room for paths and field names."""

@@ -9,8 +9,11 @@ from .bus import PUBLISH_TIME_ATTRIBUTE, REASON_ATTRIBUTE, Bus, Message
 from .errors import PermanentError
 from .timeline import iso
 
-CONTENT_TYPE_ATTRIBUTE = "content-type"
+REJECTED_METRIC = "ion_rejected_messages"
+"""The counter of dead letters, with the label ``reason``."""
 DETAIL_ATTRIBUTE = "ion_detail"
+_FORMAT_ATTRIBUTES = frozenset({"ce-type", "content-encoding", "content-type"})
+"""What says how to read a message."""
 _MAX_VALUE_BYTES = 1024
 _KEPT_ATTRIBUTES = 90
 """Of Pub/Sub's 100 attributes; the rest is room for ours."""
@@ -31,8 +34,8 @@ def dead_letter(bus: Bus, topic: str, message: Message, error: PermanentError, p
 
 
 def _with_room(attributes: Mapping[str, str]) -> dict[str, str]:
-    """The attributes that fit; the one that says how to read the message is kept before all others."""
-    ordered = sorted(attributes.items(), key=lambda pair: (pair[0] != CONTENT_TYPE_ATTRIBUTE, pair[0]))
+    """The attributes that fit; those that say how to read the message are kept before all others."""
+    ordered = sorted(attributes.items(), key=lambda pair: (pair[0] not in _FORMAT_ATTRIBUTES, pair[0]))
     return dict(ordered[:_KEPT_ATTRIBUTES])
 
 

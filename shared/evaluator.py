@@ -21,11 +21,11 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from .alerts import AlertState
+from .buckets import SETTLE
 from .bus import Bus
 from .cells import Cells
 from .errors import MonitoringError, PreconditionFailed, TransientError
 from .hours import hour_of, roll_up_hour
-from .ingest import SETTLE
 from .monitoring_config import MonitoringConfig
 from .records import alert_from_fields, alert_to_fields, transition_to_fields
 from .rollups import NOT_SETTLED, RolledUp, read_rollups, roll_up

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from .buckets import Late, commits_of
+from .buckets import SETTLE, Late, commits_of
 from .bus import Bus, Message
 from .cells import Observation, fold
-from .dead_letters import dead_letter
+from .dead_letters import REJECTED_METRIC, dead_letter
 from .errors import PermanentError
 from .formats.compact import Chunk, Section
 from .formats.dispatch import decode
@@ -28,9 +28,6 @@ LATE = timedelta(hours=72)
 """How old a point may be when its message is first published."""
 EARLY = timedelta(minutes=5)
 """How far ahead of its message's publish time a point may be: clocks differ."""
-SETTLE = timedelta(seconds=5)
-"""A minute is rolled up this long after its end; what is committed later marks the minute as late."""
-REJECTED_METRIC = "ion_rejected_messages"
 _BAD_TIME = "malformed_publish_time"
 _OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 

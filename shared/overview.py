@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from .alerts import AlertState, AlertStateManager, State
+from .dead_letters import REJECTED_METRIC
 from .headline import headline
-from .ingest import REJECTED_METRIC
 from .monitoring_config import MonitoringConfig
 from .panels import (
     AlertRow,

@@ -1,24 +1,27 @@
 """The publisher's core: observations in, compact chunks out, each exactly once on the dashboard.
 
 A publisher is one writer: a name and a boot id, and a sequence number for each message. What has been encoded is
-kept, byte for byte, until the bus has accepted it, so a retry of any kind is the same message and counts once.
+kept, byte for byte, until the bus has accepted it, so a retry of any kind is the same message and counts once. A
+``Journal`` may keep the same on disk. ``publishing`` gives it a thread and an end.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from threading import Lock
-from typing import TypeAlias
+from operator import index
+from threading import Lock, RLock
+from typing import NamedTuple, Protocol, TypeAlias
 
 from .bus import MAX_MESSAGE_BYTES
 from .cells import MAX_MAGNITUDE, Observation, fold
 from .errors import PermanentError, TransientError
 from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_SECTIONS, MAX_WRITER_BYTES, Chunk, Section, encode
-from .series import Kind, Series, check_series, make_labels
-from .timeline import minute_of_us, to_us
+from .series import Kind, Labels, Series, check_series, make_labels
+from .timeline import US_PER_SECOND, minute_of_us, to_us
 
 Send: TypeAlias = Callable[[bytes, Mapping[str, str]], object]
 """Publishes one message: its data and attributes. Raises TransientError to be asked again."""
@@ -26,45 +29,132 @@ Send: TypeAlias = Callable[[bytes, Mapping[str, str]], object]
 ATTRIBUTES = {"content-type": CONTENT_TYPE}
 MAX_OBSERVATIONS = 100_000
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
+MAX_SERIES_BYTES = 32 * 1024 * 1024
+"""Of the names and labels of different series, each with _SERIES_BYTES for its objects."""
+NO_LIMIT_US = 2**63 - 1
+_SERIES_BYTES = 300
 _MAX_DATA_BYTES = MAX_MESSAGE_BYTES - 1024
 """A message's data; the rest is for the attributes."""
+_MAX_AT_US = MAX_MINUTE * US_PER_SECOND
+_NOT_THE_MESSAGE = "unknown_topic"
+"""What the bus refuses for good for this reason is not to blame: a topic can be made."""
+
+
+class Encoded(NamedTuple):
+    """One message that the bus has not accepted yet: its number, its bytes, how many observations it holds."""
+
+    seq: int
+    data: bytes
+    count: int
+
+
+class Journal(Protocol):
+    """Keeps what a publisher holds past a SIGKILL. No method raises; ``append`` and ``rotate`` are brief.
+
+    A call of ``rotate`` ends a generation of appended observations; the call of ``keep`` after it says what became
+    of them.
+    """
+
+    def append(self, observation: Observation) -> None:
+        """Keep one observation."""
+        ...
+
+    def rotate(self) -> None:
+        """Begin the next generation."""
+        ...
+
+    def keep(self, messages: Sequence[Encoded], next_seq: int, until_us: int) -> None:
+        """The ended generation's observations up to ``until_us`` and all of older ones are in these messages."""
+        ...
+
+    def forget(self, seq: int) -> None:
+        """The bus has accepted a message."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an earlier process left to a publisher of the same writer and boot."""
+
+    next_seq: int = 0
+    messages: tuple[Encoded, ...] = ()
+    observations: tuple[Observation, ...] = ()
 
 
 class Publisher:
     """Gathers observations of one process and publishes them. Safe to share between threads.
 
-    Memory is bounded: above MAX_OBSERVATIONS between two flushes, or MAX_UNSENT_BYTES of encoded messages that
-    the bus does not take, new observations are dropped and counted in ``dropped``; so are those that cannot be used,
-    and those of a message that the bus refuses for good.
+    Memory is bounded: above MAX_OBSERVATIONS or MAX_SERIES_BYTES between two flushes, or MAX_UNSENT_BYTES of encoded
+    messages that the bus does not take, new observations are dropped and counted in ``dropped``; so are those that
+    cannot be used, and those of a message that the bus refuses for good.
     """
 
-    def __init__(self, writer: str, boot: str, send: Send) -> None:
+    def __init__(
+        self, writer: str, boot: str, send: Send, *, journal: Journal | None = None, left: Left | None = None
+    ) -> None:
         """Raises PermanentError ``invalid_writer`` for a name or boot id that no message can carry."""
         if max(_utf8_bytes(writer), _utf8_bytes(boot)) > MAX_WRITER_BYTES:
             raise PermanentError("invalid_writer", f"writer and boot have at most {MAX_WRITER_BYTES} bytes")
+        left = left or Left()
         self.dropped = 0
+        self.sent = 0
         self._writer = writer
         self._boot = boot
         self._send = send
-        self._seq = 0
-        self._gathered: list[Observation] = []
-        self._unsent: deque[tuple[bytes, int]] = deque()
-        self._unsent_bytes = 0
-        self._lock = Lock()
+        self._journal = journal
+        self._seq = left.next_seq
+        self._gathered = list(left.observations)
+        self._carried: list[Observation] = []
+        self._unsent = deque(left.messages)
+        self._unsent_bytes = sum(len(message.data) for message in left.messages)
+        self._called: dict[tuple[object, ...], Series] = {}
+        self._known: dict[Series, Series] = {}
+        self._known_bytes = 0
+        self._lock = RLock()  # a finalizer or signal handler may record in the midst of recording
         self._sending = Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many observations are in no message yet."""
+        return len(self._gathered) + len(self._carried)
+
+    @property
+    def unsent(self) -> tuple[int, int]:
+        """How many messages the bus has not accepted yet, and their bytes."""
+        return len(self._unsent), self._unsent_bytes
 
     def record(self, metric: str, value: float, at: datetime, kind: Kind, labels: Mapping[str, str]) -> None:
         """Gather one observation made at ``at`` (aware UTC). Never raises for want of room."""
-        self.observe(Observation(Series(metric, make_labels(labels)), kind, to_us(at), value))
+        self.record_us(metric, value, to_us(at), kind, labels)
+
+    def record_us(self, metric: str, value: float, at_us: int, kind: Kind, labels: Mapping[str, str]) -> None:
+        """The same, at Unix microseconds. The dearest part, a series' check, is done once for each between flushes."""
+        try:
+            called = (metric, *labels.items())
+            series = self._called.get(called)
+            if series is None:
+                series = self._intern(Series(metric, make_labels(labels)))
+                self._called[called] = series
+            observation = _usable(series, kind, at_us, value)
+        except _UNUSABLE:
+            self._drop(1)
+        else:
+            self._gather(observation)
 
     def observe(self, observation: Observation) -> None:
         """Gather one observation; one that ingest would refuse is dropped and counted here already."""
-        usable = _usable(observation)
-        with self._lock:
-            if usable and len(self._gathered) < MAX_OBSERVATIONS and self._unsent_bytes <= MAX_UNSENT_BYTES:
-                self._gathered.append(observation)
-            else:
-                self.dropped += 1
+        series, kind, at_us, value = observation
+        try:
+            usable = _usable(self._known.get(series) or self._intern(series), kind, at_us, value)
+        except _UNUSABLE:
+            self._drop(1)
+        else:
+            self._gather(usable)
+
+    def cut(self, until_us: int = NO_LIMIT_US) -> None:
+        """Encode what was observed up to ``until_us``; what is later stays, at most until the next cut."""
+        with self._sending:
+            self._cut(until_us)
 
     def flush(self) -> int:
         """Publish what was gathered, after what is left from before; how many messages the bus took.
@@ -73,56 +163,103 @@ class Publisher:
         message that the bus refuses for good is dropped, so that it holds up no other.
         """
         with self._sending:
-            with self._lock:
-                gathered, self._gathered = self._gathered, []
-            self._encode(gathered)
-            sent = 0
-            while self._unsent:
-                sent += self._send_first()
-            return sent
+            self._cut(NO_LIMIT_US)
+            return self._send_all()
+
+    def send(self) -> int:
+        """Publish what was cut, as ``flush`` does."""
+        with self._sending:
+            return self._send_all()
+
+    def _gather(self, observation: Observation) -> None:
+        with self._lock:
+            if len(self._gathered) < MAX_OBSERVATIONS and self._unsent_bytes <= MAX_UNSENT_BYTES:
+                if self._journal is not None:
+                    self._journal.append(observation)
+                self._gathered.append(observation)
+            else:
+                self.dropped += 1
+
+    def _intern(self, series: Series) -> Series:
+        """One object for equal series that ingest takes. Raises one of _UNUSABLE for others, and for want of room."""
+        known = self._known.get(series)
+        if known is not None:
+            return known
+        size = _series_bytes(check_series(series))
+        with self._lock:
+            if self._known_bytes + size > MAX_SERIES_BYTES:
+                raise PermanentError("too_many_series")
+            self._known_bytes += size
+            return self._known.setdefault(series, series)
+
+    def _cut(self, until_us: int) -> None:
+        with self._lock:
+            if not self._gathered and not self._carried:
+                return
+            gathered, self._gathered = self._gathered, []
+            if self._journal is not None:
+                self._journal.rotate()
+            if self._known_bytes > MAX_SERIES_BYTES // 2:
+                self._called, self._known, self._known_bytes = {}, {}, 0
+        due = self._carried + [one for one in gathered if one.at_us <= until_us]
+        self._carried = [one for one in gathered if one.at_us > until_us]
+        messages = self._encode(due)
+        if self._journal is not None:
+            self._journal.keep(messages, self._seq, until_us)
+        self._unsent.extend(messages)
+        with self._lock:
+            self._unsent_bytes += sum(len(message.data) for message in messages)
+
+    def _send_all(self) -> int:
+        taken = 0
+        while self._unsent:
+            taken += self._send_first()
+        return taken
 
     def _send_first(self) -> bool:
         """Send the oldest message and forget it; False when it was refused."""
-        message, count = self._unsent[0]
+        message = self._unsent[0]
         try:
-            self._send(message, ATTRIBUTES)
+            self._send(message.data, ATTRIBUTES)
+            self.sent += 1
             taken = True
-        except PermanentError:
-            self._drop(count)
+        except PermanentError as error:
+            if error.reason == _NOT_THE_MESSAGE:
+                raise TransientError(error.reason, error.detail) from error
+            self._drop(message.count)
             taken = False
         self._unsent.popleft()
         with self._lock:
-            self._unsent_bytes -= len(message)
+            self._unsent_bytes -= len(message.data)
+        if self._journal is not None:
+            self._journal.forget(message.seq)
         return taken
 
-    def _encode(self, observations: list[Observation]) -> None:
-        """Queue observations as messages: one in the common case, halves where it would be too large."""
+    def _encode(self, observations: list[Observation]) -> list[Encoded]:
+        """Observations as messages: one in the common case, halves where it would be too large."""
         if not observations:
-            return
-        message = self._message(observations)
-        if message is not None:
-            self._unsent.append((message, len(observations)))
-            with self._lock:
-                self._unsent_bytes += len(message)
+            return []
+        data = self._message(observations)
+        if data is not None:
             self._seq += 1
-        elif len(observations) == 1:
+            return [Encoded(self._seq - 1, data, len(observations))]
+        if len(observations) == 1:
             self._drop(1)
-        else:
-            middle = len(observations) // 2
-            self._encode(observations[:middle])
-            self._encode(observations[middle:])
+            return []
+        middle = len(observations) // 2
+        return self._encode(observations[:middle]) + self._encode(observations[middle:])
 
     def _message(self, observations: list[Observation]) -> bytes | None:
-        """The next message; None when these observations do not fit into one."""
+        """The next message; None when these observations do not fit into one, or one of them into none."""
         minutes: dict[int, list[Observation]] = {}
         for observation in observations:
             minutes.setdefault(minute_of_us(observation.at_us), []).append(observation)
         if len(minutes) > MAX_SECTIONS:
             return None
-        sections = tuple(Section(minute, fold(minutes[minute])) for minute in sorted(minutes))
         try:
+            sections = tuple(Section(minute, fold(minutes[minute])) for minute in sorted(minutes))
             message = encode(Chunk(self._writer, self._boot, self._seq, sections))
-        except PermanentError:
+        except Exception:  # noqa: BLE001 - whatever one of them does to numpy, the others must arrive
             return None
         return message if len(message) <= _MAX_DATA_BYTES else None
 
@@ -131,14 +268,26 @@ class Publisher:
             self.dropped += count
 
 
-def _usable(observation: Observation) -> bool:
-    """Whether ingest would take it; what is no text or no number at all is not, and raises nothing here."""
-    try:
-        check_series(observation.series)
-        in_time = 0 < minute_of_us(observation.at_us) <= MAX_MINUTE
-        return in_time and math.isfinite(observation.value) and abs(observation.value) <= MAX_MAGNITUDE
-    except (PermanentError, ArithmeticError, AttributeError, TypeError, ValueError):
-        return False
+_UNUSABLE = (PermanentError, ArithmeticError, AttributeError, TypeError, ValueError)
+
+
+def _usable(series: Series, kind: Kind, at_us: int, value: float) -> Observation:
+    """An observation that ingest takes, in plain numbers. Raises one of _UNUSABLE for what is none."""
+    if value.__class__ is not float:
+        math.isfinite(value)  # refuses text, which float() would read
+        value = float(value)
+    if at_us.__class__ is not int:
+        at_us = index(at_us)
+    if kind.__class__ is not Kind:
+        kind = Kind(kind)
+    if -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE and 0 < at_us <= _MAX_AT_US:
+        return Observation(series, kind, at_us, value)
+    raise PermanentError("invalid_observation")
+
+
+def _series_bytes(series: Series) -> int:
+    labels: Labels = series.labels
+    return _SERIES_BYTES + len(series.metric.encode()) + sum(len(text.encode()) for pair in labels for text in pair)
 
 
 def _utf8_bytes(text: str) -> int:

@@ -19,7 +19,6 @@ from .channels.inbox import InboxChannel
 from .channels.webhook import WebhookChannel, post
 from .config import Config, load_config
 from .evaluator import Evaluator
-from .ingest import Ingest
 from .monitoring_config import MonitoringConfig
 from .notify import Notify
 from .reader import Reader
@@ -27,6 +26,7 @@ from .store import Store
 
 if TYPE_CHECKING:
     from .dashboard import DashboardPages
+    from .ingest import Ingest
 
 
 def utc_now() -> datetime:
@@ -52,6 +52,8 @@ class Services:
 
     def ingest(self) -> Ingest:
         """The function ``ingest``."""
+        from .ingest import Ingest
+
         kinds = {metric.name: metric.kind for metric in self.config.metrics}
         return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
 

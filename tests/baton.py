@@ -48,7 +48,7 @@ class Baton:
     ``haste`` is the chance that a step takes no time; of the others each takes up to ``step_seconds``.
     """
 
-    def __init__(self, rng: random.Random, clock: Clock, *, haste: float, laziness: float, step_seconds: float = 4.0) -> None:
+    def __init__(self, rng: random.Random, clock: Clock, *, haste: float, laziness: float, step_seconds: float = 2.0) -> None:
         self._rng = rng
         self._clock = clock
         self._haste = haste
@@ -71,11 +71,11 @@ class Baton:
                 self._laid_down.acquire()
         _raise_first(futures)
 
-    def pause(self) -> None:
-        """Lay the baton down before a call; called by the work that holds it."""
+    def pause(self, *, tempting: bool = False) -> None:
+        """Lay the baton down before a call; called by the work that holds it. It may rest there if it is tempting."""
         runner = self._current
-        if self._rng.random() < self._laziness:
-            runner.rests_until = self._step + self._rng.randrange(5, 60)
+        if tempting and self._rng.random() < self._laziness:
+            runner.rests_until = self._step + self._rng.randrange(10, 100)
         self._laid_down.release()
         runner.turn.acquire()
         if self._abandoned:
@@ -130,18 +130,20 @@ class SteppedStore:
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
+        self._baton.pause()
         return self._call(lambda: self._inner.get(paths))
 
     def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
         """As the port says."""
+        self._baton.pause()
         return self._call(lambda: self._inner.list(collection, start, end))
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
+        self._baton.pause(tempting=True)
         return self._call(lambda: self._inner.commit(writes))
 
     def _call(self, effect: Callable[[], T]) -> T:
-        self._baton.pause()
         if self._rng.random() >= self._misfortune:
             return effect()
         if self._rng.random() < 0.5:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from shared.adapters.local_bus import LocalBus
 from shared.adapters.sqlite_store import SqliteStore
-from shared.buckets import EXPIRY_AFTER, chunks_in, writers_of
+from shared.buckets import EXPIRY_AFTER, SETTLE, chunks_in, writers_of
 from shared.bus import PUBLISH_TIME_ATTRIBUTE, Message
 from shared.cells import EMPTY, Cells, Observation, equal, fold, merge_writers
 from shared.configuration import document
@@ -28,7 +28,7 @@ from shared.formats.dispatch import decode
 from shared.formats.otlp_labels import DEFAULT_RULE
 from shared.hours import hour_of, hour_path, minutes_of, roll_up_hour
 from shared.identity import identify
-from shared.ingest import LATE, SETTLE, Ingest
+from shared.ingest import LATE, Ingest
 from shared.monitoring_config import MonitoringConfig
 from shared.rollups import read_rollups, roll_up, rollup_path
 from shared.series import Kind, Series
@@ -97,18 +97,24 @@ class Race:
 
     def __init__(self, seed: int, weakness: Weakness | None = None) -> None:
         self.rng = random.Random(seed)
-        self.clock = Clock(START + timedelta(seconds=self.rng.uniform(0, 60)))
+        self.clock = Clock(START + timedelta(seconds=self.rng.uniform(20, 50)))
         self.began = self.clock()
         self.store = WatchedStore(SqliteStore(":memory:", self.clock), weakness or Weakness())
         self.bus = LocalBus(["dead", "notifications"], [], self.clock)
-        self.baton = Baton(self.rng, self.clock, haste=self.rng.choice([0.5, 0.8, 0.95]), laziness=self.rng.choice([0.02, 0.1, 0.2]))
-        self.late = self.rng.choice(LATENESS)
+        self.baton = Baton(self.rng, self.clock, haste=self.rng.choice([0.5, 0.8, 0.95]), laziness=self.rng.choice([0.1, 0.3, 0.5]))
+        self.late = [self.rng.choice(LATENESS)] * self.rng.choice([1, 3])
         self.messages = [self._message(number) for number in range(self.rng.randrange(3, 9))]
+        copies = self.rng.choice([(1,), (1, 1, 1, 2), (1, 2, 3)])
         self.owed = [
-            (message.publish_time + timedelta(seconds=self.rng.choice([0.0, 10.0, 80.0]) * self.rng.random()), message)
-            for message in self.messages
-            for _ in range(self.rng.choice([1, 1, 2, 3]))
+            (self._due(message), message) for message in self.messages for _ in range(self.rng.choice(copies))
         ]
+
+    def _due(self, message: Message) -> datetime:
+        """When a copy is delivered first: at once, about the time its minute is rolled up, or much later."""
+        ends = from_minute(minute_floor(message.publish_time) + MINUTE_SECONDS)
+        rolled_up = max(message.publish_time, ends + timedelta(seconds=self.rng.uniform(-5, 7)))
+        later = message.publish_time + timedelta(seconds=self.rng.uniform(0, 80))
+        return self.rng.choice([message.publish_time, rolled_up, rolled_up, later])
 
     def play(self) -> None:
         """Everything is acknowledged and two more ticks have passed when this returns."""
@@ -118,7 +124,7 @@ class Race:
         newest = max(minute for message in self.messages for minute, _ in chunks_of(message))
         self.clock.time = max(self.clock(), from_minute(newest)) + timedelta(seconds=70)
         for _ in range(2):
-            report = self._evaluator(self.store, self.clock)()
+            report = self._evaluator(self.store, self.clock, self.clock.sleep)()
             assert report.ended == "caught_up"
 
     def _ingest(self) -> None:
@@ -145,22 +151,22 @@ class Race:
         store = SteppedStore(self.store, self.baton, self.rng, misfortune=0.01)
         while self.clock() < self.began + STORY:
             try:
-                self._evaluator(store, lambda: self.clock() + ahead)()
+                self._evaluator(store, lambda: self.clock() + ahead, self.baton.sleep)()
             except (Crash, TransientError):
                 continue
             self.baton.sleep(self.rng.uniform(0, 20))
 
-    def _evaluator(self, store: Store, now: Callable[[], datetime]) -> Evaluator:
-        return Evaluator(store, self.bus, CONFIG, "notifications", now, self.baton.sleep)
+    def _evaluator(self, store: Store, now: Callable[[], datetime], sleep: Callable[[float], None]) -> Evaluator:
+        return Evaluator(store, self.bus, CONFIG, "notifications", now, sleep)
 
     def _message(self, number: int) -> Message:
         """A message of one of three writers; now and then one that says its number twice, or no number."""
         rng = self.rng
-        published = self.began + timedelta(seconds=rng.uniform(0, 60))
+        published = self.began + timedelta(seconds=rng.choice([20.0, 60.0]) * rng.random())
         told = published - timedelta(hours=5) if rng.random() < 0.2 else published
         at = [self._instant(told) for _ in range(rng.choice([1, 1, 1, 3]))]
         attributes = {} if told is published else {PUBLISH_TIME_ATTRIBUTE: iso(told)}
-        writer, seq = f"writer-{rng.randrange(3)}", rng.choice([number, number, number % 3, None])
+        writer, seq = f"writer-{rng.randrange(2)}", rng.choice([number, number, number % 3, None])
         if seq is not None and rng.random() < 0.5:
             attributes["content-type"] = CONTENT_TYPE
             data = encode(Chunk(writer, "boot", seq, tuple(self._sections(at))))
@@ -174,7 +180,7 @@ class Race:
         """When a point was measured: in the running minute, in the one that just ended, or in the story's late one."""
         into_minute = timedelta(seconds=to_us(told) / 1e6 % MINUTE_SECONDS)
         running = timedelta(seconds=self.rng.uniform(-5, 5))
-        return told - self.rng.choice([running, into_minute + running, self.late, self.late])
+        return told - self.rng.choice([running, into_minute + running, *self.late])
 
     def _sections(self, at: Sequence[datetime]) -> Iterator[Section]:
         minutes = [(minute_of_us(to_us(when)), to_us(when)) for when in sorted(at)]

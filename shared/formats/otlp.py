@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -45,22 +45,23 @@ from ..series import Kind, Labels, Series
 from ..timeline import minute_of_us
 from .bin_columns import MAX_CHUNK_BINS
 from .columns import too_large
-from .compact import Chunk, Section
+from .compact import MAX_SECTIONS, Chunk, Section
 from .exponential import Histogram, cells_of
 from .otlp_histograms import malformed as malformed_point
 from .otlp_histograms import read_explicit, read_exponential
 from .otlp_json import request_of_json
 from .otlp_labels import Labeller, LabelRule
-from .series_table import MAX_SERIES
 from .strict_json import malformed, quoted
 
 MAX_BYTES = 4_000_000
 """Of a message, inflated: read, its smallest parts take up to 70 times their bytes, 280 MB in all."""
-MAX_POINTS = 100_000
+MAX_POINTS = 20_000
+"""Of a message, with the metrics, scopes and resources that hold them: some seconds of work at the most."""
 HELP = "see docs/opentelemetry.md"
 _NANOSECONDS = 1000
 
 Point: TypeAlias = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint | SummaryDataPoint
+Part = TypeVar("Part")
 Decoded: TypeAlias = tuple[Chunk, PermanentError | None]
 """A chunk, and what the message holds besides it that was refused."""
 
@@ -90,11 +91,13 @@ def _check_size(data: bytes) -> None:
 
 
 def _decode(request: ExportMetricsServiceRequest, rule: LabelRule) -> Decoded:
-    collected = _Points(Labeller(rule))
-    for resource in request.resource_metrics:
-        for scope in resource.scope_metrics:
-            common = collected.labeller.common(resource.resource, scope.scope)
-            for metric in scope.metrics:
+    labeller = Labeller(rule)
+    collected = _Points(labeller)
+    for resource in collected.counted(request.resource_metrics):
+        shared = labeller.of_resource(resource.resource)
+        for scope in collected.counted(resource.scope_metrics):
+            common = labeller.of_scope(shared, scope.scope)
+            for metric in collected.counted(scope.metrics):
                 collected.add(metric, common)
     if not collected.seen:
         raise malformed("expected at least one data point")
@@ -105,8 +108,9 @@ class _Points:
     """Collects the points of one message by minute, and counts by reason what is refused of them."""
 
     def __init__(self, labeller: Labeller) -> None:
-        self.labeller = labeller
         self.seen = 0
+        self._labeller = labeller
+        self._parts = 0
         self._times: dict[int, tuple[int, int]] = {}
         self._observations: dict[int, list[Observation]] = {}
         self._histograms: dict[int, list[Histogram]] = {}
@@ -114,29 +118,36 @@ class _Points:
         self._refused: Counter[str] = Counter()
         self._first: PermanentError | None = None
 
+    def counted(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """The parts themselves. Raises PermanentError ``chunk_too_large`` when the message has too many in all."""
+        self._parts += len(parts)
+        if self._parts > MAX_POINTS:
+            raise too_large(f"more than {MAX_POINTS} data points, metrics, scopes and resources")
+        return parts
+
     def add(self, metric: Metric, common: Labels) -> None:
         """Keep a metric's points, and leave out those that are refused."""
-        points = _points_of(metric)
+        name, points = metric.name, self.counted(_points_of(metric))
         self.seen += len(points)
-        if self.seen > MAX_POINTS:
-            raise too_large(f"more than {MAX_POINTS} data points")
         recorded = [point for point in points if not point.flags & DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK]
         try:
             kind = _kind_of(metric)
         except PermanentError as error:
-            self._refuse(error, metric.name, len(recorded))
+            self._refuse(error, name, len(recorded))
             return
         for point in recorded:
             try:
-                self._add(point, kind, self.labeller.series(metric.name, common, point.attributes))
+                self._add(point, kind, self._labeller.series(name, common, point.attributes))
             except PermanentError as error:
-                self._refuse(error, metric.name, 1)
+                self._refuse(error, name, 1)
 
     def sections(self) -> tuple[Section, ...]:
         """What was kept, by minute. Raises PermanentError ``chunk_too_large``."""
         if self._bins > MAX_CHUNK_BINS:
             raise too_large(f"{self._bins} populated buckets, at most {MAX_CHUNK_BINS}")
         minutes = sorted({*self._observations, *self._histograms})
+        if len(minutes) > MAX_SECTIONS:
+            raise too_large(f"{len(minutes)} minutes, at most {MAX_SECTIONS}")
         return tuple(Section(minute, self._cells(minute)) for minute in minutes)
 
     def refusal(self) -> PermanentError | None:
@@ -188,10 +199,7 @@ class _Points:
     def _cells(self, minute: int) -> Cells:
         observed = fold(self._observations.get(minute, ()))
         histograms = self._histograms.get(minute)
-        cells = merge([observed, cells_of(histograms)]) if histograms else observed
-        if len(cells) > MAX_SERIES:
-            raise too_large(f"{len(cells)} series in a minute, at most {MAX_SERIES}")
-        return cells
+        return merge([observed, cells_of(histograms)]) if histograms else observed
 
 
 def _points_of(metric: Metric) -> Sequence[Point]:

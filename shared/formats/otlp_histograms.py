@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     Point: TypeAlias = HistogramDataPoint | ExponentialHistogramDataPoint
 
 
+MAX_BUCKETS = 16_384
+"""Of a side of a histogram: the most that OpenTelemetry's SDKs can be told to keep."""
+
+
 def malformed(detail: str) -> PermanentError:
     """The error of a point that says nothing, or more than one thing."""
     return PermanentError("malformed_point", detail)
@@ -44,6 +48,7 @@ def malformed(detail: str) -> PermanentError:
 
 def read_explicit(series: Series, at_us: int, point: HistogramDataPoint) -> Histogram | None:
     """The histogram of explicit bounds; None when it counts nothing. Raises PermanentError ``malformed_point``."""
+    _check_size(len(point.explicit_bounds), len(point.bucket_counts))
     bounds = list(point.explicit_bounds)
     counts = list(point.bucket_counts) or ([] if bounds else [point.count])
     _check_buckets(bounds, counts)
@@ -61,6 +66,11 @@ def read_explicit(series: Series, at_us: int, point: HistogramDataPoint) -> Hist
     return Histogram(series, at_us, point.count, total, low, high, bins.SCALE, bins.keys_of(values), populated)
 
 
+def _check_size(*sizes: int) -> None:
+    if max(sizes) > MAX_BUCKETS:
+        raise malformed(f"{max(sizes)} buckets, at most {MAX_BUCKETS}")
+
+
 def _check_buckets(bounds: list[float], counts: list[int]) -> None:
     if len(counts) != len(bounds) + 1:
         raise malformed(f"{len(bounds)} bounds with {len(counts)} buckets, expected one bucket more than bounds")
@@ -73,6 +83,7 @@ def read_exponential(series: Series, at_us: int, point: ExponentialHistogramData
     scale = point.scale
     if not bins.MIN_SCALE <= scale <= MAX_SCALE:
         raise malformed(f"scale {scale}, expected {bins.MIN_SCALE} to {MAX_SCALE}")
+    _check_size(len(point.negative.bucket_counts), len(point.positive.bucket_counts))
     sides = [(point.negative, list(point.negative.bucket_counts)), (point.positive, list(point.positive.bucket_counts))]
     _check_count(point.count, point.zero_count + sum(sum(counts) for _, counts in sides))
     if not point.count:

@@ -17,7 +17,7 @@ Numbers and booleans become text: ``8080``, ``0.5``, ``true``. Arrays, maps, byt
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -53,13 +53,18 @@ class Labeller:
         self._rule = rule
         self._names = dict(rule.point)
 
-    def common(self, resource: Resource, scope: InstrumentationScope) -> Labels:
-        """The labels that all points of a resource's scope share; in no order."""
-        labels = _chosen(resource.attributes, self._rule.resource)
-        if self._rule.scope:
-            named = {"otel.scope.name": scope.name, "otel.scope.version": scope.version}
-            labels |= _chosen(scope.attributes, self._rule.scope, {name: text for name, text in named.items() if text})
-        return tuple(labels.items())
+    def of_resource(self, resource: Resource) -> Labels:
+        """The labels that all points of a resource share; in no order."""
+        return _chosen(_texts(resource.attributes), self._rule.resource)
+
+    def of_scope(self, shared: Labels, scope: InstrumentationScope) -> Labels:
+        """The labels that all points of a scope share, those of their resource (``shared``) included; in no order."""
+        if not self._rule.scope:
+            return shared
+        texts = _texts(scope.attributes)
+        named = {"otel.scope.name": scope.name, "otel.scope.version": scope.version}
+        texts.update((name, text) for name, text in named.items() if text)
+        return tuple((dict(shared) | dict(_chosen(texts, self._rule.scope))).items())
 
     def series(self, metric: str, common: Labels, attributes: Iterable[KeyValue]) -> Series:
         """A point's series. Raises PermanentError ``invalid_series``."""
@@ -74,15 +79,18 @@ class Labeller:
         return _series(metric, common, tuple(own))
 
 
-def _chosen(attributes: Iterable[KeyValue], names: Names, more: dict[str, str] | None = None) -> dict[str, str]:
-    """The listed attributes that are there, by label."""
-    texts = {attribute.key: text_of(attribute.value) for attribute in attributes} | (more or {})
+def _texts(attributes: Iterable[KeyValue]) -> dict[str, str | None]:
+    return {attribute.key: text_of(attribute.value) for attribute in attributes}
+
+
+def _chosen(texts: Mapping[str, str | None], names: Names) -> Labels:
+    """The listed attributes that are there, under their labels."""
     chosen: dict[str, str] = {}
     for name, label in names:
         text = texts.get(name)
         if text is not None:
             chosen.setdefault(label, text)
-    return chosen
+    return tuple(chosen.items())
 
 
 @lru_cache(maxsize=2048)

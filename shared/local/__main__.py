@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.emulators and (reason := missing()) is not None:
         print(f"{reason}\n{_INSTALL}", file=sys.stderr)
         return CANNOT_START
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell that starts a job in the background ignores SIGINT for it
+        signal.signal(number, _interrupt)
     try:
         _start(options, load_config({"ION_PROJECT": PROJECT, **os.environ}))
     except KeyboardInterrupt:

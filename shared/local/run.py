@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
 
 from ..adapters.sqlite_store import SqliteStore
+from ..buckets import SETTLE
 from ..config import Config
 from ..evaluator import STATE_PATH
 from ..logs import Redirected
@@ -25,10 +26,10 @@ from .scheduler import run_every_minute
 from .server import port_of
 from .traffic import Traffic, run_traffic
 
-FIRST_MINUTES = 60
-"""Published before the first page, so that its charts have a past."""
-MORE_MINUTES = 120
-"""Published after it."""
+FIRST_MINUTES = 15
+"""Published before the first page: what the rules look back to, and a little more."""
+MORE_MINUTES = 165
+"""Published right after it, the newest first, so that the charts have a past."""
 _DELIVERED_WITHIN_SECONDS = 60.0
 
 
@@ -70,7 +71,7 @@ def run(
         else:
             backend = Embedded(manifest, _sqlite(options, port_of(listener), now), now, narrator.refused)
         with Host(manifest, monitoring, config, say, now, sleep).serving(backend, listener) as hosted:
-            _live(hosted, options, boot, say, stopping)
+            _live(hosted, options, boot, narrator, stopping)
 
 
 def _sqlite(options: RunOptions, port: int, now: Callable[[], datetime]) -> SqliteStore:
@@ -83,7 +84,8 @@ def _sqlite(options: RunOptions, port: int, now: Callable[[], datetime]) -> Sqli
     return SqliteStore(path, now, synchronous="NORMAL")
 
 
-def _live(hosted: Hosted, options: RunOptions, boot: str, say: Callable[[str], None], stopping: Event) -> None:
+def _live(hosted: Hosted, options: RunOptions, boot: str, narrator: Narrator, stopping: Event) -> None:
+    say = narrator.say
     now = hosted.services.now
     started = now()
     newest = minute_floor(started)
@@ -97,11 +99,16 @@ def _live(hosted: Hosted, options: RunOptions, boot: str, say: Callable[[str], N
     traffic.publish_until(now())
     if not hosted.backend.deliver(_DELIVERED_WITHIN_SECONDS):
         say("  The past is still being stored; the first charts are incomplete.")
+    held: list[str] = []  # what happens there is said after the address
+    with Redirected(held.append):
+        evaluate_what_is_settled(hosted)
     say(f"Open {hosted.url} (Ctrl-C ends it). In the next three minutes a rule goes pending, fires and resolves:")
+    for event in held:
+        narrator.event(event)
 
     def more_of_the_past() -> None:
         if not kept_until:
-            traffic.publish_past(first - MORE_MINUTES * MINUTE_SECONDS, first)
+            traffic.publish_past(first - MORE_MINUTES * MINUTE_SECONDS, first, stopping.is_set)
 
     threads = [
         Thread(target=run_every_minute, args=(hosted.evaluate, now, stopping), name="scheduler", daemon=True),
@@ -116,6 +123,18 @@ def _live(hosted: Hosted, options: RunOptions, boot: str, say: Callable[[str], N
         stopping.set()
         for thread in threads:
             thread.join(2.0)
+
+
+def evaluate_what_is_settled(hosted: Hosted) -> None:
+    """Have a first evaluation for the first page to show, without waiting for a minute that ended just now.
+
+    That minute is the scheduler's, right after; nothing happens in the one before it, so nothing goes unsaid here.
+    """
+    services = hosted.services
+    if minute_floor(services.now() - SETTLE) == minute_floor(services.now()):
+        hosted.evaluate()
+    else:
+        replace(services, now=lambda: services.now() - SETTLE).evaluate()()
 
 
 def _judged_until(store: Store) -> int:

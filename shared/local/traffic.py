@@ -24,10 +24,12 @@ class Traffic:
         self._publishers = [(region, Publisher(region.writer, boot, send)) for region in REGIONS]
         self._done = begin // SLICE_SECONDS * SLICE_SECONDS
 
-    def publish_past(self, start: int, end: int) -> None:
-        """Publish (start, end] (Unix seconds, whole minutes), the newest first."""
+    def publish_past(self, start: int, end: int, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        """Publish (start, end] (Unix seconds, whole minutes), the newest first, until ``is_stopping``."""
         step = MINUTES_PER_MESSAGE * MINUTE_SECONDS
         for upper in range(end, start, -step):
+            if is_stopping():
+                return
             self._publish(max(start, upper - step), upper)
 
     def publish_until(self, now: datetime) -> int:

@@ -111,6 +111,7 @@ def test_a_gzip_bomb_is_refused_before_it_is_inflated() -> None:
     assert len(bomb) < 40_000
     assert _refusal(bomb, attributes(content_encoding="gzip")).reason == "chunk_too_large"
     assert _refusal(bytes(4_000_001), attributes()).reason == "chunk_too_large"
+    assert _refusal(b'{"a":[' + b"{}," * 250_000 + b"{}]}", OTLP_JSON).reason == "chunk_too_large"
 
 
 @pytest.mark.parametrize(

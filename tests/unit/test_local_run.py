@@ -27,6 +27,7 @@ from shared.local.incident import incident_at_start
 from shared.local.narrator import Narrator, transition_line
 from shared.local.publishing import MAX_MESSAGES, PublishRoute
 from shared.local.replay import shown_range, table, transitions_of
+from shared.local.run import evaluate_what_is_settled
 from shared.local.scheduler import RETRY_SECONDS, call_with_retries, seconds_to_next_minute
 from shared.local.series_file import Point, read_series, target_of
 from shared.local.server import bind, port_of, router
@@ -326,6 +327,24 @@ def test_the_whole_run_on_a_manual_clock() -> None:
     assert [page.status_code for page in pages] == [200, 200, 200]
     assert "High Error Rate - Critical" in pages[1].text
     assert failures == []
+
+
+@pytest.mark.parametrize("second", [2, 20])
+def test_the_first_page_has_numbers_without_a_wait(second: int) -> None:
+    """The newest settled minute is evaluated before the first page, and no time passes, just after a minute neither."""
+    clock = ManualClock(NOON + timedelta(seconds=second))
+    manifest = load_manifest()
+    backend = Stepped(manifest, SqliteStore(":memory:", clock.now), clock.now, lambda *_: None, seed=1)
+    host = Host(manifest, MonitoringConfig(), Config(PROJECT), lambda _: None, clock.now, clock.sleep)
+    with host.serving(backend, bind(0)) as hosted:
+        traffic = Traffic(Fleet(1), "boot", lambda *message: backend.bus.publish("metrics", *message), NOON_SECONDS)
+        traffic.publish_past(NOON_SECONDS - 720, NOON_SECONDS)
+        assert backend.deliver(1.0)
+        evaluate_what_is_settled(hosted)
+        page = Client(hosted.functions.app("dashboard")).get("/dashboards/overview.json")
+    assert page.json is not None
+    assert page.json["dashboard"]["overview"]["throughput"] > 1000
+    assert clock.now() == NOON + timedelta(seconds=second)
 
 
 def _walk(hosted: Hosted, clock: ManualClock, minutes: int) -> None:

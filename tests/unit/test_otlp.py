@@ -17,6 +17,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     ExponentialHistogram,
     Gauge,
     Histogram,
+    HistogramDataPoint,
     Metric,
     NumberDataPoint,
     Sum,
@@ -37,6 +38,10 @@ from tests.otel import AT_NS, AT_US, LABELS, MINUTE, attributes, export, message
 EVENTS = Path(otlp_make.__file__).parent
 DELTA, CUMULATIVE = AGGREGATION_TEMPORALITY_DELTA, AGGREGATION_TEMPORALITY_CUMULATIVE
 ONE = NumberDataPoint(time_unix_nano=AT_NS, as_double=1.0)
+FOUR = HistogramDataPoint(
+    time_unix_nano=AT_NS, count=4, sum=10.0, explicit_bounds=[1.0, 2.0, 3.0], bucket_counts=[1, 1, 1, 1]
+)
+FORMS = ("protobuf", "protobuf+gzip", "json", "json+gzip")
 QUANTILES = (0.01, 0.5, 0.9, 0.95, 0.99, 1.0)
 
 
@@ -76,9 +81,6 @@ def _nearest_rank(values: list[float], quantile: float) -> float:
 def _lognormal(count: int) -> list[float]:
     rng = random.Random(count)
     return [rng.lognormvariate(3.0, 1.2) for _ in range(count)]
-
-
-FORMS = ("protobuf", "protobuf+gzip", "json", "json+gzip")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -283,15 +285,15 @@ def test_a_request_without_points_is_refused(data: bytes) -> None:
         otlp.decode_protobuf(data, DEFAULT_RULE)
 
 
-@pytest.mark.parametrize("bound", ["MAX_BYTES", "MAX_POINTS", "MAX_SERIES"])
+@pytest.mark.parametrize("bound", ["MAX_BYTES", "MAX_POINTS", "MAX_SECTIONS", "MAX_CHUNK_BINS"])
 def test_a_message_has_bounds(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
-    """Too many bytes, points or series in a minute are refused whole, under one reason."""
-    many = [NumberDataPoint(time_unix_nano=AT_NS, as_int=1) for _ in range(4)]
-    for at, point in enumerate(many):
-        point.attributes.add(key="k").value.int_value = at
-    data = request_of(_gauge(*many)).SerializeToString()
+    """Too many bytes, points, minutes or bins are refused whole, under one reason."""
+    data = request_of(
+        _gauge(*(NumberDataPoint(time_unix_nano=AT_NS + at * 60_000_000_000, as_int=1) for at in range(4))),
+        Metric(name="time", histogram=Histogram(aggregation_temporality=DELTA, data_points=[FOUR])),
+    ).SerializeToString()
     chunk, _ = otlp.decode_protobuf(data, DEFAULT_RULE)
-    assert len(chunk.sections[0].cells) == 4
+    assert [len(section.cells) for section in chunk.sections] == [2, 1, 1, 1]
     monkeypatch.setattr(otlp, bound, 3)
     with pytest.raises(PermanentError, match="chunk_too_large"):
         otlp.decode_protobuf(data, DEFAULT_RULE)

@@ -191,6 +191,17 @@ def test_the_open_buckets_and_what_is_not_told(
     assert found.counts.tolist() == [count for count in counts if count]
 
 
+def test_a_side_of_an_exponential_histogram_has_a_greatest_size() -> None:
+    """As many buckets as an SDK can be told to keep are read, more are refused."""
+    point = _point(20, 0, {}, dict.fromkeys(range(16_384), 1))
+    found = read_exponential(NAME, AT_US, point)
+    assert found is not None
+    assert int(found.counts.sum()) == 16_384
+    point.positive.bucket_counts.append(0)
+    with pytest.raises(PermanentError, match="16385 buckets, at most 16384"):
+        read_exponential(NAME, AT_US, point)
+
+
 def test_a_histogram_without_buckets_is_its_count_and_sum() -> None:
     """A sender may leave the buckets out; all its observations are then taken for their mean."""
     found = read_explicit(NAME, AT_US, HistogramDataPoint(count=4, sum=10.0))
@@ -223,6 +234,7 @@ def test_a_histogram_of_nothing_is_nothing() -> None:
         ([1], [1, 1], {"max": math.nan}, "expected min and max"),
         ([1e300], [1, 1], {}, "expected min and max"),
         ([], [2], {}, "expected min and max"),
+        ([], [1] * 16_385, {}, "16385 buckets, at most 16384"),
     ],
 )
 def test_an_explicit_histogram_that_contradicts_itself_is_refused(

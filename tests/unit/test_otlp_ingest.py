@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,8 +11,9 @@ from opentelemetry.metrics import Meter
 
 from shared.adapters.sqlite_store import SqliteStore
 from shared.bus import REASON_ATTRIBUTE, Message
+from shared.dead_letters import REJECTED_METRIC
 from shared.formats.otlp_labels import LabelRule
-from shared.ingest import REJECTED_METRIC, Ingest
+from shared.ingest import Ingest
 from shared.rollups import read_live
 from shared.series import Series
 from tests.fakes import Clock
@@ -96,3 +98,13 @@ def test_a_rule_of_labels_can_be_given(world: World) -> None:
     ingest = Ingest(world.store, world.bus, "metrics-dead-letter", {}, rule)
     ingest(_message(world, export(_record).SerializeToString()))
     assert Series("requests", (("instance", "web-7"),)) in _stored(world)
+
+
+def test_a_dead_letter_can_be_read_again_whatever_attributes_it_came_with(world: World) -> None:
+    """A letter has room for 90 of a message's attributes; those that tell the format are among them."""
+    message = _message(world, export(_record, delta=False).SerializeToString())
+    crowd = {f"a{at}": "x" for at in range(100)}
+    world.services.ingest()(replace(message, attributes={**message.attributes, **crowd, "content-encoding": ""}))
+    (received,) = world.bus.pull(DEAD_LETTERS, 10)
+    assert {"ce-type", "content-type", "content-encoding"} <= received.message.attributes.keys()
+    assert world.services.ingest()(received.message).reason == "cumulative_temporality"
