@@ -134,7 +134,8 @@ class Publisher:
             series = self._called.get(called)
             if series is None:
                 series = self._intern(Series(metric, make_labels(labels)))
-                self._called[called] = series
+                if len(self._called) < MAX_OBSERVATIONS:
+                    self._called[called] = series
             observation = _usable(series, kind, at_us, value)
         except _UNUSABLE:
             self._drop(1)
@@ -199,7 +200,7 @@ class Publisher:
             gathered, self._gathered = self._gathered, []
             if self._journal is not None:
                 self._journal.rotate()
-            if self._known_bytes > MAX_SERIES_BYTES // 2:
+            if self._known_bytes > MAX_SERIES_BYTES // 2 or len(self._called) > MAX_OBSERVATIONS // 2:
                 self._called, self._known, self._known_bytes = {}, {}, 0
         due = self._carried + [one for one in gathered if one.at_us <= until_us]
         self._carried = [one for one in gathered if one.at_us > until_us]

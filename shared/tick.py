@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from .alerts import AlertState, Decision, Reason, State, decide
 from .cells import Cells
@@ -19,6 +20,11 @@ from .series import Labels
 from .timeline import to_us
 from .windows import evaluate, read_window
 
+Windows: TypeAlias = dict[tuple[int, int], Cells]
+"""Merged windows by end (Unix seconds) and length: rules share most of them."""
+
+MAX_ALERTS = 1000
+"""Alerts of one rule that are remembered at once, about 330 KB; what violates beyond is a failure of the rule."""
 _TRANSITIONS = {Reason.STARTED, Reason.CLEARED, Reason.FIRED, Reason.RESOLVED, Reason.NO_DATA}
 _ENDINGS = {Reason.RESOLVED, Reason.NO_DATA}
 
@@ -78,7 +84,8 @@ def tick(
     by_rule: dict[str, list[AlertState]] = {}
     for state in states:
         by_rule.setdefault(state.rule_id, []).append(state)
-    judged = [_evaluate_rule(config, rule, minutes, by_rule.get(rule.id, []), at) for rule in _rules(config)]
+    windows: Windows = {}
+    judged = [_evaluate_rule(config, rule, minutes, by_rule.get(rule.id, []), at, windows) for rule in _rules(config)]
     return TickResult(
         at,
         tuple(state for part in judged for state in part.states),
@@ -98,25 +105,35 @@ def _rules(config: MonitoringConfig) -> list[AlertRule]:
 
 
 def _evaluate_rule(
-    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], states: list[AlertState], at: datetime
-) -> TickResult:
+    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], states: list[AlertState], at: datetime,
+    windows: Windows,
+) -> TickResult:  # fmt: skip
     """One rule at one T; not due, it keeps its states. A failure is contained here."""
     if to_us(at) // 1_000_000 % rule.evaluation_frequency:
         return TickResult(at, tuple(states), (), (), ())
     try:
-        values = rule_values(config, rule, minutes, at)
+        values = rule_values(config, rule, minutes, at, windows)
     except Exception as error:  # noqa: BLE001 - whatever a rule breaks by, it must not stop the others
         return TickResult(at, tuple(states), (), (), (RuleFailure(rule.id, f"{type(error).__name__}: {error}"),))
     return _judge(config, rule, values, {state.labels: state for state in states}, at)
 
 
 def rule_values(
-    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], at: datetime
+    config: MonitoringConfig,
+    rule: AlertRule,
+    minutes: Mapping[int, Cells],
+    at: datetime,
+    windows: Windows | None = None,
 ) -> dict[Labels, float]:
-    """The values a rule judges at ``at``, one for each group that has one."""
-    end = to_us(at) // 1_000_000 - rule.evaluation_delay_seconds
-    window = read_window(minutes, end, rule.evaluation_window)
-    return evaluate(window, config.query_for(rule), rule.evaluation_window)
+    """The values a rule judges at ``at``, one for each group that has one.
+
+    ``windows`` keeps what was merged of the same ``minutes``, for the next rule.
+    """
+    windows = {} if windows is None else windows
+    key = to_us(at) // 1_000_000 - rule.evaluation_delay_seconds, rule.evaluation_window
+    if key not in windows:
+        windows[key] = read_window(minutes, *key)
+    return evaluate(windows[key], config.query_for(rule), rule.evaluation_window)
 
 
 def _judge(
@@ -126,10 +143,13 @@ def _judge(
     states: list[AlertState] = []
     transitions: list[Transition] = []
     notifications: list[Notification] = []
-    ungrouped = set() if config.query_for(rule).group_by else {()}
-    for labels in sorted({*values, *known, *ungrouped}):
+    beyond = 0
+    for labels in _judged_labels(config, rule, values, known):
         before = known.get(labels) or AlertState(rule.id, labels, rule.severity)
         decision = decide(rule, before, values.get(labels), at)
+        if labels not in known and len(states) >= MAX_ALERTS:
+            beyond += decision.alert.state is not State.INACTIVE
+            continue
         alert, kind = _tell(rule, before, decision, at)
         if kind is not None:
             episode = alert.fired_at or before.fired_at or at
@@ -138,7 +158,17 @@ def _judge(
             transitions.append(_transition(config, before, alert, decision.reason, at))
         if _remembered(rule, alert, at):
             states.append(alert)
-    return TickResult(at, tuple(states), tuple(transitions), tuple(notifications), ())
+    reason = f"too_many_alerts: {beyond} more groups violate than the {MAX_ALERTS} that are remembered"
+    failures = (RuleFailure(rule.id, reason),) if beyond else ()
+    return TickResult(at, tuple(states), tuple(transitions), tuple(notifications), failures)
+
+
+def _judged_labels(
+    config: MonitoringConfig, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]
+) -> list[Labels]:
+    """The groups to judge: what is remembered first. A rule without groups is judged on an empty window too."""
+    ungrouped: set[Labels] = set() if config.query_for(rule).group_by else {()}
+    return [*sorted(known), *sorted({*values, *ungrouped} - set(known))]
 
 
 def _tell(

@@ -74,8 +74,8 @@ class Baton:
     def pause(self, *, tempting: bool = False) -> None:
         """Lay the baton down before a call; called by the work that holds it. It may rest there if it is tempting."""
         runner = self._current
-        if tempting and self._rng.random() < self._laziness:
-            runner.rests_until = self._step + self._rng.randrange(10, 100)
+        if self._rng.random() < (self._laziness if tempting else 0.02):
+            runner.rests_until = self._step + self._rng.randrange(5, 80)
         self._laid_down.release()
         runner.turn.acquire()
         if self._abandoned:
@@ -122,11 +122,12 @@ class SteppedStore:
     With the chance ``misfortune`` a call ends in a crash or in a failure, half of them after it took effect.
     """
 
-    def __init__(self, inner: Store, baton: Baton, rng: random.Random, misfortune: float) -> None:
+    def __init__(self, inner: Store, baton: Baton, rng: random.Random, misfortune: float, tempting: str) -> None:
         self._inner = inner
         self._baton = baton
         self._rng = rng
         self._misfortune = misfortune
+        self._tempting = tempting
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
@@ -140,7 +141,7 @@ class SteppedStore:
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
-        self._baton.pause(tempting=True)
+        self._baton.pause(tempting=any(write.path.startswith(self._tempting) for write in writes))
         return self._call(lambda: self._inner.commit(writes))
 
     def _call(self, effect: Callable[[], T]) -> T:

@@ -129,7 +129,7 @@ class Race:
 
     def _ingest(self) -> None:
         """An instance of ingest: it takes what is due, in any order, until nothing is owed."""
-        store = SteppedStore(self.store, self.baton, self.rng, misfortune=0.1)
+        store = SteppedStore(self.store, self.baton, self.rng, misfortune=self.rng.choice([0.0, 0.1]), tempting="late/")
         ingest = Ingest(store, self.bus, "dead", KINDS)
         while self.owed:
             due = [one for one in self.owed if one[0] <= self.clock()]
@@ -148,13 +148,13 @@ class Race:
     def _evaluate(self) -> None:
         """An evaluator: it is called every minute, with a clock of its own, and may crash."""
         ahead = timedelta(seconds=self.rng.choice([-3.0, 0.0, SKEW_SECONDS / 2, SKEW_SECONDS]))
-        store = SteppedStore(self.store, self.baton, self.rng, misfortune=0.01)
+        store = SteppedStore(self.store, self.baton, self.rng, misfortune=self.rng.choice([0.0, 0.01]), tempting=self.rng.choice(["rollups/", "late/"]))
         while self.clock() < self.began + STORY:
             try:
                 self._evaluator(store, lambda: self.clock() + ahead, self.baton.sleep)()
             except (Crash, TransientError):
                 continue
-            self.baton.sleep(self.rng.uniform(0, 20))
+            self.baton.sleep(self.rng.uniform(0, 12))
 
     def _evaluator(self, store: Store, now: Callable[[], datetime], sleep: Callable[[float], None]) -> Evaluator:
         return Evaluator(store, self.bus, CONFIG, "notifications", now, sleep)

@@ -6,7 +6,6 @@ Ends with 0 after Ctrl-C or SIGTERM, 2 when it cannot start: then one line on st
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import uuid
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell that starts a job in the background ignores SIGINT for it
         signal.signal(number, _interrupt)
     try:
-        _start(options, load_config({"ION_PROJECT": PROJECT, **os.environ}))
+        _start(options, load_config(defaults={"ION_PROJECT": PROJECT}))
     except KeyboardInterrupt:
         print("Stopped.", flush=True)
     except (MonitoringError, OSError, RuntimeError) as error:

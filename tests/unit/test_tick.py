@@ -16,7 +16,7 @@ from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Query, Selection, Severity
 from shared.series import Kind, Series
-from shared.tick import TickResult, longest_reach_seconds, tick
+from shared.tick import MAX_ALERTS, TickResult, longest_reach_seconds, tick
 from shared.timeline import US_PER_SECOND, minute_floor
 from tests.fakes import START
 from tests.world import labels
@@ -279,3 +279,22 @@ def test_a_notification_says_what_was_judged() -> None:
     assert (notification.value, notification.threshold, notification.operator.value) == (300.0, 100.0, ">")
     assert (notification.channels, notification.config_hash) == (("inbox",), config.hash)
     assert notification.id == f"20251018T1200-{result.transitions[0].fingerprint}-firing"
+
+
+def test_alerts_of_a_rule_are_bounded() -> None:
+    """Of 1,300 groups that violate, a rule remembers 1,000, names the rest a failure, and keeps those."""
+    at = START + timedelta(minutes=5)
+    observations = [
+        Observation(
+            Series("cpu_utilization", (("region", f"r{number:04}"),)), Kind.GAUGE, int(at.timestamp()) * 1_000_000, 99.0
+        )
+        for number in range(1300)
+    ]
+    minutes = {int(at.timestamp()): fold(observations)}
+    first = tick(MonitoringConfig(), minutes, (), at)
+    assert len(first.states) == MAX_ALERTS
+    assert [(one.rule_id, one.reason.split(":")[0]) for one in first.failures] == [
+        ("high-cpu-utilization", "too_many_alerts")
+    ]
+    second = tick(MonitoringConfig(), minutes, first.states, at + MINUTE)
+    assert [state.labels for state in second.states] == [state.labels for state in first.states]
