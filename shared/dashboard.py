@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 
+from .configuration.models import Collection
 from .errors import ConfigError, PermanentError, TransientError
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
@@ -91,10 +92,17 @@ class DashboardPages:
             raise PermanentError("not_found", error.detail) from error
         if view.name != OVERVIEW:
             raise PermanentError("not_found", f"The dashboard {view.name} is configured, and has no page yet.")
-        page = build_overview(self.config, self.reader, view.start, view.end, self.now(), _zone(view))
+        collection = self._collection(view)
+        page = build_overview(self.config, self.reader, view.start, view.end, self.now(), _zone(view), collection)
         page = replace(page, tabs=self._tabs(view, page.headline.status), ranges=_ranges(view))
         headers = {"Vary": "Accept"} | ({"ETag": etag(page, view)} if view.format is Format.HTML else {})
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
+
+    def _collection(self, view: View) -> Collection | None:
+        try:
+            return self.config.get_collection(view.collection) if view.collection else None
+        except ConfigError as error:
+            raise PermanentError("invalid_request", error.detail) from error
 
     def _tabs(self, view: View, status: Status) -> tuple[Tab, ...]:
         tabs = [Tab(OVERVIEW, "Overview", view.href(name=OVERVIEW, as_format=Format.HTML), status, current=True)]

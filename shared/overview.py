@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from .alerts import AlertState, AlertStateManager, State
+from .alerts import AlertState, AlertStateManager
+from .configuration.models import Collection
 from .dead_letters import REJECTED_METRIC
 from .headline import headline
+from .line_charts import collection_chart, response_time_chart
 from .monitoring_config import MonitoringConfig
 from .panels import (
     AlertRow,
     Fact,
     Health,
     Limit,
-    Line,
-    LineChart,
     Overview,
     Share,
     Signal,
-    Span,
     Status,
 )  # fmt: skip
 from .reader import Cursor, Reader
 from .regions import region_rows
-from .rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection
+from .rules import Aggregation, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
 from .sources import WINDOW_SECONDS, Sources, limit_of, read_sources, rules_of, scope_text, status_of, worst_alert
-from .tick import Transition, rule_values
+from .tick import rule_values
 from .timeline import HOUR_SECONDS, from_minute
 
-CHART_POINTS = 180
 SPARK_POINTS = 60
 DAY_SECONDS = 24 * HOUR_SECONDS
 FRESH_SECONDS = 300
@@ -71,11 +68,17 @@ _SIGNALS = (
 
 
 def build_overview(
-    config: MonitoringConfig, reader: Reader, start: datetime, end: datetime, now: datetime, zone: tzinfo = UTC
+    config: MonitoringConfig,
+    reader: Reader,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    zone: tzinfo = UTC,
+    collection: Collection | None = None,
 ) -> Overview:
     """The overview of (start, end] at ``now`` (aware UTC), with the times in its sentences in ``zone``.
 
-    Without any data every signal is empty.
+    Its chart is that of ``collection``, where one is given. Without any data every signal is empty.
     """
     sources, cursor = read_sources(config, reader, start, end, now)
     data_to = max(sources.minutes, default=None)
@@ -95,7 +98,7 @@ def build_overview(
         headline=headline(config, alerts, sources.transitions, sum(count for _, count in counts), data_to, now, zone),
         counts=counts,
         signals=signals,
-        charts=(_response_time_chart(sources),),
+        charts=(collection_chart(sources, collection) if collection else response_time_chart(sources),),
         alerts=rows,
         regions=region_rows(sources),
         facts=_facts(sources),
@@ -177,58 +180,6 @@ def alert_row(config: MonitoringConfig, alert: AlertState) -> AlertRow:
         count=alert.count,
         min_occurrences=rule.min_occurrences,
     )
-
-
-def _response_time_chart(sources: Sources) -> LineChart:
-    config = sources.config
-    default = config.settings.metric_types[MetricType.RESPONSE_TIME]
-    rules = rules_of(config, MetricType.RESPONSE_TIME)
-    step, points = sources.over(default.query, CHART_POINTS)
-    regions = sorted({labels for point in points for labels in point})
-    return LineChart(
-        id="response_time",
-        title="P95 response time by region",
-        unit=default.unit,
-        start=from_minute(sources.end - step * len(points)),
-        step_seconds=step,
-        lines=tuple(_line(sources, rules, labels, points) for labels in regions),
-        limits=tuple(limit for rule in rules if (limit := limit_of(rule.threshold))),
-        spans=_spans(sources, rules),
-    )
-
-
-def _line(
-    sources: Sources, rules: Sequence[AlertRule], labels: Labels, points: Sequence[Mapping[Labels, float]]
-) -> Line:
-    alert = worst_alert(a for rule in rules if (a := sources.alert(rule, labels)))
-    status = status_of(alert, 0.0, seen=True, stale=False)
-    values = tuple(point.get(labels) for point in points)
-    return Line(scope_text(labels), values, subject=status not in (Status.OK, Status.PENDING), status=status)
-
-
-def _spans(sources: Sources, rules: Sequence[AlertRule]) -> tuple[Span, ...]:
-    """The stretches in which the most severe of some rules was firing, from the history of the range."""
-    if not rules:
-        return ()
-    rule = min(rules, key=lambda rule: rule.severity.rank)
-    mine = sorted((t for t in sources.transitions if t.rule_id == rule.id), key=lambda t: (t.fingerprint, t.at))
-    spans: list[Span] = []
-    for _, episode in itertools.groupby(mine, key=lambda t: t.fingerprint):
-        spans.extend(_firing_spans(rule, list(episode), from_minute(sources.start)))
-    return tuple(spans)
-
-
-def _firing_spans(rule: AlertRule, transitions: Sequence[Transition], start: datetime) -> Iterable[Span]:
-    began: datetime | None = start if transitions[0].before is State.FIRING else None
-    label = scope_text(transitions[0].labels)
-    for transition in transitions:
-        if transition.after is State.FIRING:
-            began = transition.at
-        elif began is not None:
-            yield Span(began, transition.at, rule.severity, pending=False, label=label)
-            began = None
-    if began is not None:
-        yield Span(began, None, rule.severity, pending=False, label=label)
 
 
 def _facts(sources: Sources) -> tuple[Fact, ...]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from operator import index
 from threading import Lock, RLock
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TypeAlias
 
 from .bus import MAX_MESSAGE_BYTES
 from .cells import MAX_MAGNITUDE, Observation, fold
 from .errors import PermanentError, TransientError
 from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_SECTIONS, MAX_WRITER_BYTES, Chunk, Section, encode
+from .journal import NO_LIMIT_US, Encoded, Journal, Left
 from .series import Kind, Labels, Series, check_series, make_labels
 from .timeline import US_PER_SECOND, minute_of_us, to_us
 
@@ -31,54 +31,12 @@ MAX_OBSERVATIONS = 100_000
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
 MAX_SERIES_BYTES = 32 * 1024 * 1024
 """Of the names and labels of different series, each with _SERIES_BYTES for its objects."""
-NO_LIMIT_US = 2**63 - 1
 _SERIES_BYTES = 300
 _MAX_DATA_BYTES = MAX_MESSAGE_BYTES - 1024
 """A message's data; the rest is for the attributes."""
 _MAX_AT_US = MAX_MINUTE * US_PER_SECOND
 _NOT_THE_MESSAGE = "unknown_topic"
 """What the bus refuses for good for this reason is not to blame: a topic can be made."""
-
-
-class Encoded(NamedTuple):
-    """One message that the bus has not accepted yet: its number, its bytes, how many observations it holds."""
-
-    seq: int
-    data: bytes
-    count: int
-
-
-class Journal(Protocol):
-    """Keeps what a publisher holds past a SIGKILL. No method raises; ``append`` and ``rotate`` are brief.
-
-    A call of ``rotate`` ends a generation of appended observations; the call of ``keep`` after it says what became
-    of them.
-    """
-
-    def append(self, observation: Observation) -> None:
-        """Keep one observation."""
-        ...
-
-    def rotate(self) -> None:
-        """Begin the next generation."""
-        ...
-
-    def keep(self, messages: Sequence[Encoded], next_seq: int, until_us: int) -> None:
-        """The ended generation's observations up to ``until_us`` and all of older ones are in these messages."""
-        ...
-
-    def forget(self, seq: int) -> None:
-        """The bus has accepted a message."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What an earlier process left to a publisher of the same writer and boot."""
-
-    next_seq: int = 0
-    messages: tuple[Encoded, ...] = ()
-    observations: tuple[Observation, ...] = ()
 
 
 class Publisher:
@@ -93,8 +51,7 @@ class Publisher:
         self, writer: str, boot: str, send: Send, *, journal: Journal | None = None, left: Left | None = None
     ) -> None:
         """Raises PermanentError ``invalid_writer`` for a name or boot id that no message can carry."""
-        if max(_utf8_bytes(writer), _utf8_bytes(boot)) > MAX_WRITER_BYTES:
-            raise PermanentError("invalid_writer", f"writer and boot have at most {MAX_WRITER_BYTES} bytes")
+        check_writer(writer, boot)
         left = left or Left()
         self.dropped = 0
         self.sent = 0
@@ -227,7 +184,7 @@ class Publisher:
         except PermanentError as error:
             if error.reason == _NOT_THE_MESSAGE:
                 raise TransientError(error.reason, error.detail) from error
-            self._drop(message.count)
+            self._drop(message.observations)
             taken = False
         self._unsent.popleft()
         with self._lock:
@@ -289,6 +246,12 @@ def _usable(series: Series, kind: Kind, at_us: int, value: float) -> Observation
 def _series_bytes(series: Series) -> int:
     labels: Labels = series.labels
     return _SERIES_BYTES + len(series.metric.encode()) + sum(len(text.encode()) for pair in labels for text in pair)
+
+
+def check_writer(writer: str, boot: str = "") -> None:
+    """Raises PermanentError ``invalid_writer`` for a name or boot id that no message can carry."""
+    if max(_utf8_bytes(writer), _utf8_bytes(boot)) > MAX_WRITER_BYTES:
+        raise PermanentError("invalid_writer", f"writer and boot have at most {MAX_WRITER_BYTES} bytes")
 
 
 def _utf8_bytes(text: str) -> int:

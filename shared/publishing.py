@@ -1,13 +1,12 @@
-"""Publishing from a service: a publisher with a life of its own in the process.
+"""Publishing from a service: a publisher that runs by itself, and ends with its process.
 
-A daemon thread, started by the first observation, publishes every 15 seconds: at 0 to 2 s, the same for one process
-always, after each quarter of a minute, and only what was observed up to it, so that a message seldom spans minutes.
-When the bus does not answer, the same bytes are tried again after 1, 2, 4 ... 60 seconds, in order.
+A daemon thread, started by the first observation, publishes every 15 seconds (``publisher_life``). At exit the rest
+is published, in at most 3 s; at SIGTERM likewise, and then the signal goes to whoever had it before, the process's
+own handler or the system. A forked child is a writer of its own: what was gathered before the fork is its parent's.
+With a spool folder SIGKILL loses nothing either.
 
-The end of a process: a flush of at most 3 s at exit; at SIGTERM the same, and then the signal goes to whoever had it
-before, the process's own handler or the system. A forked child is a writer of its own: nothing is sent twice. With a
-spool folder SIGKILL loses nothing either. Whatever happens here, the service gets no exception and never waits for a
-network or a disk, but in ``flush_now`` and ``close``, which are bounded.
+Whatever happens here, the service gets no exception from ``record`` and ``observe``, and they wait for no network
+and no disk; the first one makes the spool's files. ``flush_now`` and ``close`` wait, for a bounded time.
 """
 
 from __future__ import annotations
@@ -21,51 +20,24 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from types import FrameType, MappingProxyType
 from typing import Any
 from weakref import WeakSet
 
-from .bus import RetryPolicy
 from .cells import Observation
-from .errors import MonitoringError, PermanentError, TransientError
+from .errors import PermanentError
 from .formats.compact import MAX_WRITER_BYTES
-from .identity import identify
-from .logs import log
-from .publisher import NO_LIMIT_US, Publisher, Send
+from .publisher import Send, check_writer
+from .publisher_life import Life, PublisherStats
 from .series import Kind
-from .spool import Spool, SpoolFolder
-from .timeline import US_PER_SECOND, to_us
+from .spool import SpoolFolder
+from .timeline import to_us
 
-INTERVAL_SECONDS = 15
-MAX_JITTER_SECONDS = 2.0
 END_SECONDS = 3.0
-RETRY = RetryPolicy(1.0, 60.0)
-_INTERVAL_US = INTERVAL_SECONDS * US_PER_SECOND
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class PublisherStats:
-    """What became of this process's observations; all but the unsent and waiting ones since its start.
-
-    ``dropped_observations`` were unusable, above the memory's bound, refused by the bus, or came after ``close``.
-    ``unspooled_observations`` could not be kept from SIGKILL; all of them without a spool. ``recovered_messages``
-    were sent in the place of processes that had died. ``last_error`` is a reason, empty when the last try succeeded.
-    """
-
-    dropped_observations: int = 0
-    waiting_observations: int = 0
-    unsent_messages: int = 0
-    unsent_bytes: int = 0
-    sent_messages: int = 0
-    recovered_messages: int = 0
-    failed_attempts: int = 0
-    unspooled_observations: int = 0
-    last_error: str = ""
 
 
 def _start_daemon(run: Callable[[], None]) -> None:
@@ -74,9 +46,9 @@ def _start_daemon(run: Callable[[], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What a publisher asks of its process: the clock (Unix microseconds), a boot id, a thread, to be called at exit.
+    """What a publisher asks of its process: the clock (Unix microseconds), a boot id, a thread, a call at exit.
 
-    With ``sigterm`` SIGTERM is preceded by a flush, unless the process ignores it or its handler is not Python's.
+    With ``sigterm`` SIGTERM is preceded by a flush, where it is caught or ends the process: not where it is ignored.
     """
 
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1000
@@ -87,224 +59,149 @@ class Process:
 
 
 def default_writer(environ: Mapping[str, str], host: str, instance: str) -> str:
-    """The service's revision and instance on Cloud Run, whose hosts are all called localhost; else the host."""
+    """The revision and instance on Cloud Run, whose hosts are all called localhost; elsewhere the host."""
     revision = environ.get("K_REVISION", "")
     name = f"{revision}-{instance}" if revision else host or instance
     return name.encode(errors="replace")[:MAX_WRITER_BYTES].decode(errors="ignore")
 
 
-class Schedule:
-    """When a writer publishes. All times are Unix microseconds."""
+class BackgroundPublisher:
+    """Publishes a service's observations. Make one for each process and share it between threads.
 
-    def __init__(self, writer: str, boot: str, now_us: int) -> None:
-        share = int(identify(b"", writer, boot, 0).wid, 16) / 2**64
-        self.jitter_us = int(share * MAX_JITTER_SECONDS * US_PER_SECOND)
-        self.failures = 0
-        self._cut_us = self.boundary(now_us)
-        self._retry_us = 0
-
-    def boundary(self, now_us: int) -> int:
-        """The newest quarter of a minute whose time to be published has come."""
-        return (now_us - self.jitter_us) // _INTERVAL_US * _INTERVAL_US
-
-    def next_cut(self, now_us: int) -> int | None:
-        """The quarter to be published now; None when that is done. Each is asked for once."""
-        boundary = self.boundary(now_us)
-        if boundary == self._cut_us:
-            return None
-        self._cut_us = boundary
-        return boundary
-
-    def may_send(self, now_us: int) -> bool:
-        """Whether the pause after a failure is over, or the clock was set back before it."""
-        longest = int(RETRY.maximum_seconds * US_PER_SECOND)
-        return not self._retry_us - longest <= now_us < self._retry_us
-
-    def succeeded(self) -> None:
-        """The bus took everything."""
-        self.failures, self._retry_us = 0, 0
-
-    def failed(self, now_us: int) -> None:
-        """The bus did not answer."""
-        self.failures += 1
-        self._retry_us = now_us + int(RETRY.delay_seconds(self.failures) * US_PER_SECOND)
-
-    def wait_seconds(self, now_us: int) -> float:
-        """How long nothing is due; above 0, at most 15."""
-        due_us = self.boundary(now_us) + _INTERVAL_US + self.jitter_us
-        if self.failures and not self.may_send(now_us):
-            due_us = min(due_us, self._retry_us)
-        return max(due_us - now_us, 1000) / US_PER_SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """Asks the thread to flush at once; ``insist`` even while the bus fails, ``end`` for the last time."""
-
-    reply: SimpleQueue[bool]
-    insist: bool = False
-    end: bool = False
-
-
-class Life:
-    """The publisher of one process, from its first observation to its end. ``core`` gathers; the rest is the thread's.
-
-    Raises PermanentError ``invalid_writer``.
+    Without a ``writer`` it is named for the host or the Cloud Run revision. ``spool`` is a folder on a local disk.
     """
 
-    def __init__(self, writer: str, send: Send, process: Process, folder: SpoolFolder | None) -> None:
-        boot = process.make_boot()
-        self._clock_us = process.clock_us
+    def __init__(
+        self, send: Send, writer: str = "", *, spool: Path | str | None = None, process: Process | None = None
+    ) -> None:
+        """Raises PermanentError ``invalid_writer``."""
+        self._process = process or Process()
         self._send = send
-        self._folder = folder
-        self._spool = self._open_spool(writer, boot)
-        self.core = Publisher(writer, boot, self._publish, journal=self._spool)
-        self._adopted: tuple[Publisher, Spool] | None = None
-        self._schedule = Schedule(writer, boot, process.clock_us())
-        self._requests: SimpleQueue[_Request] = SimpleQueue()
-        self._recovered = self._failed = self._dropped = 0
-        self._last_error = ""
-        self._has_thread = True
-        try:
-            process.start(self._run)
-        except RuntimeError:  # the interpreter is ending
-            self._has_thread = False
+        self._writer = writer or default_writer(os.environ, os.uname().nodename, self._process.make_boot())
+        check_writer(self._writer)
+        self._spool = None if spool is None else Path(spool)
+        self._clock_us = self._process.clock_us
+        self._lock = threading.RLock()
+        self._life: Life | None = None
+        self._ended: Life | None = None
+        self._closed = False
+        self._lost = 0
+        self._previous: Any = None
+        self._process.at_exit(self.close)
+        if self._process.sigterm:
+            self._chain_sigterm()
+        _ALL.add(self)
 
-    def ask(self, timeout_seconds: float, *, insist: bool = False, end: bool = False) -> bool:
-        """Have the thread flush; whether the bus took everything in time."""
-        request = _Request(SimpleQueue(), insist, end)
-        if not self._has_thread:
-            return self._serve(request)
-        self._requests.put(request)
+    def record(
+        self,
+        metric: str,
+        value: float,
+        kind: Kind,
+        labels: Mapping[str, str] = _NO_LABELS,
+        at: datetime | None = None,
+    ) -> None:
+        """Gather one observation made at ``at`` (aware; None: now). What cannot be used is counted, never raised."""
         try:
-            return request.reply.get(timeout=timeout_seconds)
-        except Empty:
-            return False
+            life = self._life or self._begin()
+            at_us = self._clock_us() if at is None else to_us(at)
+            life.core.record_us(metric, value, at_us, kind, labels)
+        except Exception:  # noqa: BLE001 - a service does not fail for its metrics
+            self._lose()
 
-    def step(self) -> float:
-        """Do what is due; how many seconds until something is again."""
-        now_us = self._clock_us()
-        boundary = self._schedule.next_cut(now_us)
-        if boundary is not None:
-            self.core.cut(boundary)
-        if boundary is not None or self._schedule.failures:
-            self._send_what_may_be(now_us)
-        return self._schedule.wait_seconds(self._clock_us())
+    def observe(self, observation: Observation) -> None:
+        """Gather one observation."""
+        try:
+            (self._life or self._begin()).core.observe(observation)
+        except Exception:  # noqa: BLE001 - as above
+            self._lose()
+
+    def flush_now(self, timeout_seconds: float = END_SECONDS) -> bool:
+        """Publish all that was gathered, where the CPU stops after a response; whether the bus took it in time.
+
+        While the bus fails, this leaves the next try to its turn, and returns False at once.
+        """
+        life = self._life
+        return life is None or life.ask(timeout_seconds)
+
+    def close(self, timeout_seconds: float = END_SECONDS) -> bool:
+        """Publish all that was gathered and end the thread; whether the bus took it in time. Again: nothing, True.
+
+        Observations that come later are dropped and counted. What is left stays in the spool, if there is one.
+        """
+        with self._lock:
+            self._closed = True
+            life, self._life = self._life, None
+            self._ended = life or self._ended
+        self._unchain_sigterm()
+        atexit.unregister(self.close)
+        return life is None or life.ask(timeout_seconds, insist=True, end=True)
 
     def stats(self) -> PublisherStats:
-        """The counters now."""
-        messages, size = self.core.unsent
-        return PublisherStats(
-            dropped_observations=self.core.dropped + self._dropped,
-            waiting_observations=self.core.waiting,
-            unsent_messages=messages,
-            unsent_bytes=size,
-            sent_messages=self.core.sent,
-            recovered_messages=self._recovered,
-            failed_attempts=self._failed,
-            unspooled_observations=self._spool.unspooled if self._spool is not None else 0,
-            last_error=self._last_error,
-        )
+        """What became of the observations of this process until now."""
+        life = self._life or self._ended
+        stats = PublisherStats() if life is None else life.stats()
+        return replace(stats, dropped_observations=stats.dropped_observations + self._lost)
 
-    def abandon(self) -> None:
-        """Let go of everything without a word: it is another process's."""
-        for spool in (self._spool, self._adopted and self._adopted[1]):
-            if spool is not None:
-                spool.release(empty=False)
+    def _begin(self) -> Life:
+        with self._lock:
+            if self._closed:
+                raise PermanentError("closed")
+            if self._life is None:
+                process = self._process
+                folder = None if self._spool is None else SpoolFolder(self._spool)
+                self._life = Life(
+                    self._writer, process.make_boot(), self._send, folder, process.clock_us, process.start
+                )
+            return self._life
 
-    def _open_spool(self, writer: str, boot: str) -> Spool | None:
-        if self._folder is None:
-            return None
+    def _lose(self) -> None:
+        with self._lock:
+            self._lost += 1
+
+    def _chain_sigterm(self) -> None:
+        """Stand before the handler there is. One that is not Python's could not be called, so it is left alone."""
+        previous = signal.getsignal(signal.SIGTERM)
+        if threading.current_thread() is threading.main_thread() and previous not in (None, signal.SIG_IGN):
+            self._previous = previous
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def _unchain_sigterm(self) -> None:
+        with contextlib.suppress(ValueError):  # another thread, which may not
+            if self._previous is not None and signal.getsignal(signal.SIGTERM) == self._on_sigterm:
+                signal.signal(signal.SIGTERM, self._previous)
+
+    def _on_sigterm(self, signum: int, _frame: FrameType | None) -> None:
+        """Flush on another thread, then have the signal again with the handler there was.
+
+        Nothing is waited for here: the main thread may have been stopped while it held any lock.
+        """
+        signal.signal(signum, self._previous)
         try:
-            return self._folder.open(writer, boot)
-        except OSError as error:
-            _say("spool_unavailable", "WARNING", error=str(error))
-            return None
+            _thread.start_new_thread(self._flush_and_signal, (signum,))
+        except RuntimeError:  # the interpreter is ending
+            signal.raise_signal(signum)
 
-    def _run(self) -> None:
-        """The thread: what is due, and what is asked for, until the end is."""
-        request = None
-        while request is None or not request.end:
-            wait_seconds = self._try_step()
-            try:
-                request = self._requests.get(timeout=wait_seconds)
-            except Empty:
-                request = None
-            else:
-                request.reply.put(self._serve(request))
+    def _flush_and_signal(self, signum: int) -> None:
+        life = self._life
+        if life is not None:
+            life.ask(END_SECONDS, insist=True)
+        signal.pthread_kill(threading.main_thread().ident or 0, signum)
 
-    def _try_step(self) -> float:
-        try:
-            return self.step()
-        except Exception as error:  # noqa: BLE001 - the thread goes on, whatever one step met
-            _say("publisher_failed", "ERROR", error=repr(error))
-            return float(INTERVAL_SECONDS)
+    def _begin_again(self) -> None:
+        """In a forked child: be a publisher that has not begun. The parent's files are let go of, not touched."""
+        life, self._life, self._ended = self._life, None, None
+        self._lock = threading.RLock()
+        self._lost = 0
+        if life is not None:
+            life.release(empty=False)
 
-    def _serve(self, request: _Request) -> bool:
-        try:
-            self.core.cut(NO_LIMIT_US)
-            done = self._send_what_may_be(self._clock_us(), insist=request.insist)
-        except Exception as error:  # noqa: BLE001 - as above
-            _say("publisher_failed", "ERROR", error=repr(error))
-            done = False
-        if request.end:
-            self._release()
-        return done
 
-    def _release(self) -> None:
-        with contextlib.suppress(OSError):
-            if self._spool is not None:
-                self._spool.release(empty=not self.core.unsent[0] and not self.core.waiting)
-            if self._adopted is not None:
-                self._adopted[1].release(empty=False)
-        self._spool = self._adopted = None
+_ALL: WeakSet[BackgroundPublisher] = WeakSet()
 
-    def _send_what_may_be(self, now_us: int, *, insist: bool = False) -> bool:
-        """Send what is cut, then what the dead have left; whether that is all."""
-        if not insist and not self._schedule.may_send(now_us):
-            return False
-        try:
-            self.core.send()
-            self._send_adopted()
-        except TransientError as error:
-            if not self._schedule.failures:
-                _say("publish_failed", "WARNING", reason=error.reason, detail=error.detail)
-            self._failed += 1
-            self._last_error = error.reason
-            self._schedule.failed(self._clock_us())
-            return False
-        if self._schedule.failures:
-            _say("publish_recovered", "INFO", failures=self._schedule.failures)
-        self._last_error = ""
-        self._schedule.succeeded()
-        return True
 
-    def _send_adopted(self) -> None:
-        while self._adopt():
-            if self._adopted is not None:
-                core, spool = self._adopted
-                core.flush()
-                self._recovered += core.sent
-                self._dropped += core.dropped
-                self._adopted = None
-                spool.release(empty=True)
+def _after_fork() -> None:
+    for publisher in list(_ALL):
+        publisher._begin_again()
 
-    def _adopt(self) -> bool:
-        """Take a dead process's place, unless it is taken already; False when there is none."""
-        if self._adopted is None and self._folder is not None:
-            found = self._folder.adopt()
-            if found is not None:
-                owner, spool, left = found
-                core = Publisher(owner.writer, owner.boot, self._publish, journal=spool, left=left)
-                self._adopted = core, spool
-        return self._adopted is not None
 
-    def _publish(self, data: bytes, attributes: Mapping[str, str]) -> None:
-        try:
-            self._send(data, attributes)
-        except MonitoringError as error:
-            if not isinstance(error, PermanentError | TransientError):
-                raise TransientError(error.reason, error.detail) from error
-            raise
-        except Exception as error:
-            raise TransientError("send_failed", repr(error)) from error
+os.register_at_fork(after_in_child=_after_fork)

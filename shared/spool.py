@@ -22,50 +22,20 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from struct import Struct, error
 
-from .cells import total_count
+from .cells import Observation, total_count
 from .errors import PermanentError
 from .formats.compact import decode
 from .identity import identify
-from .journal import Disk, Segment, read_segment
-from .publisher import NO_LIMIT_US, Encoded, Left
+from .journal import NO_LIMIT_US, Encoded, Left
+from .journal_file import Disk, Segment, read_segment
+from .spool_owner import Commit, Owner, lock_file, read_owner
 
 MAX_SPOOL_BYTES = 64 * 1024 * 1024
-_COMMIT = Struct("<qqQ")
-_CRC = Struct("<I")
-_HEAD_BYTES = _COMMIT.size + _CRC.size
-_NOTHING_YET = -1
 _BEFORE_ALL = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a process has in messages: generations below ``generation``, and of that one all up to ``until_us``."""
-
-    generation: int = _NOTHING_YET
-    until_us: int = NO_LIMIT_US
-    next_seq: int = 0
-
-    def to_bytes(self) -> bytes:
-        """28 bytes with a checksum."""
-        raw = _COMMIT.pack(self.generation, self.until_us, self.next_seq)
-        return raw + _CRC.pack(zlib.crc32(raw))
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose files they are, and how far it had come."""
-
-    writer: str
-    boot: str
-    commit: Commit
 
 
 class SpoolFolder:
@@ -89,8 +59,7 @@ class SpoolFolder:
         file = self.disk.create(fresh)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            text = json.dumps([writer, boot], ensure_ascii=False).encode()
-            self.disk.write(file, Commit().to_bytes() + text, 0)
+            self.disk.write(file, Owner(writer, boot, Commit()).to_bytes(), 0)
             self.disk.rename(fresh, self.path / f"{name}.owner")
         except OSError:
             os.close(file)
@@ -103,10 +72,10 @@ class SpoolFolder:
     def adopt(self) -> tuple[Owner, Spool, Left] | None:
         """One dead process's identity, its place in the spool, and what it left; None when there is none."""
         for path in sorted(self.path.glob("*.owner")):
-            file = _lock(path)
+            file = lock_file(path)
             if file is None:
                 continue
-            owner = _read_owner(file)
+            owner = read_owner(file)
             if owner is None:
                 self.unreadable += 1
                 owner = Owner("", "", Commit(2**62, NO_LIMIT_US, 2**62))  # its messages are whole; send them
@@ -174,7 +143,7 @@ class Spool:
         self._folder.measure()
         for message in messages:
             if not self._store(message):
-                self.unspooled += message.count
+                self.unspooled += message.observations
         ended = self._generation - 1
         through = ended if until_us == NO_LIMIT_US else ended - 1
         try:
@@ -183,7 +152,7 @@ class Spool:
             self._disk.write(self._owner_file, Commit(ended, until_us, next_seq).to_bytes(), 0)
             self._disk.sync(self._owner_file)
         except OSError:
-            self.unspooled += sum(message.count for message in messages)
+            self.unspooled += sum(message.observations for message in messages)
             through = ended  # or a restart would make these messages again
         self._drop_journals(through)
         if self._ended is not None:
@@ -218,6 +187,8 @@ class Spool:
 
     def release(self, *, empty: bool) -> None:
         """Let go; with ``empty`` nothing is left to send, and the files go, the owner's last."""
+        if self._owner_file < 0:
+            return
         for segment in (self._segment, self._spare, self._ended):
             if segment is not None:
                 segment.close()
@@ -227,7 +198,7 @@ class Spool:
                     self._remove(path)
             self._remove(self._folder.path / f"{self._name}.owner")
         os.close(self._owner_file)
-        self._segment = self._spare = self._ended = None
+        self._owner_file = -1
 
     def _store(self, message: Encoded) -> bool:
         """Write a message durably; False when there is no room."""
@@ -273,7 +244,7 @@ class Spool:
         return None
 
     def _paths(self, kind: str) -> list[Path]:
-        """This process's files of a kind, ascending by number."""
+        """The process's files of a kind, ascending by number."""
         found = self._folder.path.glob(f"{self._name}.*.{kind}")
         return sorted(path for path in found if path.suffixes[0][1:].isdecimal())
 
@@ -288,33 +259,6 @@ class Spool:
 def _number(path: Path) -> int:
     """The generation or sequence number in a file's name."""
     return int(path.suffixes[0][1:])
-
-
-def _lock(path: Path) -> int | None:
-    """The descriptor of a file that nobody holds locked, locked; None when it is another's, or gone."""
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file).st_nlink:
-            return file
-    except OSError:
-        pass
-    os.close(file)
-    return None
-
-
-def _read_owner(file: int) -> Owner | None:
-    """Whose file it is; None when it is damaged."""
-    try:
-        raw = os.pread(file, 4096, 0)
-        commit = Commit(*_COMMIT.unpack_from(raw))
-        writer, boot = json.loads(raw[_HEAD_BYTES:])
-        return Owner(writer, boot, commit) if raw[:_HEAD_BYTES] == commit.to_bytes() else None
-    except (OSError, TypeError, ValueError, error):
-        return None
 
 
 def _read(path: Path) -> bytes:

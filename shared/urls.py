@@ -5,6 +5,7 @@
 - ``range`` 1h, 3h (default), 24h or 72h up to now, or ``from`` (and ``to``, default now): RFC 3339 with an offset,
   or a minute such as ``20251018T1405`` in UTC. The view is the minutes in (from, to]; ``from`` is rounded down to the
   minute and ``to`` up; at most 72 h.
+- ``collection``: a collection's name; the overview's chart is of it.
 - ``region``: letters, digits and hyphens. ``tz``: an IANA name such as Europe/Berlin (default UTC).
 - ``ascii=1`` and ``colour=1``, for the text format; ``fragment=1``: the HTML page without its head.
 
@@ -34,8 +35,9 @@ MAX_RANGE_SECONDS = max(RANGES.values())
 _PATH = re.compile(r"/dashboards/(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)(?:\.(?P<extension>[a-z]+))?")
 _REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _OFFSET = re.compile(r" (?=\d\d:\d\d$)")
+_COLLECTION = re.compile(r"[a-z0-9_]{1,100}")
 _MINUTE = re.compile(r"\d{8}T\d{4}")
-_PARAMETERS = ("range", "from", "to", "region", "tz", "ascii", "colour", "fragment")
+_PARAMETERS = ("range", "from", "to", "collection", "region", "tz", "ascii", "colour", "fragment")
 _MAX_NAME = 64
 _ECHOED = 40
 
@@ -81,6 +83,7 @@ class View:
     name: str = OVERVIEW
     format: Format = Format.HTML
     range_name: str = DEFAULT_RANGE
+    collection: str = ""
     region: str = ""
     tz: str = "UTC"
     ascii_only: bool = False
@@ -136,6 +139,7 @@ def parse_view(path: str, query: Mapping[str, str], accept: str | None, now: dat
         name=name,
         format=extension or preferred(accept),
         range_name=range_name,
+        collection=_collection(query.get("collection", "")),
         region=_region(query.get("region", "")),
         tz=_time_zone(query.get("tz", "UTC")),
         ascii_only=_flag(query, "ascii"),
@@ -199,6 +203,12 @@ def _instant(name: str, text: str, up: bool = False) -> datetime:
         raise _invalid(f"{name} must be {form}, not {_echo(text)}") from error
 
 
+def _collection(text: str) -> str:
+    if text and not _COLLECTION.fullmatch(text):
+        raise _invalid(f"collection must be a name such as cpu_utilization_us, not {_echo(text)}")
+    return text
+
+
 def _region(text: str) -> str:
     if text and not _REGION.fullmatch(text):
         raise _invalid(f"region must be letters, digits and hyphens, such as us-central1, not {_echo(text)}")
@@ -225,6 +235,8 @@ def _query(view: View) -> Iterator[tuple[str, str]]:
         yield "to", iso(view.end)
     elif view.range_name != DEFAULT_RANGE:
         yield "range", view.range_name
+    if view.collection:
+        yield "collection", view.collection
     if view.region:
         yield "region", view.region
     if view.tz != "UTC":

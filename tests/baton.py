@@ -122,7 +122,7 @@ class SteppedStore:
     With the chance ``misfortune`` a call ends in a crash or in a failure, half of them after it took effect.
     """
 
-    def __init__(self, inner: Store, baton: Baton, rng: random.Random, misfortune: float, tempting: str) -> None:
+    def __init__(self, inner: Store, baton: Baton, rng: random.Random, misfortune: float, tempting: str = "nothing") -> None:
         self._inner = inner
         self._baton = baton
         self._rng = rng

@@ -120,7 +120,8 @@ class Race:
         """Everything is acknowledged and two more ticks have passed when this returns."""
         if self.rng.random() < 0.9:  # else the evaluators' first calls ever are in the story, with the hour before
             self.store.commit([Put(STATE_PATH, {"minute": minute_floor(self.clock()) - MINUTE_SECONDS})])
-        self.baton.run([self._ingest, self._ingest, self._evaluate, self._evaluate])
+        tempting = self.rng.choice(["rollups/", "late/"])
+        self.baton.run([self._ingest, self._ingest, lambda: self._evaluate(tempting), self._evaluate])
         newest = max(minute for message in self.messages for minute, _ in chunks_of(message))
         self.clock.time = max(self.clock(), from_minute(newest)) + timedelta(seconds=70)
         for _ in range(2):
@@ -129,7 +130,7 @@ class Race:
 
     def _ingest(self) -> None:
         """An instance of ingest: it takes what is due, in any order, until nothing is owed."""
-        store = SteppedStore(self.store, self.baton, self.rng, misfortune=self.rng.choice([0.0, 0.1]), tempting="late/")
+        store = SteppedStore(self.store, self.baton, self.rng, misfortune=self.rng.choice([0.0, 0.1]))
         ingest = Ingest(store, self.bus, "dead", KINDS)
         while self.owed:
             due = [one for one in self.owed if one[0] <= self.clock()]
@@ -145,10 +146,10 @@ class Race:
                 continue
             assert outcome.reason == ""
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, tempting: str = "nothing") -> None:
         """An evaluator: it is called every minute, with a clock of its own, and may crash."""
         ahead = timedelta(seconds=self.rng.choice([-3.0, 0.0, SKEW_SECONDS / 2, SKEW_SECONDS]))
-        store = SteppedStore(self.store, self.baton, self.rng, misfortune=self.rng.choice([0.0, 0.01]), tempting=self.rng.choice(["rollups/", "late/"]))
+        store = SteppedStore(self.store, self.baton, self.rng, misfortune=self.rng.choice([0.0, 0.01]), tempting=tempting)
         while self.clock() < self.began + STORY:
             try:
                 self._evaluator(store, lambda: self.clock() + ahead, self.baton.sleep)()

@@ -66,20 +66,20 @@ def replay(options: ReplayOptions, config: Config, say: Callable[[str], None], s
                 f"{iso(points[0].at)} to {iso(points[-1].at)}")  # fmt: skip
             step = 1 if options.speed > 0 else MINUTES_PER_CALL
             Replay(hosted, clock, target, _pacer(options.speed, say, stopping), step).run(points)
-            for line in _outcome(hosted, points[0].at, clock):
+            for line in _outcome(hosted, options.collection, points[0].at, clock):
                 say(line)
             if options.serve:
                 say("The clock stands still there. Ctrl-C ends it.")
                 stopping.wait()
 
 
-def _outcome(hosted: Hosted, first: datetime, clock: ManualClock) -> list[str]:
+def _outcome(hosted: Hosted, collection: str, first: datetime, clock: ManualClock) -> list[str]:
     """The table and the address of the range to look at."""
     transitions = transitions_of(hosted.services.store)
     fired = [change.at for change in transitions if change.reason is Reason.FIRED]
     start, end = shown_range(first, clock.now(), fired)
-    query = urlencode({"from": iso(start), "to": iso(end)}, safe=":")
-    return [*table(hosted.services.config, transitions), f"Open {hosted.url}/dashboards/infrastructure?{query}"]
+    query = urlencode({"collection": collection, "from": iso(start), "to": iso(end)}, safe=":")
+    return [*table(hosted.services.config, transitions), f"Open {hosted.url}/dashboards/overview?{query}"]
 
 
 def _pacer(speed: float, say: Callable[[str], None], stopping: Event) -> Callable[[Progress], None]:

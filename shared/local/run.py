@@ -17,6 +17,7 @@ from ..logs import Redirected
 from ..manifest import load_manifest
 from ..store import Store
 from ..timeline import MINUTE_SECONDS, minute_floor
+from ..wiring import use
 from .backends import Backend, Embedded, Emulated
 from .fleet import Fleet
 from .hosting import Host, Hosted, listen, load_monitoring
@@ -128,13 +129,14 @@ def _live(hosted: Hosted, options: RunOptions, boot: str, narrator: Narrator, st
 def evaluate_what_is_settled(hosted: Hosted) -> None:
     """Have a first evaluation for the first page to show, without waiting for a minute that ended just now.
 
-    That minute is the scheduler's, right after; nothing happens in the one before it, so nothing goes unsaid here.
+    That minute is the scheduler's, right after. The function is called as always, by a clock that is a little behind.
     """
     services = hosted.services
-    if minute_floor(services.now() - SETTLE) == minute_floor(services.now()):
+    use(replace(services, now=lambda: services.now() - SETTLE))
+    try:
         hosted.evaluate()
-    else:
-        replace(services, now=lambda: services.now() - SETTLE).evaluate()()
+    finally:
+        use(services)
 
 
 def _judged_until(store: Store) -> int:

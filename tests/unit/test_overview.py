@@ -226,3 +226,33 @@ class TestPages:
     def test_healthz(self) -> None:
         """The health check answers without reading anything."""
         assert self.get(world(), "/healthz")[:2] == (200, "ok\n")
+
+
+class TestCollectionChart:
+    """The chart of a collection that the address names."""
+
+    def test_collection_with_its_limit_and_span(self) -> None:
+        """The chart of the CPU in Europe has its rule's limit, and the stretch in which it fired there."""
+        running = world()
+        for _ in range(7):
+            at = running.clock() + timedelta(seconds=20)
+            running.publish(point("cpu_utilization", at, 95.0, region="europe-west1"))
+            running.publish(point("cpu_utilization", at, 40.0, region="us-central1"))
+            running.next_minute()
+        now = running.clock()
+        config = running.services.config
+        page = build_overview(
+            config, running.services.reader, now - timedelta(hours=1), now, now,
+            collection=config.get_collection("cpu_utilization_eu"),
+        )  # fmt: skip
+        chart = page.charts[0]
+        assert [line.name for line in chart.lines] == ["europe-west1"]
+        assert chart.lines[0].values[-1] == 95.0
+        assert [limit.value for limit in chart.limits] == [80.0]
+        assert [span.label for span in chart.spans] == ["europe-west1"]
+
+    def test_unknown_collection(self) -> None:
+        """A collection that is not configured is a 400 that names the nearest one."""
+        response = world().services.dashboard()(PageRequest("/", query={"collection": "cpu_utilization_uss"}))
+        assert response.status == 400
+        assert b"cpu_utilization_us" in response.body
