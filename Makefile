@@ -12,7 +12,7 @@ SOURCES := shared functions tests
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay install test format lint types test-unit test-integration bundle plan
+.PHONY: help run replay install test format lint types test-unit test-integration soak redrive bundle plan
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -51,6 +51,12 @@ test-unit: .venv/.tests ## Tests without network
 
 test-integration: .venv/.tests ## Tests on the emulators, of the local run, and of the bundles
 	$(BIN)/pytest -q tests/integration
+
+soak: .venv/.tests ## The long runs: storms, races and a day of the fleet at full size (about an hour)
+	$(BIN)/pytest -q tests/soak -m soak
+
+redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
+	@$(BIN)/python -m shared.redrive $(ARGS)
 
 bundle: .venv/.runs ## Write each function's archive to build/
 	@$(BIN)/python -m shared.bundle

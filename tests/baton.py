@@ -34,31 +34,28 @@ def _held() -> threading.Lock:
 
 @dataclass(eq=False, slots=True)
 class _Runner:
-    """One work and its thread: it has to wait until ``wake_at``, and rests until a step that others reach."""
+    """One work and its thread: it has to wait until ``wake_at``, and it rests until something has happened."""
 
     turn: threading.Lock = field(default_factory=_held)
     wake_at: datetime = datetime.min.replace(tzinfo=UTC)
-    rests_until: int = 0
+    rested: Callable[[], bool] = lambda: True
     ended: bool = False
 
 
 class Baton:
     """Runs works one at a time. Time passes between their steps, and for whoever sleeps when nobody else can run.
 
-    ``haste`` is the chance that a step takes no time; of the others each takes up to ``step_seconds``.
+    ``haste`` is the chance that a step takes no time; of the others each takes up to two seconds.
     """
 
-    def __init__(self, rng: random.Random, clock: Clock, *, haste: float, laziness: float, step_seconds: float = 2.0) -> None:
+    def __init__(self, rng: random.Random, clock: Clock, haste: float) -> None:
         self._rng = rng
         self._clock = clock
         self._haste = haste
-        self._laziness = laziness
-        self._step_seconds = step_seconds
         self._runners: list[_Runner] = []
         self._current = _Runner()
         self._laid_down = _held()
         self._abandoned = False
-        self._step = 0
 
     def run(self, works: Sequence[Callable[[], None]]) -> None:
         """Run all works to their ends, and raise what the first of them raised."""
@@ -71,11 +68,13 @@ class Baton:
                 self._laid_down.acquire()
         _raise_first(futures)
 
-    def pause(self, *, tempting: bool = False) -> None:
-        """Lay the baton down before a call; called by the work that holds it. It may rest there if it is tempting."""
+    def pause(self, rested: Callable[[], bool] = lambda: True) -> None:
+        """Lay the baton down before a call; called by the work that holds it.
+
+        It gets the baton again when ``rested`` says so, or when all others rest as well or have ended.
+        """
         runner = self._current
-        if self._rng.random() < (self._laziness if tempting else 0.02):
-            runner.rests_until = self._step + self._rng.randrange(5, 80)
+        runner.rested = rested
         self._laid_down.release()
         runner.turn.acquire()
         if self._abandoned:
@@ -99,14 +98,12 @@ class Baton:
             self._laid_down.release()
 
     def _choose(self, running: Sequence[_Runner]) -> _Runner:
-        self._step += 1
         if self._rng.random() > self._haste:
-            self._clock.sleep(self._rng.uniform(0, self._step_seconds))
-        awake = [one for one in running if one.wake_at <= self._clock()]
-        if not awake:
-            self._clock.time = min(one.wake_at for one in running)
-            awake = [one for one in running if one.wake_at <= self._clock()]
-        return self._rng.choice([one for one in awake if one.rests_until <= self._step] or awake)
+            self._clock.sleep(self._rng.uniform(0, 2))
+        able = [one for one in running if one.rested()] or running
+        wake_at = min(one.wake_at for one in able)
+        self._clock.time = max(self._clock.time, wake_at)
+        return self._rng.choice([one for one in able if one.wake_at <= self._clock.time])
 
 
 def _raise_first(futures: Sequence[Future[None]]) -> None:
@@ -120,14 +117,22 @@ class SteppedStore:
     """A store before each of whose calls the baton is laid down.
 
     With the chance ``misfortune`` a call ends in a crash or in a failure, half of them after it took effect.
+    ``tempted`` says when a commit goes on; by default whenever it is chosen.
     """
 
-    def __init__(self, inner: Store, baton: Baton, rng: random.Random, misfortune: float, tempting: str = "nothing") -> None:
+    def __init__(
+        self,
+        inner: Store,
+        baton: Baton,
+        rng: random.Random,
+        misfortune: float,
+        tempted: Callable[[Sequence[Write]], Callable[[], bool]] = lambda _: lambda: True,
+    ) -> None:
         self._inner = inner
         self._baton = baton
         self._rng = rng
         self._misfortune = misfortune
-        self._tempting = tempting
+        self._tempted = tempted
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
@@ -141,7 +146,7 @@ class SteppedStore:
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
-        self._baton.pause(tempting=any(write.path.startswith(self._tempting) for write in writes))
+        self._baton.pause(self._tempted(writes))
         return self._call(lambda: self._inner.commit(writes))
 
     def _call(self, effect: Callable[[], T]) -> T:

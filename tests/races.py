@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -64,6 +65,7 @@ class WatchedStore:
     inner: Store
     weakness: Weakness = field(default_factory=Weakness)
     judged: list[int] = field(default_factory=list)
+    changes: Counter[type[Write]] = field(default_factory=Counter)
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
@@ -81,6 +83,7 @@ class WatchedStore:
         kept = [self._weakened(write) for write in writes if not self._forgotten(write)]
         committed_at = self.inner.commit(kept) if kept else self.inner.list("late").read_time
         self.judged += [write.fields["minute"] for write in writes if isinstance(write, Put) and write.path == STATE_PATH]
+        self.changes.update(type(write) for write in writes if write.path.startswith("late/"))
         return committed_at
 
     def _forgotten(self, write: Write) -> bool:
@@ -101,7 +104,7 @@ class Race:
         self.began = self.clock()
         self.store = WatchedStore(SqliteStore(":memory:", self.clock), weakness or Weakness())
         self.bus = LocalBus(["dead", "notifications"], [], self.clock)
-        self.baton = Baton(self.rng, self.clock, haste=self.rng.choice([0.5, 0.8, 0.95]), laziness=self.rng.choice([0.1, 0.3, 0.5]))
+        self.baton = Baton(self.rng, self.clock, self.rng.choice([0.5, 0.8, 0.95]))
         self.late = [self.rng.choice(LATENESS)] * self.rng.choice([1, 3])
         self.messages = [self._message(number) for number in range(self.rng.randrange(3, 9))]
         copies = self.rng.choice([(1,), (1, 1, 1, 2), (1, 2, 3)])
@@ -120,8 +123,7 @@ class Race:
         """Everything is acknowledged and two more ticks have passed when this returns."""
         if self.rng.random() < 0.9:  # else the evaluators' first calls ever are in the story, with the hour before
             self.store.commit([Put(STATE_PATH, {"minute": minute_floor(self.clock()) - MINUTE_SECONDS})])
-        tempting = self.rng.choice(["rollups/", "late/"])
-        self.baton.run([self._ingest, self._ingest, lambda: self._evaluate(tempting), self._evaluate])
+        self.baton.run([self._ingest, self._ingest, self._evaluate, self._evaluate])
         newest = max(minute for message in self.messages for minute, _ in chunks_of(message))
         self.clock.time = max(self.clock(), from_minute(newest)) + timedelta(seconds=70)
         for _ in range(2):
@@ -146,16 +148,25 @@ class Race:
                 continue
             assert outcome.reason == ""
 
-    def _evaluate(self, tempting: str = "nothing") -> None:
+    def _evaluate(self) -> None:
         """An evaluator: it is called every minute, with a clock of its own, and may crash."""
         ahead = timedelta(seconds=self.rng.choice([-3.0, 0.0, SKEW_SECONDS / 2, SKEW_SECONDS]))
-        store = SteppedStore(self.store, self.baton, self.rng, misfortune=self.rng.choice([0.0, 0.01]), tempting=tempting)
+        store = SteppedStore(self.store, self.baton, self.rng, misfortune=self.rng.choice([0.0, 0.01]), tempted=self._worst_moment)
         while self.clock() < self.began + STORY:
             try:
                 self._evaluator(store, lambda: self.clock() + ahead, self.baton.sleep)()
             except (Crash, TransientError):
                 continue
             self.baton.sleep(self.rng.uniform(0, 12))
+
+    def _worst_moment(self, writes: Sequence[Write]) -> Callable[[], bool]:
+        """Before a rollup is written or a marker deleted: now and then after the next marker was set or deleted."""
+        count = Counter(self.store.changes)
+        if writes[0].path.startswith("rollups/") and self.rng.random() < 0.2:
+            return lambda: self.store.changes[Delete] > count[Delete]
+        if writes[0].path.startswith("late/") and self.rng.random() < 0.2:
+            return lambda: self.store.changes[Put] > count[Put]
+        return lambda: True
 
     def _evaluator(self, store: Store, now: Callable[[], datetime], sleep: Callable[[float], None]) -> Evaluator:
         return Evaluator(store, self.bus, CONFIG, "notifications", now, sleep)

@@ -1,0 +1,1 @@
+"""Long runs: `make soak`. `make test` runs a scaled one of each and leaves these out."""
