@@ -16,6 +16,7 @@ from .configuration import document
 from .configuration.models import Collection, Dashboard, Metric, Panel, PanelKind, Region, Settings
 from .configuration.reader import shown, suggestion
 from .errors import ConfigError
+from .own_collections import OWN_COLLECTIONS
 from .rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Query, Selection, Severity
 
 __all__ = [
@@ -97,8 +98,10 @@ class MonitoringConfig:
         return list(self.settings.collections)
 
     def get_collection(self, name: str) -> Collection:
-        """A collection by name. Raises ``ConfigError``."""
-        return _find("collection", name, self.settings.collections, lambda collection: collection.name)
+        """A collection by name, the monitoring's own (``ion_...``) too. Raises ``ConfigError``."""
+        return _find(
+            "collection", name, (*self.settings.collections, *OWN_COLLECTIONS), lambda collection: collection.name
+        )
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -1,5 +1,6 @@
 """Rollups: a minute's chunks merged, a pure function of the truth, so it can be rebuilt at any time.
 
+Beside the chunks' series a rollup holds what the chunks say about the monitoring itself (``self_watch``).
 A minute is rolled up only from a listing whose read time is at least ``settle`` after its end. Ingest marks a minute
 as late when it commits a chunk at or after that, so a chunk is either in the listing or behind a marker. The rollup
 is written only if it is still what was read before the listing: of two evaluators the one with the older listing
@@ -18,6 +19,7 @@ from .buckets import EXPIRY_AFTER, chunks_in, expired, writers_of
 from .cells import EMPTY, Cells, merge, merge_writers
 from .errors import PreconditionFailed, TransientError
 from .formats.compact import Chunk, Section, decode, encode
+from .self_watch import own_cells, within_limits
 from .store import Absent, Document, Listing, Put, Store, Unchanged, Write
 from .timeline import from_minute, minute_id
 
@@ -52,25 +54,24 @@ def roll_up(store: Store, minute: int, now: datetime, settle: timedelta) -> Roll
         if listing.read_time < from_minute(minute) + settle:
             raise TransientError(NOT_SETTLED, f"{minute_id(minute)} read at {listing.read_time}")
         parts, unreadable = chunks_in(listing.documents, now)
-        cells = merge_writers(parts)
         if not parts and not unreadable and before is None:
-            return RolledUp(cells, None)
+            return RolledUp(EMPTY, None)
+        cells, dropped = within_limits(merge_writers(parts))
+        cells = merge([cells, own_cells(minute, listing.documents, unreadable, cells, dropped)])
         try:
-            return RolledUp(cells, store.commit(_writes(minute, cells, listing, unreadable, before)))
+            return RolledUp(cells, store.commit(_writes(minute, cells, listing, before)))
         except PreconditionFailed:
             continue
     raise TransientError("rollup_contended", minute_id(minute))
 
 
-def _writes(minute: int, cells: Cells, listing: Listing, unreadable: int, before: Document | None) -> list[Write]:
+def _writes(minute: int, cells: Cells, listing: Listing, before: Document | None) -> list[Write]:
     """The rollup's documents; idempotent, because they depend on the listing alone."""
     pieces = list(_pieces(minute, cells))
     expires_at = from_minute(minute) + EXPIRY_AFTER
     head = {
         "d": pieces[0],
         "parts": len(pieces),
-        "writers": len(listing.documents),
-        "unreadable": unreadable,
         "read_at": listing.read_time,
         "expires_at": expires_at,
     }

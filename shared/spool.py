@@ -55,18 +55,18 @@ class SpoolFolder:
         name = identify(b"", writer, boot, 0).wid
         if (self.path / f"{name}.owner").exists():
             raise FileExistsError(f"{name}.owner")
+        head = Owner(writer, boot, Commit()).to_bytes()
+        if not self.room(len(head)):
+            raise OSError("the spool is full")
         fresh = self.path / f"{name}.new"  # nobody takes over what is not named .owner yet
-        file = self.disk.create(fresh)
+        spool = Spool(self, name, self.disk.create(fresh))
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.disk.write(file, Owner(writer, boot, Commit()).to_bytes(), 0)
-            self.disk.rename(fresh, self.path / f"{name}.owner")
-        except OSError:
-            os.close(file)
-            self.disk.remove(fresh)
+            spool.claim(head, fresh)
+        except BaseException as error:
+            spool.release(empty=False)
+            if isinstance(error, OSError):
+                self.disk.remove(fresh)
             raise
-        spool = Spool(self, name, file)
-        spool.prepare()
         return spool
 
     def adopt(self) -> tuple[Owner, Spool, Left] | None:
@@ -80,7 +80,11 @@ class SpoolFolder:
                 self.unreadable += 1
                 owner = Owner("", "", Commit(2**62, NO_LIMIT_US, 2**62))  # its messages are whole; send them
             spool = Spool(self, path.stem, file)
-            return owner, spool, spool.read(owner.commit)
+            try:
+                return owner, spool, spool.read(owner.commit)
+            except BaseException:
+                spool.release(empty=False)
+                raise
         return None
 
     def measure(self) -> None:
@@ -164,6 +168,13 @@ class Spool:
         """As the port says."""
         self._remove(self._message_path(seq))
 
+    def claim(self, head: bytes, fresh: Path) -> None:
+        """Make the owner's file, still under another name, that of a living process. Raises OSError."""
+        fcntl.flock(self._owner_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._disk.write(self._owner_file, head, 0)
+        self._disk.rename(fresh, self._folder.path / f"{self._name}.owner")
+        self.prepare()
+
     def prepare(self) -> None:
         """Make the journals of this generation and the next, where there is room: a living process needs them."""
         self._recording = True
@@ -174,6 +185,8 @@ class Spool:
 
     def read(self, commit: Commit) -> Left:
         """What its dead owner left; the next generation is one that it never began."""
+        for path in self._paths("tmp"):
+            self._remove(path)
         journals = [(_number(path), path) for path in self._paths("journal")]
         observations: list[Observation] = []
         for generation, path in journals:

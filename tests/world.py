@@ -24,6 +24,7 @@ from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification, notification_from_json
 from shared.records import alert_from_fields
 from shared.rollups import read_rollups
+from shared.self_watch import without_own
 from shared.series import Labels, Series, make_labels
 from shared.store import Store
 from shared.timeline import MINUTE_SECONDS, from_minute, iso, minute_floor
@@ -121,7 +122,7 @@ class World:
     def totals(self, minutes: Iterable[int]) -> dict[Series, tuple[int, float]]:
         """Count and sum of every series over the rollups of some minutes."""
         found: dict[Series, tuple[int, float]] = {}
-        for cells in read_rollups(self.store, list(minutes), self.clock()).values():
+        for cells in map(without_own, read_rollups(self.store, list(minutes), self.clock()).values()):
             for row, name in enumerate(cells.series):
                 count, total = found.get(name, (0, 0.0))
                 found[name] = (count + int(cells.count[row]), total + float(cells.sum[row]))

@@ -122,5 +122,6 @@ def test_the_command_prints_a_table_and_a_link() -> None:
     command = [sys.executable, "-m", "shared.local", "replay", str(SAMPLE), COLLECTION, "--no-serve", "--port", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "2014-04-15 13:28  FIRING    High CPU Utilization region=us-central1 (93.9 %)" in done.stdout
-    assert "?from=2014-04-15T13:24:00Z&to=2014-04-16T06:" in done.stdout.splitlines()[-1]
+    link = done.stdout.splitlines()[-1]
+    assert "collection=cpu_utilization_us&from=2014-04-15T13:24:00Z&to=2014-04-16T06:" in link
     assert done.stderr == ""

@@ -10,7 +10,7 @@ import pytest
 from shared.adapters.sqlite_store import SqliteStore
 from shared.cells import Cells, Observation, equal, fold, merge, percentiles
 from shared.errors import PermanentError
-from shared.formats.hour_columns import decode_hour, encode_hour
+from shared.formats.hour_columns import Slots, decode_hour, encode_hour
 from shared.hours import build_hour, hour_of, hour_path, minutes_of, read_hours, roll_up_hour
 from shared.rollups import roll_up
 from shared.series import Kind, Series
@@ -95,6 +95,11 @@ class TestStored:
         clock = Clock()
         return World(SqliteStore(":memory:", clock), clock)
 
+    def users(self, world: World) -> Slots:
+        """The slots of the one series that was published."""
+        hour = read_hours(world.store, [HOUR], world.clock())[HOUR]
+        return hour.slots.take(np.array([hour.cells.series.index(Series("users_active"))]))
+
     def run_hour(self, world: World) -> None:
         """One hour of a gauge, a point a minute."""
         for minute in range(60):
@@ -105,8 +110,7 @@ class TestStored:
         """After an hour of evaluations the hour is there, with sixty slots."""
         world = self.world()
         self.run_hour(world)
-        hours = read_hours(world.store, [HOUR], world.clock())
-        assert hours[HOUR].slots.last[0].tolist() == [float(minute) for minute in range(60)]
+        assert self.users(world).last[0].tolist() == [float(minute) for minute in range(60)]
 
     def test_late_minute_rebuilds_its_hour(self) -> None:
         """A point that comes two hours late is in its minute and in its hour."""
@@ -116,8 +120,7 @@ class TestStored:
         world.publish(point("users_active", from_minute(HOUR - 600) - timedelta(seconds=5), 1000.0))
         world.deliver()
         world.evaluate()
-        slots = read_hours(world.store, [HOUR], world.clock())[HOUR].slots
-        assert slots.max[0].max() == 1000.0
+        assert self.users(world).max.max() == 1000.0
         assert world.store.list("late").documents == ()
 
     def test_rebuilt_hour_has_the_same_bytes(self) -> None:
@@ -135,7 +138,7 @@ class TestStored:
         world = self.world()
         self.run_hour(world)
         assert not roll_up_hour(world.store, HOUR, from_minute(HOUR - 59 * 60) + timedelta(hours=76))
-        assert read_hours(world.store, [HOUR], world.clock())[HOUR].slots.count.sum() == 60
+        assert self.users(world).count.sum() == 60
 
     def test_expired_hour_is_not_read(self) -> None:
         """After thirty days an hour is gone for readers."""
