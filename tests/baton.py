@@ -37,7 +37,7 @@ class _Runner:
     """One work and its thread: it has to wait until ``wake_at``, and it rests until something has happened."""
 
     turn: threading.Lock = field(default_factory=_held)
-    wake_at: datetime = datetime.min.replace(tzinfo=UTC)
+    wake_at: datetime = field(default_factory=lambda: datetime.min.replace(tzinfo=UTC))
     rested: Callable[[], bool] = lambda: True
     ended: bool = False
 

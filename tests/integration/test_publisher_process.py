@@ -138,7 +138,11 @@ def read_line(process: subprocess.Popen[bytes]) -> str:
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[str, str]:
     """What a process has said and complained of, once it has ended."""
-    said, complained = process.communicate(timeout=SECONDS)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:  # not `communicate`, which loses what `readline` has read ahead
+        said, complained = process.stdout.read(), process.stderr.read()
+    process.wait(timeout=SECONDS)
     return said.decode(), complained.decode()
 
 

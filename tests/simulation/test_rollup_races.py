@@ -22,6 +22,11 @@ def test_no_chunk_is_missed(block: int) -> None:
         run_race(seed)
 
 
+def _run_races(weakness: Weakness) -> None:
+    for seed in range(AT_MOST):
+        run_race(seed, weakness)
+
+
 @pytest.mark.parametrize(
     "weakness",
     [
@@ -35,8 +40,7 @@ def test_no_chunk_is_missed(block: int) -> None:
 def test_no_safeguard_is_spare(weakness: Weakness) -> None:
     """Without any one of the four safeguards the stories find a rollup that misses a chunk."""
     with pytest.raises(AssertionError, match="all acknowledged chunks are in the rollup"):
-        for seed in range(AT_MOST):
-            run_race(seed, weakness)
+        _run_races(weakness)
 
 
 def test_a_seed_tells_one_story() -> None:

@@ -169,11 +169,7 @@ def test_a_clock_that_is_set_harms_nothing(seconds: int) -> None:
 
 def test_a_message_that_raises_anything_is_tried_again() -> None:
     """A bug or a broken connection in ``send`` costs no message, and an unknown topic may yet be made."""
-    for raises in (
-        lambda: ConnectionError("reset"),
-        lambda: ValueError("a bug"),
-        lambda: PermanentError("unknown_topic"),
-    ):
+    for error in (ConnectionError("reset"), ValueError("a bug"), PermanentError("unknown_topic")):
         stepped = Stepped()
         stepped.bus.down, stepped.bus.error = True, error
         stepped.run(40, every=1)
