@@ -85,6 +85,11 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
     return config
 
 
+def cloud_run_revision(environ: Mapping[str, str] | None = None) -> str:
+    """The revision that Cloud Run says it is running; empty elsewhere."""
+    return (os.environ if environ is None else environ).get("K_REVISION", "")
+
+
 class _Reader:
     """Reads variables and collects problems. No problem quotes a value: it may be a secret in the wrong place."""
 

@@ -28,6 +28,7 @@ from typing import Any
 from weakref import WeakSet
 
 from .cells import Observation
+from .config import cloud_run_revision
 from .errors import PermanentError
 from .formats.compact import MAX_WRITER_BYTES
 from .publisher import Send, check_writer
@@ -58,9 +59,8 @@ class Process:
     sigterm: bool = True
 
 
-def default_writer(environ: Mapping[str, str], host: str, instance: str) -> str:
+def default_writer(revision: str, host: str, instance: str) -> str:
     """The revision and instance on Cloud Run, whose hosts are all called localhost; elsewhere the host."""
-    revision = environ.get("K_REVISION", "")
     name = f"{revision}-{instance}" if revision else host or instance
     return name.encode(errors="replace")[:MAX_WRITER_BYTES].decode(errors="ignore")
 
@@ -77,7 +77,7 @@ class BackgroundPublisher:
         """Raises PermanentError ``invalid_writer``."""
         self._process = process or Process()
         self._send = send
-        self._writer = writer or default_writer(os.environ, os.uname().nodename, self._process.make_boot())
+        self._writer = writer or default_writer(cloud_run_revision(), os.uname().nodename, self._process.make_boot())
         check_writer(self._writer)
         self._spool = None if spool is None else Path(spool)
         self._clock_us = self._process.clock_us

@@ -70,7 +70,8 @@ class _Printer:
 
     def __call__(self, line: str) -> None:
         with self._lock:
-            print(line, flush=True)
+            sys.stdout.write(f"{line}\n")  # at once, so that an interrupt leaves no half a line
+            sys.stdout.flush()
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from shared.cells import Observation
+from shared.config import cloud_run_revision
 from shared.errors import PermanentError, TransientError
 from shared.formats.compact import Chunk, decode
 from shared.logs import Captured
@@ -437,7 +438,7 @@ def test_a_spool_that_cannot_be_made(tmp_path: Path) -> None:
 )
 def test_the_writers_name(environ: dict[str, str], host: str, writer: str) -> None:
     """A writer is the host, or the revision and instance on Cloud Run, in at most 200 bytes of UTF-8."""
-    assert default_writer(environ, host, "0a1b2c3d") == writer
+    assert default_writer(cloud_run_revision(environ), host, "0a1b2c3d") == writer
 
 
 def test_a_name_no_message_can_carry() -> None:
