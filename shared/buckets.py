@@ -16,7 +16,7 @@ from .cells import Cells
 from .errors import PermanentError
 from .formats.compact import Chunk, Section, decode, encode
 from .identity import Identity
-from .store import MAX_COMMIT_BYTES, Document, Put
+from .store import MAX_COMMIT_BYTES, READ_LAG, Document, Put
 from .timeline import from_minute, minute_id
 
 SHARD = 0
@@ -24,7 +24,9 @@ MAX_CHUNK_BYTES = 64 * 1024
 EXPIRY_AFTER = timedelta(hours=76)
 """The time to live of a minute; readers show 72 h of it."""
 SETTLE = timedelta(seconds=5)
-"""A minute is rolled up this long after its end; what is committed later marks the minute as late."""
+"""A minute is rolled up from a listing read at least this long after its end."""
+LATE_AFTER = SETTLE - READ_LAG
+"""What is committed at least this long after a minute's end marks the minute as late: a listing may lack it."""
 MAX_WRITES = 400
 MAX_BYTES = MAX_COMMIT_BYTES * 3 // 4
 """What one commit of ours holds, below the store's limits with room for paths and field names."""

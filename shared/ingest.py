@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from .buckets import SETTLE, Late, commits_of
+from .buckets import LATE_AFTER, Late, commits_of
 from .bus import Bus, Message
 from .cells import Observation, fold
 from .dead_letters import REJECTED_METRIC, dead_letter
@@ -73,12 +73,12 @@ class Ingest:
         return self._reject(message, refused, stored) if refused else stored
 
     def _store(self, chunk: Chunk, identity: Identity) -> int:
-        """Commit a chunk and mark the minutes that were due for their rollup by then; how many were marked."""
+        """Commit a chunk and mark the minutes whose rollup may lack it; how many were marked."""
         minutes = {section.minute for section in chunk.sections}
         marked: set[int] = set()
         for writes in commits_of(chunk, identity):
             committed_at = self.store.commit(writes)
-            late = {minute for minute in minutes if committed_at >= from_minute(minute) + SETTLE}
+            late = {minute for minute in minutes if committed_at >= from_minute(minute) + LATE_AFTER}
             self._mark(late, identity.wid, committed_at)
             marked |= late
         return len(marked)

@@ -34,7 +34,7 @@ from shared.monitoring_config import MonitoringConfig
 from shared.rollups import read_rollups, roll_up, rollup_path
 from shared.self_watch import without_own
 from shared.series import Kind, Series
-from shared.store import Delete, Document, Listing, Put, Store, Write
+from shared.store import READ_LAG, Delete, Document, Listing, Put, Store, Write
 from shared.timeline import MINUTE_SECONDS, from_minute, iso, minute_floor, minute_of_us, to_us
 from tests.baton import Baton, SteppedStore
 from tests.fakes import START, Clock, Crash
@@ -57,14 +57,19 @@ class Weakness:
     writes_rollups_blindly: bool = False
     deletes_markers_blindly: bool = False
     reads_before_the_end: bool = False
+    lags_too_long: bool = False
 
 
 @dataclass(slots=True)
 class WatchedStore:
-    """The store below all others: it remembers which T were committed, and has the story's weakness."""
+    """The store below all others: it remembers which T were committed, and has the story's weakness.
+
+    Its listings lack what was committed within ``lag`` before their read times.
+    """
 
     inner: Store
     weakness: Weakness = field(default_factory=Weakness)
+    lag: timedelta = timedelta(0)
     judged: list[int] = field(default_factory=list)
     changes: Counter[type[Write]] = field(default_factory=Counter)
 
@@ -75,9 +80,10 @@ class WatchedStore:
     def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
         """As the port says."""
         listing = self.inner.list(collection, start, end)
+        early = self.lag
         if self.weakness.reads_before_the_end and collection.startswith("buckets/"):
-            return replace(listing, read_time=listing.read_time + timedelta(days=1))
-        return listing
+            early = timedelta(days=1)
+        return replace(listing, read_time=listing.read_time + early)
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
@@ -105,13 +111,19 @@ class Race:
         self.rng = random.Random(seed)
         self.clock = Clock(START + timedelta(seconds=self.rng.uniform(20, 50)))
         self.began = self.clock()
-        self.store = WatchedStore(SqliteStore(":memory:", self.clock), weakness or Weakness())
+        self.store = WatchedStore(SqliteStore(":memory:", self.clock), weakness or Weakness(), lag=self._lag(weakness))
         self.bus = LocalBus(["dead", "notifications"], [], self.clock)
         self.baton = Baton(self.rng, self.clock, self.rng.choice([0.5, 0.8, 0.95]))
         self.late = [self.rng.choice(LATENESS)] * self.rng.choice([1, 3])
         self.messages = [self._message(number) for number in range(self.rng.randrange(3, 9))]
         copies = self.rng.choice([(1,), (1,), (1, 2, 3)])
         self.owed = [(self._due(message), message) for message in self.messages for _ in range(self.rng.choice(copies))]
+
+    def _lag(self, weakness: Weakness | None) -> timedelta:
+        """None, or as much as the port allows, less the microsecond that SQLite may run ahead of the clock."""
+        if weakness is not None and weakness.lags_too_long:
+            return 4 * READ_LAG
+        return self.rng.choice([timedelta(0), READ_LAG - timedelta(milliseconds=1)])
 
     def _due(self, message: Message) -> datetime:
         """When a copy is delivered first: at once, about the time its minute is rolled up, or much later."""

@@ -13,7 +13,7 @@ from grpc import StatusCode
 
 from shared.adapters.firestore_store import FirestoreStore, translate
 from shared.errors import PermanentError, PreconditionFailed, TransientError
-from shared.store import Put, Store
+from shared.store import READ_LAG, Put, Store
 from tests.emulators import Emulator
 from tests.store_contract import StoreContract
 from tests.store_contract_races import StoreRaceContract
@@ -23,6 +23,8 @@ _projects = itertools.count(1)
 
 class TestEmulator(StoreContract, StoreRaceContract):
     """On the emulator, with a project for each test."""
+
+    lag = READ_LAG
 
     @pytest.fixture
     def store(self, firestore_host: Emulator) -> Iterator[Store]:

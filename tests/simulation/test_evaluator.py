@@ -309,18 +309,23 @@ def test_nothing_is_rolled_up_before_it_has_settled(early_seconds: float) -> Non
         assert found[path].fields["read_at"] >= START + MINUTE + SETTLE
 
 
-def test_a_chunk_stored_while_the_minute_settles_is_judged() -> None:
-    """What comes until 5 s after the minute's end is in the first rollup and in the value; it is not late."""
+@pytest.mark.parametrize(("before_settled_seconds", "marked"), [(1.2, False), (0.1, True)], ids=["before", "within"])
+def test_a_chunk_stored_while_the_minute_settles_is_judged(before_settled_seconds: float, marked: bool) -> None:
+    """What comes until 5 s after the minute's end is in the value; within the last second it is marked as late, too,
+    because a listing could have lacked it, and the marker is gone after the next evaluation.
+    """
     world = new_world()
     world.clock.time = START + MINUTE
 
     def sleep(seconds: float) -> None:
-        world.clock.sleep(seconds - 0.1)
+        world.clock.sleep(seconds - before_settled_seconds)
         world.services.ingest()(message_of(world.publish(point("users_active", START + MINUTE, 500.0)), world.clock))
-        world.clock.sleep(0.1)
+        world.clock.sleep(before_settled_seconds)
 
     report = replace(world.services, sleep=sleep).evaluate()()
     assert [one.value for one in report.transitions if one.rule_id == "users"] == [500.0]
+    assert len(world.store.list("late").documents) == marked
+    world.next_minute()
     assert world.store.list("late").documents == ()
 
 

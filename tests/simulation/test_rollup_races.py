@@ -34,11 +34,18 @@ def _run_races(weakness: Weakness) -> None:
         Weakness(writes_rollups_blindly=True),
         Weakness(deletes_markers_blindly=True),
         Weakness(reads_before_the_end=True),
+        Weakness(lags_too_long=True),
     ],
-    ids=["no late marker", "no condition on the rollup", "no condition on deleted markers", "read before M + settle"],
+    ids=[
+        "no late marker",
+        "no condition on the rollup",
+        "no condition on deleted markers",
+        "read before M + settle",
+        "no second left for the lag",
+    ],
 )
 def test_no_safeguard_is_spare(weakness: Weakness) -> None:
-    """Without any one of the four safeguards the stories find a rollup that misses a chunk."""
+    """Without any one of the five safeguards the stories find a rollup that misses a chunk."""
     with pytest.raises(AssertionError, match="all acknowledged chunks are in the rollup"):
         _run_races(weakness)
 
