@@ -3,8 +3,8 @@
 Beside the chunks' series a rollup holds what the chunks say about the monitoring itself (``self_watch``).
 A minute is rolled up only from a listing whose read time is at least ``settle`` after its end. Ingest marks a minute
 as late when it commits a chunk later than ``READ_LAG`` before that, so a chunk is either in the listing or behind a
-marker. The rollup is written only if it is still what was read before the listing: of two evaluators the one with the older listing
-loses and lists again.
+marker. The rollup is written only if it is still what was read before the listing: of two evaluators the one with
+the older listing loses and lists again.
 """
 
 from __future__ import annotations

@@ -77,9 +77,7 @@ class StoreRaceContract:
         return sum(won) if won[winner] else 0
 
     def test_a_listing_holds_exactly_the_commits_up_to_its_read_time(self, store: Store) -> None:
-        """With four threads that commit and two that list, a listing lacks no commit older than its read time less
-        the adapter's lag, holds none that is newer, and shows each at its commit time.
-        """
+        """While four threads commit, a listing lacks no older commit, but for the adapter's lag, and holds no newer."""
         committed: dict[str, datetime] = {}
         listings: list[Listing] = []
         finished: list[int] = []

@@ -311,8 +311,10 @@ def test_nothing_is_rolled_up_before_it_has_settled(early_seconds: float) -> Non
 
 @pytest.mark.parametrize(("before_settled_seconds", "marked"), [(1.2, False), (0.1, True)], ids=["before", "within"])
 def test_a_chunk_stored_while_the_minute_settles_is_judged(before_settled_seconds: float, marked: bool) -> None:
-    """What comes until 5 s after the minute's end is in the value; within the last second it is marked as late, too,
-    because a listing could have lacked it, and the marker is gone after the next evaluation.
+    """What comes until 5 s after the minute's end is in the value.
+
+    Within the last second it is marked as late, too, because a listing could have lacked it; the next evaluation takes
+    the marker away.
     """
     world = new_world()
     world.clock.time = START + MINUTE
