@@ -122,7 +122,7 @@ class Race:
     def _lag(self, weakness: Weakness | None) -> timedelta:
         """None, or as much as the port allows, less the microsecond that SQLite may run ahead of the clock."""
         if weakness is not None and weakness.lags_too_long:
-            return 4 * READ_LAG
+            return 10 * READ_LAG
         return self.rng.choice([timedelta(0), READ_LAG - timedelta(milliseconds=1)])
 
     def _due(self, message: Message) -> datetime:
