@@ -71,7 +71,7 @@ def commits_of(chunk: Chunk, identity: Identity) -> Iterator[list[Put]]:
 
 def _puts(chunk: Chunk, identity: Identity) -> Iterator[tuple[Put, int]]:
     for section in chunk.sections:
-        for part, data in enumerate(_parts(section)):
+        for part, data in enumerate(_chunks_of(chunk, section)):
             document = f"{identity.document}~{identity.key}~{part}" if part else identity.document
             fields = {
                 "c": {identity.key: data},
@@ -83,6 +83,13 @@ def _puts(chunk: Chunk, identity: Identity) -> Iterator[tuple[Put, int]]:
                 Put(f"{writers_of(section.minute)}/{document}", fields, merge=True),
                 len(data) + _DOCUMENT_OVERHEAD_BYTES,
             )
+
+
+def _chunks_of(chunk: Chunk, section: Section) -> Iterable[bytes]:
+    """A section as it is stored: a message of one minute as its writer encoded it, where it is a chunk already."""
+    if chunk.encoded is not None and len(chunk.sections) == 1 and len(chunk.encoded) <= MAX_CHUNK_BYTES:
+        return [chunk.encoded]
+    return _parts(section)
 
 
 def _parts(section: Section) -> Iterable[bytes]:

@@ -29,7 +29,8 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -74,12 +75,22 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one message says. ``seq`` None: the writer keeps no count. Sections ascend by minute."""
+    """What one message says. ``seq`` None: the writer keeps no count. Sections ascend by minute.
+
+    ``encoded`` are the bytes that it was read from, when they say just this; None otherwise.
+    """
 
     writer: str
     boot: str
     seq: int | None
     sections: tuple[Section, ...]
+    encoded: bytes | None = field(default=None, compare=False, repr=False)
+
+    def only(self, sections: Sequence[Section]) -> Chunk:
+        """The chunk of some of its sections; itself when they are all."""
+        if len(sections) == len(self.sections):
+            return self
+        return Chunk(self.writer, self.boot, self.seq, tuple(sections))
 
 
 def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
@@ -106,8 +117,8 @@ def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
     return bytes([VERSION, _ROLLUP if rollup else 0]) + deflate.compress(body) + deflate.flush()
 
 
-def decode(data: bytes) -> Chunk:
-    """The chunk in some bytes.
+def decode(data: bytes, *, rollup: bool = False) -> Chunk:
+    """The chunk in some bytes, which has rollup columns if ``rollup`` and none otherwise: no message has any.
 
     Raises PermanentError: ``unknown_version``, ``malformed_chunk``, ``chunk_too_large``, ``invalid_series``.
     """
@@ -115,17 +126,17 @@ def decode(data: bytes) -> Chunk:
         raise malformed("shorter than its header")
     if data[0] != VERSION:
         raise PermanentError("unknown_version", f"expected a chunk of version {VERSION}, got {data[0]}")
-    if data[1] & ~_ROLLUP:
-        raise malformed("unknown flags")
+    if data[1] != (_ROLLUP if rollup else 0):
+        raise malformed(f"expected flags {_ROLLUP if rollup else 0}, got {data[1]}")
     source = Reader(_inflate(data[2:]))
     writer, boot = _read_writer(source), _read_writer(source)
     seq = source.varint()
     if seq and not writer:
         raise malformed("a seq without a writer")
     table = decode_table(source.blob())
-    sections = _read_sections(source, table, rollup=bool(data[1]))
+    sections = _read_sections(source, table, rollup=rollup)
     source.end()
-    return Chunk(writer, boot, seq - 1 if seq else None, sections)
+    return Chunk(writer, boot, seq - 1 if seq else None, sections, data)
 
 
 def _check_size(sections: int, rows: int, size: int) -> None:
