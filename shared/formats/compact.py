@@ -100,7 +100,7 @@ def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
     """
     parts = [section.cells for section in chunk.sections]
     _check_size(len(parts), sum(map(len, parts)), sum(len(part.bin_key) for part in parts))
-    table = tuple(sorted({name for part in parts for name in part.series}))
+    table = parts[0].series if len(parts) == 1 else tuple(sorted({name for part in parts for name in part.series}))
     out = Writer()
     out.blob(chunk.writer.encode())
     out.blob(chunk.boot.encode())

@@ -21,10 +21,15 @@ MAX_SERIES = 20_000
 MAX_STRINGS = MAX_SERIES * (1 + 2 * MAX_LABELS)
 _REMEMBERED_BYTES = 8 * 1024
 """Tables up to this size are remembered: 128 of them hold at most some tens of MB, whatever is sent."""
+_REMEMBERED_SERIES = 256
 
 
 def encode_table(table: tuple[Series, ...]) -> bytes:
-    """The bytes of some series, which ascend."""
+    """The bytes of some series, which ascend. Small tables are remembered, as ``decode_table`` does."""
+    return _remembered_bytes(table) if len(table) <= _REMEMBERED_SERIES else _encode(table)
+
+
+def _encode(table: tuple[Series, ...]) -> bytes:
     strings = sorted(
         {name.metric for name in table} | {part for name in table for pair in name.labels for part in pair}
     )
@@ -80,3 +85,4 @@ def _decode(data: bytes) -> tuple[Series, ...]:
 
 
 _remembered = lru_cache(maxsize=128)(_decode)
+_remembered_bytes = lru_cache(maxsize=128)(_encode)

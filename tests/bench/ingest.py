@@ -1,4 +1,4 @@
-"""How many messages a second the real framework server takes, beside a bare function that stores each in one document."""
+"""Messages a second that the real framework server takes, beside a bare function that stores each in one document."""
 
 from __future__ import annotations
 

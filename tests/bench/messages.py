@@ -39,7 +39,7 @@ def compact(
     """A writer's compact chunk of that seq."""
     sent: list[bytes] = []
     publisher = Publisher(writer, "boot-1", lambda data, _: sent.append(data))
-    publisher._seq = seq  # noqa: SLF001 # a publisher counts from 0; here each makes one message
+    publisher._seq = seq  # a publisher counts from 0; here each makes one message
     for row in range(scalars):
         kind = Kind.GAUGE if row % 2 else Kind.COUNTER
         publisher.record(metric_of(row), round(float(rng.normal(100, 20)), 3), at, kind, labels_of(row))

@@ -480,7 +480,7 @@ def test_a_message_has_at_most_100_000_observations() -> None:
     assert _decode(_message(*full)).sections[0].cells.count.tolist() == [MAX_OBSERVATIONS]
     for one_more in (_point(), _point(histogram=_histogram())):
         error = _refusal(json.dumps(_message(*full, one_more)).encode())
-        assert error.detail == "expected at most 100000 observations a message"
+        assert error.detail == "points[10]: expected at most 100000 observations a message"
 
 
 json_values = st.recursive(
