@@ -128,7 +128,7 @@ class _Points:
         self._spend(len(numbers))
         kept = self._observations.setdefault(minute, [])
         for number in numbers:
-            kept.append(Observation(series, kind, at_us, number))  # noqa: PERF401 # one number mostly: a list costs more
+            kept.append(Observation(series, kind, at_us, number))  # one number mostly: a list costs more
 
     def sections(self) -> tuple[Section, ...]:
         """What was collected, by minute."""
@@ -209,10 +209,7 @@ def _series(metric: str, labels: Labels) -> Series:
 
 def _numbers_of(point: dict[str, Any], kind: Kind) -> list[float]:
     """The observations of a point; those of a counter are what was added, at least 0."""
-    if "value" in point:
-        numbers = [number_of(point["value"], "value")]
-    else:
-        numbers = _values_of(point["values"])
+    numbers = [number_of(point["value"], "value")] if "value" in point else _values_of(point["values"])
     if kind is Kind.COUNTER and min(numbers) < 0:
         name = "value" if "value" in point else f"values[{numbers.index(min(numbers))}]"
         raise refused(name, "what was added to a counter, at least 0", min(numbers))
