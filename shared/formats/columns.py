@@ -126,7 +126,7 @@ class Reader:
 
     def floats(self, length: int) -> Floats:
         """A column of ``length`` finite doubles; -0.0 is read as 0.0, so that equal cells have equal bytes."""
-        column: Floats = np.frombuffer(self.take(8 * length), "<f8").astype(np.float64)
+        column = np.frombuffer(self.take(8 * length), "<f8")
         if not np.isfinite(column).all():
             raise malformed("a number is not finite")
         return column + 0.0
