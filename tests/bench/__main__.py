@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from tests.bench import ingest
+from tests.bench import ingest, reading, sizes
 from tests.bench.figures import Figure, table
 
 PARTS: Mapping[str, Callable[[datetime], Iterable[Figure]]] = {
     "ingest": ingest.figures,
+    "sizes": sizes.figures,
+    "reading": reading.figures,
 }
 
 
