@@ -1,4 +1,4 @@
-"""Reading and merging one minute, beside the emulator's bare read of the same documents; and how many reads it takes."""
+"""Reading and merging one minute, beside the emulator's bare read of the same documents."""
 
 from __future__ import annotations
 
