@@ -184,7 +184,9 @@ def test_ratio_edges(sums: dict[str, float], expected: float | None) -> None:
 @pytest.mark.parametrize("complement", [False, True])
 def test_a_percentage_is_the_decimal_that_a_person_writes(complement: bool) -> None:
     """Of 10,000 requests every number of errors gives the very percentage that a threshold would be written with."""
-    counts = {labels(errors=f"{errors:05}"): {"requests": 10_000.0, "errors": float(errors)} for errors in range(10_001)}
+    counts = {
+        labels(errors=f"{errors:05}"): {"requests": 10_000.0, "errors": float(errors)} for errors in range(10_001)
+    }
     window = fold(
         [
             Observation(Series(metric, key), Kind.COUNTER, FIRST * US_PER_SECOND, number)
