@@ -199,31 +199,34 @@ class Reference:
         missed = self._values(known, at - self.rule.evaluation_frequency) if self.rule.on_no_data == "alert" else {}
         running = {group for group, one in self.groups.items() if one.episode}
         for group in {*judged, *missed, *running, *([] if self.query.group_by else [()])}:
-            self._judge(self.groups.setdefault(group, Expected()), at, judged.get(group))
+            judge(self.rule, self.groups.setdefault(group, Expected()), at, judged.get(group))
         return judged
 
     def _values(self, known: Sequence[Point], at: int) -> dict[Group, float]:
         return values(self.query, known, at - self.rule.evaluation_delay_seconds, self.rule.evaluation_window)
 
-    def _judge(self, one: Expected, at: int, value: float | None) -> None:
-        found = Found(at, verdict(self.rule, value))
-        if not one.episode and found.verdict is not Verdict.BAD:
-            return
-        before = one.state
-        one.episode.append(found)
-        one.state = state_of(self.rule, one.episode)
-        one.count = bad_in_a_row(one.episode) if one.state != "inactive" else 0
-        self._say(one, before, at)
-        if one.state == "inactive":
-            one.episode = []
 
-    def _say(self, one: Expected, before: str, at: int) -> None:
-        if "firing" not in (before, one.state):
-            return
-        fired = fired_at(self.rule, one.episode)
-        told = [said for said in one.said if said.kind == "firing"]
-        this_one = any(said.fired_at == fired for said in told)
-        if one.state == "inactive":
-            one.said += [Said("resolved", at, fired)] if this_one else []
-        elif not this_one and (not told or at - told[-1].at >= self.rule.cooldown_period):
-            one.said.append(Said("firing", at, fired))
+def judge(rule: AlertRule, one: Expected, at: int, value: float | None) -> None:
+    """One evaluation of one group at ``at`` (Unix seconds); ``value`` None: there is none."""
+    found = Found(at, verdict(rule, value))
+    if not one.episode and found.verdict is not Verdict.BAD:
+        return
+    before = one.state
+    one.episode.append(found)
+    one.state = state_of(rule, one.episode)
+    one.count = bad_in_a_row(one.episode) if one.state != "inactive" else 0
+    _say(rule, one, before, at)
+    if one.state == "inactive":
+        one.episode = []
+
+
+def _say(rule: AlertRule, one: Expected, before: str, at: int) -> None:
+    if "firing" not in (before, one.state):
+        return
+    fired = fired_at(rule, one.episode)
+    told = [said for said in one.said if said.kind == "firing"]
+    this_one = any(said.fired_at == fired for said in told)
+    if one.state == "inactive":
+        one.said += [Said("resolved", at, fired)] if this_one else []
+    elif not this_one and (not told or at - told[-1].at >= rule.cooldown_period):
+        one.said.append(Said("firing", at, fired))

@@ -50,7 +50,7 @@ class Story:
 def story(seed: int) -> Story:
     """The rules and points of a seed, the same for ever."""
     rng = random.Random(seed)
-    rules = tuple(_rule(rng, number) for number in range(RULES))
+    rules = tuple(draw_rule(rng, number) for number in range(RULES))
     return Story(rules, tuple(point for _ in range(SERIES) for point in _series(rng)))
 
 
@@ -80,7 +80,8 @@ def _point(rng: random.Random, metric: str, place: Group, at_us: int, level: flo
     return Point(metric, KINDS[metric], place, at_us, value, minute_of_us(at_us) + MINUTE_SECONDS * late)
 
 
-def _rule(rng: random.Random, number: int) -> AlertRule:
+def draw_rule(rng: random.Random, number: int) -> AlertRule:
+    """A rule with any of its fields."""
     query = _query(rng)
     return AlertRule(
         name=f"rule {number}",
@@ -131,7 +132,7 @@ def check_story(seed: int) -> int:
     run = Conformance(told.rules)
     references = [Reference(rule, run.config.query_for(rule), told.points) for rule in told.rules]
     for minute in range(FIRST, FIRST + MINUTE_SECONDS * MINUTES, MINUTE_SECONDS):
-        _feed(rng, run, [point for point in told.points if _first_known(point) == minute])
+        _feed(rng, run, [point for point in told.points if first_known(point) == minute])
         (evaluation,) = run.step(from_minute(minute))
         judged = [reference.evaluate(minute) for reference in references]
         assert evaluation.failures == ()
@@ -140,7 +141,7 @@ def check_story(seed: int) -> int:
     return sum(said.kind == "firing" for one in references for group in one.groups.values() for said in group.said)
 
 
-def _first_known(point: Point) -> int:
+def first_known(point: Point) -> int:
     """What is known before the first evaluation is fed before it."""
     return max(point.known_from, FIRST)
 
