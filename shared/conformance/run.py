@@ -33,9 +33,9 @@ LETTERS = {State.INACTIVE: ".", State.PENDING: "p", State.FIRING: "F"}
 class Alert:
     """One rule on one group as it stands after an evaluation time.
 
-    ``value`` is what the evaluation judged: None without data, and where the rule was not due. ``count`` is the
-    number of violations in a row. ``since`` is when the state began, ``pending_since`` and ``fired_at`` belong to the
-    episode; all three are None when inactive.
+    ``value`` is what the evaluation judged: None without data, and where the rule was not due or failed. ``count`` is
+    the number of violations in a row. ``since`` is when the state began, ``pending_since`` and ``fired_at`` belong to
+    the episode; all three are None when inactive.
     """
 
     rule_id: str
@@ -59,7 +59,7 @@ class Evaluation:
     """What one evaluation time left: every alert that was ever seen, and what changed, was told, or failed.
 
     An alert is seen from the first evaluation at which its group has a value; that of a rule without ``group_by``
-    from the first evaluation on. In order of the rules, then of the labels.
+    from the first evaluation at which it is due. In order of the rules, then of the labels.
     """
 
     at: datetime
@@ -69,7 +69,7 @@ class Evaluation:
     failures: tuple[RuleFailure, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Conformance:
     """Rules and the points they judge. Raises ``ConfigError`` for rules that the configuration would refuse.
 
@@ -130,12 +130,14 @@ class Conformance:
 
     def _of(self, rule: AlertRule, result: TickResult, windows: Windows) -> Iterable[Alert]:
         """A rule's alerts: the tick remembers those that matter, the others are inactive."""
-        failed = any(failure.rule_id == rule.id for failure in result.failures)
-        due = to_us(result.at) // US_PER_SECOND % rule.evaluation_frequency == 0
-        values = rule_values(self.config, rule, self._minutes, result.at, windows) if due and not failed else {}
         states = {state.labels: state for state in result.states if state.rule_id == rule.id}
+        values: dict[Labels, float] = {}
         seen = self._seen.setdefault(rule.id, set())
-        seen |= values.keys() | states.keys() | (set() if self.config.query_for(rule).group_by else {()})
+        due = to_us(result.at) // US_PER_SECOND % rule.evaluation_frequency == 0
+        if due and all(failure.rule_id != rule.id for failure in result.failures):
+            values = rule_values(self.config, rule, self._minutes, result.at, windows)
+            seen |= set() if self.config.query_for(rule).group_by else {()}
+        seen |= values.keys() | states.keys()
         return [_alert(rule, labels, states.get(labels), values.get(labels)) for labels in sorted(seen)]
 
 
@@ -178,12 +180,15 @@ def _kinds(config: MonitoringConfig) -> dict[str, Kind]:
     """The kinds of metrics: the catalogue's, and of others what a percentile or a ratio of them needs."""
     needed: dict[str, Kind] = {}
     for rule in config.list_alert_rules():
-        for metric, kind in _needed(config.query_for(rule)).items():
+        for metric, kind in _needed(rule.query).items():
             needed[metric] = max(kind, needed.get(metric, kind))
     return needed | {metric.name: metric.kind for metric in config.metrics}
 
 
-def _needed(query: Query) -> dict[str, Kind]:
+def _needed(query: Query | None) -> dict[str, Kind]:
+    """The kinds that a rule's own query needs; that of a metric type asks for metrics of the catalogue."""
+    if query is None:
+        return {}
     if query.per is not None:
         return {query.select.metric: Kind.COUNTER, query.per.metric: Kind.COUNTER}
     return {query.select.metric: Kind.DISTRIBUTION} if query.aggregation.quantile is not None else {}

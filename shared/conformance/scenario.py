@@ -168,10 +168,10 @@ class _Times:
         """Unix microseconds. Placeholder: 0."""
         if isinstance(node.value, str):
             return _instant(node)
-        sound, seconds = node.sound(lambda n: n.number(-_MAX_SECONDS, _MAX_SECONDS))
-        if sound and self.start_us is None:
-            node.fail("expected an RFC 3339 time, because the scenario has no start to count seconds from")
-        return (self.start_us or 0) + round(seconds * US_PER_SECOND) if sound else 0
+        if self.start_us is None or isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            node.expected("an RFC 3339 time" + (", or seconds after the start" if self.start_us is not None else ""))
+            return 0
+        return self.start_us + round(node.number(-_MAX_SECONDS, _MAX_SECONDS) * US_PER_SECOND)
 
     def read_minute(self, node: Node) -> int:
         """A whole minute in Unix seconds."""
