@@ -17,6 +17,7 @@ from ..configuration import document
 from ..configuration.reader import Fields, Node
 from ..configuration.settings import read_settings
 from ..errors import ConfigError, PermanentError
+from ..formats.compact import MAX_MINUTE
 from ..monitoring_config import MonitoringConfig
 from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Labels, make_labels
 from ..timeline import MINUTE_SECONDS, US_PER_SECOND, from_minute, from_us, iso, minute_of_us, parse_iso, to_us
@@ -26,6 +27,7 @@ MAX_POINTS = 1_000_000
 MAX_EVALUATIONS = 10_000
 """A week of minutes."""
 _MAX_SECONDS = 1e9
+_MAX_US = MAX_MINUTE * US_PER_SECOND
 _VALUES = ("timestamp", "value", "values", "histogram")
 _OPTIONAL = ("description", "about", "rules", "configuration", "start", "from", "to", "expected")
 _STATES = frozenset(LETTERS.values())
@@ -102,7 +104,9 @@ def _feed(run: Conformance, writer: str, arrivals: Sequence[Arrival]) -> None:
         run.feed(*(arrival.point for arrival in arrivals), writer=writer)
     except PermanentError as error:
         if len(arrivals) == 1:
-            raise ConfigError(error.detail.replace("points[0]", arrivals[0].path)) from error
+            path, detail = arrivals[0].path, error.detail
+            named = detail.replace("points[0]", path) if "points[0]" in detail else f"{path}: {detail}"
+            raise ConfigError(named) from error
         for arrival in arrivals:
             _feed(run, writer, [arrival])
 
@@ -165,7 +169,14 @@ class _Times:
     start_us: int | None
 
     def read(self, node: Node) -> int:
-        """Unix microseconds. Placeholder: 0."""
+        """Unix microseconds, from 1970 to 9999. Placeholder: 0."""
+        at_us = self._read(node)
+        if 0 <= at_us <= _MAX_US:
+            return at_us
+        node.expected("a time from 1970 to 9999")
+        return 0
+
+    def _read(self, node: Node) -> int:
         if isinstance(node.value, str):
             return _instant(node)
         if self.start_us is None or isinstance(node.value, bool) or not isinstance(node.value, int | float):
@@ -184,6 +195,8 @@ class _Times:
 def _arrivals(node: Node, times: _Times) -> Iterator[Arrival]:
     """The points of one element: itself, or one for each of its samples."""
     f = node.fields(["metric"], ["labels", "kind", *_VALUES, "samples", "writer", "arrives"])
+    if "labels" in f.entries:
+        _labels(f.entries["labels"])
     writer = f.get("writer", Node.text, "")
     arrives_us = f.get("arrives", times.read, None)
     common = {name: f.entries[name].value for name in ("metric", "labels", "kind") if name in f.entries}

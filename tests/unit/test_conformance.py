@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import random
 import re
 import subprocess
@@ -107,6 +108,9 @@ def test_disagreement_is_said_and_ends_with_1(
         ({"rules": [{**RULE, "evaluation_window": 90}]}, "rules[0].evaluation_window: expected a multiple of 60"),
         ({"rules": [RULE, RULE]}, 'rules[1].name: the id "rule" is taken by the rule before it, number 0'),
         ({"start": "noon"}, "start: expected an RFC 3339 time with Z or an offset, such as 2025-10-18T12:34:56Z"),
+        ({"start": "0001-01-01T00:00:00Z"}, "points[0].samples[0].timestamp: expected a time from 1970"),
+        ({"points": [{**POINT, "samples": [[0, math.nan]]}]}, "points[0].samples[0]: NaN is not JSON"),
+        ({"points": [{**POINT, "metric": ""}]}, "points[0].samples[0]: a metric's name has 1 to 200 bytes"),
         ({"from": 1}, "from: expected a whole minute, got 1"),
         ({"to": -60}, "document: expected 1 to 10000 evaluations, got 0"),
         ({"from": None}, "from: expected an RFC 3339 time, or seconds after the start, got null"),
@@ -132,7 +136,9 @@ def test_a_mistake_is_named_and_ends_with_2(
     assert said.err.removeprefix("invalid_configuration: ").startswith(message)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"points": [], "points": []}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"points": [], "points": []}', '{"points": [{"labels": {"a": "b", "a": "c"}}]}', "\x00"]
+)
 def test_what_is_no_scenario_ends_with_2(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Text that is no JSON object, or says a thing twice, is refused with a line; so is a file that is not there."""
     path = tmp_path / "scenario.json"
