@@ -33,7 +33,9 @@ OWN_COLLECTIONS: Sequence[Collection] = tuple(
         _Own("ion_writers", "Writer documents of a minute", "", Aggregation.LAST),
         _Own("ion_writer_conflicts", "Chunks under a seq that was used before", "", Aggregation.SUM),
         _Own("ion_unreadable_chunks", "Chunks that could not be read", "", Aggregation.SUM),
-        _Own("ion_dropped_series", "Series beyond the limit, by metric", "", Aggregation.MAX, ("metric",)),
+        _Own("ion_late_minutes", "Minutes that changed after they could be rolled up", "", Aggregation.SUM),
+        _Own("ion_dropped_series", "Series beyond the limits, by metric", "", Aggregation.MAX, ("metric",)),
+        _Own("ion_writer_dropped_series", "Series beyond a writer's limit", "", Aggregation.MAX, ("writer",)),
         _Own(REJECTED_METRIC, "Messages rejected, by reason", "", Aggregation.SUM, ("reason",)),
     )
 )

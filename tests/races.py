@@ -31,6 +31,7 @@ from shared.hours import hour_of, hour_path, minutes_of, roll_up_hour
 from shared.identity import identify
 from shared.ingest import LATE, Ingest
 from shared.monitoring_config import MonitoringConfig
+from shared.retention import live
 from shared.rollups import read_rollups, roll_up, rollup_path
 from shared.self_watch import without_own
 from shared.series import Kind, Series
@@ -246,7 +247,7 @@ class Race:
             assert equal(without_own(found.get(minute, EMPTY)), merge_writers(parts)), (
                 f"all acknowledged chunks are in the rollup of {minute}"
             )
-            raw, unreadable = chunks_in(self.store.list(writers_of(minute)).documents, now)
+            raw, unreadable = chunks_in(live(self.store.list(writers_of(minute)).documents, now))
             assert unreadable == 0
             assert equal(without_own(found[minute]), merge_writers(raw)), "the rollup is the merge of what is stored"
             self._check_rebuilt(rollup_path(minute), lambda: roll_up(self.store, minute, now, SETTLE))

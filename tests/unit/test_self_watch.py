@@ -6,15 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from shared import self_watch
 from shared.adapters.sqlite_store import SqliteStore
 from shared.buckets import writers_of
-from shared.cells import Cells, Observation, equal, fold
+from shared.cells import Cells
 from shared.monitoring_config import MonitoringConfig
 from shared.own_collections import OWN_COLLECTIONS
 from shared.rollups import read_rollups
-from shared.self_watch import within_limits, without_own
-from shared.series import Kind, Series
+from shared.self_watch import without_own
 from shared.store import Put
 from shared.timeline import minute_floor
 from shared.windows import evaluate
@@ -90,39 +88,6 @@ def test_unreadable_chunk_is_counted_and_blocks_nothing(world: World) -> None:
     cells = minute_of(world)
     assert value(cells, "ion_unreadable_chunks") == 1.0
     assert [name.metric for name in without_own(cells).series] == ["users_active"]
-
-
-class TestLimits:
-    """How many series a rollup holds."""
-
-    def cells(self) -> Cells:
-        """One metric of 30 series, one of three, one of one."""
-        names = [Series("noisy", (("user", f"{number:02}"),)) for number in range(30)]
-        names += [Series("calm", (("region", f"{number}"),)) for number in range(3)]
-        names.append(Series("single"))
-        return fold([Observation(name, Kind.GAUGE, 60_000_000, 1.0) for name in names])
-
-    def test_below_the_limit_nothing_changes(self) -> None:
-        """Within the limits the cells are the same, to the bit, and nothing is dropped."""
-        kept, dropped = within_limits(self.cells())
-        assert equal(kept, self.cells())
-        assert dropped == {}
-
-    def test_one_metric_that_explodes_takes_no_other_s_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With room for ten series, the small metrics are whole and the large one is cut and named."""
-        monkeypatch.setattr(self_watch, "MAX_SERIES", 10)
-        kept, dropped = within_limits(self.cells())
-        assert [name.metric for name in kept.series] == ["calm"] * 3 + ["noisy"] * 6 + ["single"]
-        assert dropped == {"noisy": 24}
-
-    def test_many_bins_are_cut_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The bins of a minute are bounded as its series are."""
-        monkeypatch.setattr(self_watch, "MAX_BINS", 25)
-        wide = [Observation(Series("a"), Kind.DISTRIBUTION, 60_000_000, 1.5**power) for power in range(20)]
-        wide += [Observation(Series("b"), Kind.DISTRIBUTION, 60_000_000, 1.5**power) for power in range(20)]
-        kept, dropped = within_limits(fold(wide))
-        assert [name.metric for name in kept.series] == ["a"]
-        assert dropped == {"b": 1}
 
 
 def test_every_own_collection_has_a_distinct_name() -> None:
