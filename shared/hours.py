@@ -30,7 +30,7 @@ from .store import Document, Store
 from .timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_id
 
 KEPT = timedelta(days=30)
-MINUTES_AT_ONCE = 6
+MINUTES_AT_ONCE = 12
 """Read together."""
 MAX_ROWS_AT_ONCE = 1000
 """About what a document holds of numbers that change; compressing many more only to find that they are too large takes

@@ -356,6 +356,23 @@ def test_a_chunk_stored_while_the_minute_settles_is_judged(before_settled_second
     assert world.store.list("late").documents == ()
 
 
+@pytest.mark.parametrize(("settle_seconds", "found"), [(2.0, False), (5.0, True), (9.0, True)])
+def test_an_evaluator_of_another_version(settle_seconds: float, found: bool) -> None:
+    """Beside today's ingest, an evaluator that settles as late or later misses nothing; one that settles sooner does.
+
+    So whoever raises the settling time deploys the evaluator first, and whoever lowers it, ingest.
+    """
+    world = new_world()
+    world.clock.time = START + MINUTE
+    replace(world.services.evaluate(), settle=timedelta(seconds=settle_seconds))()
+    world.services.ingest()(late_message(world, START + MINUTE, 1))
+    world.clock.time += MINUTE
+    world.evaluate()
+    assert world.totals([minute_floor(START + MINUTE)]) == (
+        {Series("users_active", labels(region="eu")): (1, 1.0)} if found else {}
+    )
+
+
 @pytest.mark.parametrize(("behind_seconds", "evaluated"), [(3, True), (3600, False)], ids=["a little", "an hour"])
 def test_a_store_whose_clock_is_behind(behind_seconds: int, evaluated: bool) -> None:
     """The store's clock decides: the evaluator waits for it for some seconds, and otherwise rolls nothing up."""
