@@ -15,10 +15,12 @@ from .buckets import LATE_AFTER, writer_id
 from .cardinality import Kept, named
 from .cells import Cells, Observation, fold
 from .dead_letters import REJECTED_METRIC
-from .own_collections import OWN_COLLECTIONS
-from .series import Kind, Labels, Series
+from .own_collections import OWN_METRICS
+from .series import Labels, Series
 from .store import Document
 from .timeline import US_PER_SECOND, from_minute
+
+_KINDS = {metric.name: metric.kind for metric in OWN_METRICS}
 
 
 def own_cells(minute: int, documents: Sequence[Document], unreadable: int, kept: Kept) -> Cells:
@@ -36,24 +38,19 @@ def own_cells(minute: int, documents: Sequence[Document], unreadable: int, kept:
         "ion_unreadable_chunks": unreadable,
         "ion_late_minutes": int(any(document.update_time >= late_from for document in documents)),
     }
-    found: list[tuple[str, Labels, Kind, int]] = [
-        ("ion_chunks", (), Kind.COUNTER, sum(map(len, chunks))),
-        ("ion_chunk_bytes", (), Kind.COUNTER, sum(len(data) for held in chunks for data in held.values())),
-        ("ion_points", (), Kind.COUNTER, int(kept.cells.count.sum())),
-        ("ion_series", (), Kind.GAUGE, len(kept.cells)),
-        ("ion_writers", (), Kind.GAUGE, len(documents)),
-        *((name, (), Kind.COUNTER, number) for name, number in wrong.items() if number),
-        *(
-            ("ion_dropped_series", (("metric", metric),), Kind.GAUGE, number)
-            for metric, number in named(kept.by_metric).items()
-        ),
-        *(
-            ("ion_writer_dropped_series", (("writer", writer),), Kind.GAUGE, number)
-            for writer, number in named(_by_name(documents, kept.by_writer)).items()
-        ),
+    found: list[tuple[str, Labels, int]] = [
+        ("ion_chunks", (), sum(map(len, chunks))),
+        ("ion_chunk_bytes", (), sum(len(data) for held in chunks for data in held.values())),
+        ("ion_points", (), int(kept.cells.count.sum())),
+        ("ion_series", (), len(kept.cells)),
+        ("ion_writers", (), len(documents)),
     ]
+    found += [(name, (), number) for name, number in wrong.items() if number]
+    found += [("ion_dropped_series", (("metric", one),), number) for one, number in named(kept.by_metric).items()]
+    crowded = named(_by_name(documents, kept.by_writer))
+    found += [("ion_writer_dropped_series", (("writer", one),), number) for one, number in crowded.items()]
     at_us = minute * US_PER_SECOND
-    return fold([Observation(Series(name, labels), kind, at_us, float(number)) for name, labels, kind, number in found])
+    return fold([Observation(Series(name, labels), _KINDS[name], at_us, float(n)) for name, labels, n in found])
 
 
 def _by_name(documents: Sequence[Document], by_writer: Mapping[int, int]) -> dict[str, int]:
@@ -68,6 +65,6 @@ def _by_name(documents: Sequence[Document], by_writer: Mapping[int, int]) -> dic
 
 def without_own(cells: Cells) -> Cells:
     """The cells that came from chunks alone."""
-    derived = {one.name for one in OWN_COLLECTIONS} - {REJECTED_METRIC}
+    derived = _KINDS.keys() - {REJECTED_METRIC}
     rows = [row for row, name in enumerate(cells.series) if name.metric not in derived]
     return cells.take(np.array(rows, np.int64))
