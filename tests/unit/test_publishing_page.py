@@ -8,12 +8,14 @@ import subprocess
 import tomllib
 from base64 import b64decode
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from shared import ingest, publisher, spool
 from shared.adapters import pubsub_bus
+from shared.adapters.sqlite_store import SqliteStore
 from shared.bus import MAX_MESSAGE_BYTES
 from shared.cardinality import MAX_BINS, MAX_NAME_BYTES, MAX_SERIES, WRITER_SHARE
 from shared.cells import MAX_MAGNITUDE, total_count
@@ -28,6 +30,9 @@ from shared.redrive import main as redrive
 from shared.series import MAX_LABEL_VALUE_BYTES, MAX_LABELS
 from shared.series import MAX_NAME_BYTES as MAX_METRIC_BYTES
 from shared.spool import MAX_SPOOL_BYTES
+from shared.wiring import use
+from tests.fakes import Clock
+from tests.world import World, point
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "publishing.md").read_text("utf-8")
@@ -164,11 +169,20 @@ def test_every_reason_and_metric_is_one() -> None:
     assert "metrics-dead-letter-pull" in {one.name for one in load_manifest().pull_subscriptions}
 
 
-def test_the_redrive_commands_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The arguments that the page gives to ``make redrive`` are those of the command."""
-    monkeypatch.delenv("ION_PROJECT", raising=False)
+def test_the_redrive_commands_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """The page's first command lists letters by reason and moves none, its second sends those of one reason again."""
+    clock = Clock()
+    world = World(SqliteStore(":memory:", clock), clock)
+    world.bus.publish("metrics", b"?")
+    world.publish(point("requests", clock() - timedelta(hours=73), 1.0))
+    world.deliver()
+    use(world.services)
     given = re.findall(r'^make redrive ARGS="(.*)"$', PAGE, re.MULTILINE)
-    assert [redrive(arguments.split()) for arguments in given] == [1, 1], "read, and then told that there is no project"
+    assert [redrive(arguments.split()) for arguments in given[:1]] == [0]
+    assert capsys.readouterr().out.split("\n")[-2] == "2 found, 0 sent again"
+    clock.time += timedelta(minutes=10)
+    assert [redrive(arguments.split()) for arguments in given[1:]] == [0]
+    assert capsys.readouterr().out.split("\n")[-2] == "2 found, 1 sent again"
 
 
 def test_every_link_leads_somewhere() -> None:
