@@ -44,7 +44,7 @@ from tests.rollup_promises import (
 INGESTS = 6
 MESSAGES = 24
 BEGINS_BEFORE = timedelta(minutes=3)
-"""The first round's minute is the last but one of an hour."""
+"""The third round's minute is the last of an hour."""
 POLL_SECONDS = 0.002
 
 
