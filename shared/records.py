@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from .alerts import AlertState, Reason, State
+from .alerts import AlertKind, AlertState, Reason, State, Told
 from .rules import Severity
 from .series import make_labels
 from .store import Fields
 from .tick import Transition
 
-_INSTANTS = ("since", "pending_since", "fired_at", "good_since", "no_data_since", "told_at", "evaluated_at")
+_INSTANTS = (
+    "since", "pending_since", "fired_at", "good_since", "no_data_since", "told_at", "escalated_at", "evaluated_at",
+)  # fmt: skip
 
 
 def alert_to_fields(alert: AlertState) -> dict[str, Any]:
@@ -22,7 +24,11 @@ def alert_to_fields(alert: AlertState) -> dict[str, Any]:
         "state": alert.state.value,
         "value": alert.value,
         "count": alert.count,
-        "told": alert.told,
+        "told": [{"id": told.notification_id, "channels": list(told.channels)} for told in alert.told],
+        "told_severity": None if alert.told_severity is None else alert.told_severity.value,
+        "kind": alert.kind.value,
+        "counts": {severity.value: count for severity, count in alert.counts},
+        "held": alert.held,
         **{name: getattr(alert, name) for name in _INSTANTS},
     }
 
@@ -36,7 +42,11 @@ def alert_from_fields(fields: Fields) -> AlertState:
         state=State(fields["state"]),
         value=fields["value"],
         count=fields["count"],
-        told=fields["told"],
+        told=tuple(Told(told["id"], tuple(told["channels"])) for told in fields["told"]),
+        told_severity=None if fields["told_severity"] is None else Severity(fields["told_severity"]),
+        kind=AlertKind(fields["kind"]),
+        counts=tuple((severity, fields["counts"][severity]) for severity in Severity if severity in fields["counts"]),
+        held=fields["held"],
         **{name: fields[name] for name in _INSTANTS},
     )
 
@@ -56,6 +66,7 @@ def transition_to_fields(transition: Transition) -> dict[str, Any]:
         "count": transition.count,
         "episode": transition.episode,
         "config_hash": transition.config_hash,
+        "kind": transition.kind.value,
     }
 
 
@@ -74,4 +85,5 @@ def transition_from_fields(fields: Fields) -> Transition:
         count=fields["count"],
         episode=fields["episode"],
         config_hash=fields["config_hash"],
+        kind=AlertKind(fields["kind"]),
     )

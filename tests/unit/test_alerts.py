@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.alerts import AlertState, AlertStateManager, Decision, Reason, State, decide, fingerprint
+from shared.alerts import AlertState, AlertStateManager, Decision, Reason, State, Told, decide, fingerprint
 from shared.rules import AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Severity
 
 _START = datetime(2025, 10, 18, 12, 0, tzinfo=UTC)
@@ -77,7 +77,7 @@ def test_an_episode_keeps_its_times() -> None:
 
 def test_a_resolved_alert_remembers_only_who_was_told() -> None:
     """Resolving leaves nothing of the episode but the last value and the time of the last notification."""
-    firing = replace(_run(_RULE, [_BAD])[-1].alert, told=True, told_at=_START)
+    firing = replace(_run(_RULE, [_BAD])[-1].alert, told=(Told("id", ("slack",)),), told_at=_START)
     resolved = decide(_RULE, firing, _GOOD, _START + _MINUTE).alert
     assert resolved == replace(
         _ALERT, value=_GOOD, since=_START + _MINUTE, evaluated_at=_START + _MINUTE, told_at=_START
