@@ -116,13 +116,13 @@ def tick(
 
 def longest_reach_seconds(config: MonitoringConfig) -> int:
     """How far before T any enabled rule looks; 0 without rules."""
-    return max((_reach_seconds(rule) for rule in _rules(config)), default=0)
+    return max((_reach_seconds(config, rule) for rule in _rules(config)), default=0)
 
 
-def _reach_seconds(rule: AlertRule) -> int:
+def _reach_seconds(config: MonitoringConfig, rule: AlertRule) -> int:
     """A rule that misses groups also looks at who was there an evaluation ago."""
     earlier = rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0
-    return rule.evaluation_window + rule.evaluation_delay_seconds + earlier
+    return rule.evaluation_window + config.delay_seconds_for(rule) + earlier
 
 
 def _rules(config: MonitoringConfig) -> list[AlertRule]:
@@ -147,7 +147,7 @@ def rule_values(
     ``windows`` keeps what was merged of the same ``minutes``, for the next rule.
     """
     windows = {} if windows is None else windows
-    key = to_us(at) // 1_000_000 - rule.evaluation_delay_seconds, rule.evaluation_window
+    key = to_us(at) // 1_000_000 - config.delay_seconds_for(rule), rule.evaluation_window
     if key not in windows:
         windows[key] = read_window(minutes, *key)
     return evaluate(windows[key], config.query_for(rule), rule.evaluation_window)
