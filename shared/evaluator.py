@@ -32,7 +32,7 @@ from .errors import MonitoringError, PermanentError, PreconditionFailed, Transie
 from .hours import hour_of, roll_up_hour
 from .logs import log
 from .monitoring_config import MonitoringConfig
-from .records import alert_from_fields
+from .records import alerts_in
 from .retention import live
 from .rollups import NOT_SETTLED, RolledUp, read_live, read_rollups, roll_up
 from .silences import silence_from_fields
@@ -143,7 +143,7 @@ class Evaluator:
 
     def _read_alerts(self) -> tuple[AlertState, ...]:
         documents = self.store.list("alerts").documents
-        return tuple(alert_from_fields(raw) for document in documents for raw in document.fields["alerts"].values())
+        return tuple(alert for document in documents for alert in alerts_in(document))
 
     def _hearing(self, states: Sequence[AlertState], at: datetime) -> Hearing:
         """What people said: the silences, and of the alerts that are to be told again, who has acknowledged them."""

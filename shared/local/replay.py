@@ -18,7 +18,7 @@ from ..cells import Observation
 from ..errors import TransientError
 from ..monitoring_config import MonitoringConfig
 from ..publisher import Publisher
-from ..records import transition_from_fields
+from ..records import transitions_in
 from ..series import label_text
 from ..store import Store
 from ..tick import Transition, longest_reach_seconds
@@ -133,7 +133,7 @@ def shown_range(first: datetime, last: datetime, fired: Sequence[datetime]) -> t
 def transitions_of(store: Store) -> list[Transition]:
     """Everything that the rules did, oldest first, as ``history`` keeps it."""
     documents = store.list("history").documents
-    found = [transition_from_fields(raw) for document in documents for raw in document.fields["transitions"]]
+    found = [transition for document in documents for transition in transitions_in(document)]
     return sorted(found, key=lambda change: (change.at, change.rule_id, change.labels))
 
 

@@ -14,9 +14,10 @@ from shared.configuration import document
 from shared.errors import ConfigError
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
+from shared.room import MAX_GROUPS
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Query, Selection, Severity
 from shared.series import Kind, Series, make_labels
-from shared.tick import MAX_ALERTS, TickResult, longest_reach_seconds, tick
+from shared.tick import TickResult, longest_reach_seconds, tick
 from shared.timeline import US_PER_SECOND, minute_floor
 from tests.fakes import START
 from tests.world import labels
@@ -343,7 +344,7 @@ def test_alerts_of_a_rule_are_bounded() -> None:
     minutes = {int(at.timestamp()): fold(observations)}
     first = tick(MonitoringConfig(), minutes, (), at)
     remembered = [state for state in first.states if state.kind is AlertKind.THRESHOLD]
-    assert len(remembered) == MAX_ALERTS
+    assert len(remembered) == MAX_GROUPS
     assert [state.kind for state in first.states if state.is_firing] == [AlertKind.FAILURE]
     assert [(one.rule_id, one.reason.split(":")[0]) for one in first.failures] == [
         ("high-cpu-utilization", "too_many_alerts")
