@@ -163,9 +163,8 @@ class Evaluator:
         """Roll a minute up, and have all that the rules look back to: one read of what is not held yet; what failed."""
         first = minute - longest_reach_seconds(self.config) + MINUTE_SECONDS
         missing = [past for past in range(first, minute, MINUTE_SECONDS) if past not in minutes]
-        found = read_rollups(self.store, missing, self.now()) if missing else {}
-        minutes.update({past: found[past] for past in missing if past in found})
         broken: list[str] = []
+        minutes.update(self._read_past(missing, broken))
         with _contained(broken):
             minutes[minute] = self._roll_up(minute).cells
         if broken:
@@ -176,6 +175,20 @@ class Evaluator:
         for past in [past for past in minutes if past < first]:
             del minutes[past]
         return broken
+
+    def _read_past(self, minutes: Sequence[int], broken: list[str]) -> dict[int, Cells]:
+        """The rollups of some minutes; of one that cannot be read, for good, what its chunks say."""
+        found: dict[int, Cells] = {}
+        with contextlib.suppress(PermanentError):
+            return read_rollups(self.store, minutes, self.now()) if minutes else found
+        for minute in minutes:
+            failed: list[str] = []
+            with _contained(failed):
+                found |= read_rollups(self.store, [minute], self.now())
+            if failed:
+                found[minute] = read_live(self.store, minute, self.now())
+            broken += failed
+        return found
 
     def _roll_up(self, minute: int) -> RolledUp:
         """Roll a minute up; where the store's clock is behind ours, wait for it."""
