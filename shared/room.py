@@ -47,7 +47,7 @@ class Room:
         taken = self._rules.get(rule_id, _Taken())
         if labels in taken.groups:
             return True
-        text = _label_bytes(labels)
+        text = label_bytes(labels)
         if len(taken.groups) >= MAX_GROUPS or taken.size + _state_bytes(text) > MAX_RULE_BYTES:
             return False
         if _change_bytes(text) > self._left:
@@ -58,13 +58,13 @@ class Room:
     def _take(self, rule_id: str, labels: Labels) -> None:
         taken = self._rules.setdefault(rule_id, _Taken())
         if labels not in taken.groups:
-            text = _label_bytes(labels)
+            text = label_bytes(labels)
             taken.groups.add(labels)
             taken.size += _state_bytes(text)
             self._left -= _change_bytes(text)
 
 
-def _label_bytes(labels: Labels) -> int:
+def label_bytes(labels: Labels) -> int:
     """As JSON writes them, which is at least what they take when they are deflated."""
     return len(json.dumps(dict(labels)))
 
