@@ -37,21 +37,19 @@ def lines_in(document: Document) -> list[bytes]:
 
 def alert_line(alert: AlertState) -> bytes:
     """An alert as a line."""
-    raw: dict[str, Any] = {
-        "rule": alert.rule_id,
+    may_lack: dict[str, Any] = {
         "labels": dict(alert.labels),
-        "severity": alert.severity.value,
-        "state": alert.state.value,
         "value": alert.value,
-        "count": alert.count,
+        "count": alert.count or None,
         "told": [[told.notification_id, *told.channels] for told in alert.told],
         "told_severity": alert.told_severity,
-        "kind": alert.kind.value,
+        "kind": None if alert.kind is AlertKind.THRESHOLD else alert.kind.value,
         "counts": {severity.value: count for severity, count in alert.counts},
         "held": alert.held,
         **{name: _written(getattr(alert, name)) for name in _INSTANTS},
     }
-    return _line({name: value for name, value in raw.items() if value not in (None, "", [], {})})
+    raw = {"rule": alert.rule_id, "severity": alert.severity.value, "state": alert.state.value}
+    return _line({**raw, **{name: value for name, value in may_lack.items() if value not in (None, "", [], {})}})
 
 
 def alerts_in(document: Document) -> list[AlertState]:
