@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from .acks import ack_path_of
+from .acks import ack_path_of, read_acks
 from .alerts import AlertState
 from .buckets import SETTLE
 from .bus import Bus
@@ -29,9 +29,8 @@ from .decided import decided, notifications_in
 from .errors import MonitoringError, PreconditionFailed, TransientError
 from .monitoring_config import MonitoringConfig
 from .records import alerts_in
-from .retention import live
 from .rolling import Rolling
-from .silences import silence_from_fields
+from .silences import read_silences
 from .store import Absent, Delete, Precondition, Put, Store, Unchanged
 from .telling import Hearing, escalation_due
 from .tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
@@ -133,11 +132,9 @@ class Evaluator:
     def _hearing(self, states: Sequence[AlertState], at: datetime) -> Hearing:
         """What people said: the silences, and of the alerts that are to be told again, who has acknowledged them."""
         late = self.now() - at > CATCH_UP_AFTER
-        documents = live(self.store.list("silences").documents, self.now())
-        silences = [silence_from_fields(document.id, document.fields) for document in documents]
         due = [ack_path_of(state) for state in states if escalation_due(self.config, state, at)]
-        acknowledged = self.store.get([path for path in due if path is not None]) if due else {}
-        return Hearing(silences, frozenset(acknowledged), late)
+        acks = read_acks(self.store, [path for path in due if path is not None], self.now())
+        return Hearing(read_silences(self.store, self.now()), frozenset(acks), late)
 
     def _commit(
         self, cursor: Cursor, result: TickResult, before: Sequence[AlertState], missed: Missed, failed: list[int]
