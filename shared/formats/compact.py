@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -106,8 +107,12 @@ def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
     return bytes([VERSION, _ROLLUP if rollup else 0]) + deflate.compress(body) + deflate.flush()
 
 
-def decode(data: bytes) -> Chunk:
-    """The chunk in some bytes.
+def unweighed(_size_bytes: int) -> None:
+    """Says nothing to the size of what is read."""
+
+
+def decode(data: bytes, weigh: Callable[[int], None] = unweighed) -> Chunk:
+    """The chunk in some bytes. ``weigh`` is told their inflated size before they are read, and may raise.
 
     Raises PermanentError: ``unknown_version``, ``malformed_chunk``, ``chunk_too_large``, ``invalid_series``.
     """
@@ -117,7 +122,9 @@ def decode(data: bytes) -> Chunk:
         raise PermanentError("unknown_version", f"expected a chunk of version {VERSION}, got {data[0]}")
     if data[1] & ~_ROLLUP:
         raise malformed("unknown flags")
-    source = Reader(_inflate(data[2:]))
+    body = _inflate(data[2:])
+    weigh(len(body))
+    source = Reader(body)
     writer, boot = _read_writer(source), _read_writer(source)
     seq = source.varint()
     if seq and not writer:

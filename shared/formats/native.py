@@ -20,7 +20,7 @@ from ..errors import PermanentError
 from ..series import Kind, Labels, Series, check_series
 from ..timeline import MINUTE_SECONDS, US_PER_SECOND, minute_of_us, to_us
 from .bin_columns import MAX_CHUNK_BINS
-from .compact import MAX_MINUTE, MAX_WRITER_BYTES, Chunk, Section
+from .compact import MAX_MINUTE, MAX_SECTIONS, MAX_WRITER_BYTES, Chunk, Section
 from .exponential import Histogram, cells_of, read_histogram
 from .series_table import MAX_SERIES
 from .strict_json import (
@@ -58,7 +58,7 @@ def decode_native(data: bytes, kinds: Mapping[str, Kind]) -> Chunk:
     """The chunk that a message says. ``kinds`` are the configured metrics.
 
     A point's kind is its own, else the configured one, else distribution for values and histograms and gauge for a
-    value. Raises PermanentError: ``malformed_message``, ``invalid_series``.
+    value. Raises PermanentError: ``malformed_message``, ``invalid_series``, ``chunk_too_large``.
     """
     message = parse(data)
     check_keys(message, _MESSAGE_KEYS, "")
@@ -120,6 +120,8 @@ class _Points:
     def sections(self) -> tuple[Section, ...]:
         """What was collected, by minute."""
         minutes = sorted({*self._observations, *self._histograms})
+        if len(minutes) > MAX_SECTIONS:
+            raise malformed(f"expected at most {MAX_SECTIONS} minutes a message, got {len(minutes)}")
         return tuple(Section(minute, self._cells(minute)) for minute in minutes)
 
     def _cells(self, minute: int) -> Cells:
