@@ -77,7 +77,7 @@ def commits_of(chunk: Chunk, identity: Identity) -> Iterator[Commit]:
     _check_text(chunk)
     batch: list[tuple[Put, int]] = []
     size = 0
-    for section in chunk.sections:
+    for section in filter(_has_rows, chunk.sections):
         for put, put_bytes in _puts(chunk, section, identity):
             if batch and (len(batch) == MAX_WRITES or size + put_bytes > MAX_BYTES):
                 yield _commit(batch)
@@ -86,6 +86,10 @@ def commits_of(chunk: Chunk, identity: Identity) -> Iterator[Commit]:
             size += put_bytes
     if batch:
         yield _commit(batch)
+
+
+def _has_rows(section: Section) -> bool:
+    return len(section.cells) > 0
 
 
 def _commit(batch: list[tuple[Put, int]]) -> Commit:
@@ -127,7 +131,7 @@ def _text_bytes(series: Series) -> int:
 
 def _puts(chunk: Chunk, section: Section, identity: Identity) -> Iterator[tuple[Put, int]]:
     """The writes of a section, with about the bytes of each."""
-    for part, data in enumerate(_parts(section)):
+    for part, data in enumerate(_chunks_of(chunk, section)):
         document = f"{identity.document}~{identity.key}~{part}" if part else identity.document
         fields = {
             "c": {identity.key: data},
@@ -139,12 +143,17 @@ def _puts(chunk: Chunk, section: Section, identity: Identity) -> Iterator[tuple[
         yield put, len(data) + _DOCUMENT_OVERHEAD_BYTES
 
 
+def _chunks_of(chunk: Chunk, section: Section) -> Iterable[bytes]:
+    """A section as it is stored: a message of one minute as its writer encoded it, where it is a chunk already."""
+    if chunk.encoded is not None and len(chunk.sections) == 1 and len(chunk.encoded) <= MAX_CHUNK_BYTES:
+        return [chunk.encoded]
+    return _parts(section)
+
+
 def _parts(section: Section) -> Iterable[bytes]:
-    """A section as chunks of at most 64 KiB: none without rows, its rows in several pieces where it is larger."""
-    rows = len(section.cells)
-    if not rows:
-        return []
+    """A section as chunks of at most 64 KiB: its rows in several pieces where it is larger."""
     data = encode(Chunk("", "", None, (section,)))
+    rows = len(section.cells)
     if len(data) <= MAX_CHUNK_BYTES:
         return [data]
     if rows == 1:

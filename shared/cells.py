@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,8 +79,7 @@ class Cells:
 
     def written_by(self, writer: int) -> Cells:
         """The same cells with one writer (unsigned 64 bits) for every row."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Cells(**columns | {"last_writer": np.full(len(self), writer, np.uint64)})
+        return replace(self, last_writer=np.full(len(self), writer, np.uint64))
 
 
 _ROW_COLUMNS = (
@@ -98,7 +97,9 @@ def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
     names, kinds, at_us, numbers = zip(*observations, strict=True)
     ordered, ids = _union([names])
     values: Floats = np.array(numbers, np.float64) + 0.0  # -0.0 becomes 0.0
-    kind = _greatest(np.array(kinds, np.int64), ids[0])
+    kind = np.array(kinds, np.int64)
+    if len(ordered) < len(names):
+        kind = _greatest(kind, ids[0])
     counted = kind == Kind.DISTRIBUTION
     rows = Cells(
         series=names,
@@ -117,6 +118,8 @@ def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
         bin_key=bins.keys_of(values[counted]),
         bin_count=np.ones(int(counted.sum()), np.int64),
     )
+    if len(ordered) == len(rows):
+        return rows.take(np.argsort(ids[0]))  # one observation each, as in most messages: nothing to merge
     return _reduce(rows, ids[0], ordered, add_writers=False)
 
 

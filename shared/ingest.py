@@ -73,7 +73,7 @@ class Ingest:
         try:
             published = _first_publish_time(message)
             chunk, refused = decode(message.data, message.attributes, self.kinds, self.label_rule, weigh)
-            kept = replace(chunk, sections=tuple(_timely(chunk, published)))
+            kept = chunk.only(list(_timely(chunk, published)))
             late = self._store(kept, identify(message.data, chunk.writer, chunk.boot, chunk.seq))
         except PermanentError as error:
             return self._reject(message, error, Outcome(0))

@@ -109,7 +109,7 @@ def _cells(path: str, document: Document, rest: dict[str, Document]) -> Cells:
         document,
         *(rest[f"{path}~{part}"] for part in range(1, document.fields["parts"]) if f"{path}~{part}" in rest),
     ]
-    parts = [section.cells for piece in pieces for section in decode(piece.fields["d"]).sections]
+    parts = [section.cells for piece in pieces for section in decode(piece.fields["d"], rollup=True).sections]
     return parts[0] if len(parts) == 1 else merge(parts) if parts else EMPTY
 
 

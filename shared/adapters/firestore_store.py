@@ -1,5 +1,7 @@
-"""The store on Firestore: the generated client with raw protobufs, no transactions, no retries of commits.
+"""The store on Firestore: the generated client's channel with raw protobufs, no transactions, no retries of commits.
 
+The client opens the channel, with its credentials and address; the calls go past its wrappers, which cost as much
+as the rest of a message's way.
 A commit is sent once: repeating one whose answer was lost could find its own precondition broken, so the caller
 decides. Reads are tried twice. Every call ends within its time-out, against the client's own 55-60 s.
 
@@ -13,15 +15,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import grpc
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.gapic_v1 import routing_header
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
-from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 
 from .. import limits
 from ..errors import MonitoringError, PermanentError, PreconditionFailed, TransientError
@@ -52,11 +54,43 @@ _PRECONDITION_CODES = frozenset(
 _EMULATOR_METADATA = (("authorization", "Bearer owner"),)
 _CHANNEL_OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
+_SERVICE = "/google.firestore.v1.Firestore/"
+
+_routed_by: Any = routing_header.to_grpc_metadata  # which has no types
+
+_CommitRequest: Any = types.CommitRequest.pb()
+_CommitResponse: Any = types.CommitResponse.pb()
+_BatchGetRequest: Any = types.BatchGetDocumentsRequest.pb()
+_BatchGetResponse: Any = types.BatchGetDocumentsResponse.pb()
+_RunQueryRequest: Any = types.RunQueryRequest.pb()
+_RunQueryResponse: Any = types.RunQueryResponse.pb()
 _Write: Any = types.Write.pb()
 _DocumentMask: Any = types.DocumentMask.pb()
 _Precondition: Any = types.Precondition.pb()
 _Query: Any = types.StructuredQuery.pb()
 _Filter: Any = types.StructuredQuery.Filter.pb()
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """The three calls on an open channel, with raw messages; calling one raises ``grpc.RpcError``."""
+
+    channel: Any
+    commit: Any
+    batch_get: Any
+    run_query: Any
+
+    @classmethod
+    def on(cls, channel: Any) -> _Calls:
+        def stream(method: str, request: Any, response: Any) -> Any:
+            return channel.unary_stream(_SERVICE + method, request.SerializeToString, response.FromString)
+
+        return cls(
+            channel,
+            channel.unary_unary(f"{_SERVICE}Commit", _CommitRequest.SerializeToString, _CommitResponse.FromString),
+            stream("BatchGetDocuments", _BatchGetRequest, _BatchGetResponse),
+            stream("RunQuery", _RunQueryRequest, _RunQueryResponse),
+        )
 
 
 class FirestoreStore:
@@ -71,7 +105,8 @@ class FirestoreStore:
         self._emulator_host = emulator_host
         resource = (("google-cloud-resource-prefix", self._database),)
         self._metadata = resource + (_EMULATOR_METADATA if emulator_host else ())
-        self._client = PerProcess(self._build_client)
+        self._of_database = (*self._metadata, _routed_by((("database", self._database),)))
+        self._calls = PerProcess(self._connect)
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """See ``Store.get``."""
@@ -79,8 +114,9 @@ class FirestoreStore:
         if not paths:
             return {}
         names = [self._root + path for path in dict.fromkeys(paths)]
-        request = types.BatchGetDocumentsRequest(database=self._database, documents=names)
-        found = [answer.found for answer in self._read("batch_get_documents", request) if answer.HasField("found")]
+        request = _BatchGetRequest(database=self._database, documents=names)
+        answers = self._read("batch_get", request, self._of_database)
+        found = [answer.found for answer in answers if answer.HasField("found")]
         documents = [self._document(raw) for raw in found]
         return {document.path: document for document in documents}
 
@@ -91,7 +127,8 @@ class FirestoreStore:
             end = start = "0"  # nothing is below an empty id, and the query needs one that is sound
         parent, _, name = (self._root + collection).rpartition("/")
         query = self._query(collection, name, start, end)
-        answers = self._read("run_query", types.RunQueryRequest(parent=parent, structured_query=query))
+        metadata = (*self._metadata, _routed_by((("parent", parent),)))
+        answers = self._read("run_query", _RunQueryRequest(parent=parent, structured_query=query), metadata)
         documents = tuple(self._document(answer.document) for answer in answers if answer.HasField("document"))
         return Listing(documents, max(from_timestamp(answer.read_time) for answer in answers))
 
@@ -99,44 +136,40 @@ class FirestoreStore:
         """See ``Store.commit``."""
         limits.check_commit(writes)
         request = self.commit_request(writes)
-        limits.check_commit_bytes(types.CommitRequest.pb(request).ByteSize())
+        limits.check_commit_bytes(request.ByteSize())
         conditional = any(write.precondition is not None for write in writes)
         with _translated(conditional):
-            client = self._client.get()
-            answer = client.commit(request, retry=None, timeout=_COMMIT_TIMEOUT_SECONDS, metadata=self._metadata)
-        return from_timestamp(types.CommitResponse.pb(answer).commit_time)
+            commit = self._calls.get().commit
+            answer = commit(request, timeout=_COMMIT_TIMEOUT_SECONDS, metadata=self._of_database)
+        return from_timestamp(answer.commit_time)
 
-    def commit_request(self, writes: Sequence[Write]) -> types.CommitRequest:
-        """The request that commits checked writes."""
-        request = types.CommitRequest(database=self._database)
-        types.CommitRequest.pb(request).writes.extend(self._write(write) for write in writes)
-        return request
+    def commit_request(self, writes: Sequence[Write]) -> Any:
+        """The raw request that commits checked writes."""
+        return _CommitRequest(database=self._database, writes=[self._write(write) for write in writes])
 
     def close(self) -> None:
-        """Close the calling process's client, if any; the next call builds another. Not while a call runs."""
-        client = self._client.drop()
-        if client is not None:
-            transport: Any = client.transport  # its close() is untyped
-            transport.close()
+        """Close the calling process's channel, if any; the next call opens another. Not while a call runs."""
+        calls = self._calls.drop()
+        if calls is not None:
+            calls.channel.close()
 
-    def _build_client(self) -> FirestoreClient:
-        if self._emulator_host is None:
-            return FirestoreClient()
-        channel = grpc.insecure_channel(self._emulator_host, options=_CHANNEL_OPTIONS)
-        return FirestoreClient(transport=FirestoreGrpcTransport(host=self._emulator_host, channel=channel))
+    def _connect(self) -> _Calls:
+        if self._emulator_host is not None:
+            return _Calls.on(grpc.insecure_channel(self._emulator_host, options=_CHANNEL_OPTIONS))
+        transport: Any = FirestoreClient().transport  # of gRPC, which has a channel
+        return _Calls.on(transport.grpc_channel)
 
-    def _read(self, method: str, request: Any) -> Sequence[Any]:
+    def _read(self, method: str, request: Any, metadata: Any) -> Sequence[Any]:
         """All raw answers of a streaming read, tried once more when the first attempt failed for a passing reason."""
         try:
-            return self._read_once(method, request)
+            return self._read_once(method, request, metadata)
         except TransientError:
-            return self._read_once(method, request)
+            return self._read_once(method, request, metadata)
 
-    def _read_once(self, method: str, request: Any) -> Sequence[Any]:
+    def _read_once(self, method: str, request: Any, metadata: Any) -> Sequence[Any]:
         with _translated(conditional=False):
-            call = getattr(self._client.get(), method)
-            stream = call(request, retry=None, timeout=_READ_TIMEOUT_SECONDS, metadata=self._metadata)
-            return [type(answer).pb(answer) for answer in stream]
+            call = getattr(self._calls.get(), method)
+            return list(call(request, timeout=_READ_TIMEOUT_SECONDS, metadata=metadata))
 
     def _document(self, raw: Any) -> Document:
         return decode_document(raw.name.removeprefix(self._root), raw)
@@ -177,25 +210,25 @@ def _precondition(precondition: Precondition) -> Any:
 
 @contextlib.contextmanager
 def _translated(conditional: bool) -> Iterator[None]:
-    """Raise the project's errors for the client's. ``conditional`` says whether a precondition was asked for."""
+    """Raise the project's errors for the channel's. ``conditional`` says whether a precondition was asked for."""
     try:
         yield
-    except GoogleAPICallError as error:
+    except grpc.RpcError as error:
         raise translate(error, conditional) from error
     except GoogleAuthError as error:
         raise TransientError("store_unavailable", str(error)) from error
 
 
-def translate(error: GoogleAPICallError, conditional: bool) -> MonitoringError:
+def translate(error: grpc.RpcError, conditional: bool) -> MonitoringError:
     """The error that a failed call means to the caller, by its status code."""
-    code = error.grpc_status_code
-    if code is None or code in _TRANSIENT_CODES:
-        return TransientError("store_unavailable", str(error))
+    code, detail = error.code(), f"{error.code().name}: {error.details()}"
+    if code in _TRANSIENT_CODES:
+        return TransientError("store_unavailable", detail)
     if conditional and code in _PRECONDITION_CODES:
-        return PreconditionFailed(str(error))
-    if code == grpc.StatusCode.INVALID_ARGUMENT and _names_document_size(str(error)):
-        return PermanentError("document_too_large", str(error))
-    return PermanentError("store_refused", str(error))
+        return PreconditionFailed(detail)
+    if code == grpc.StatusCode.INVALID_ARGUMENT and _names_document_size(detail):
+        return PermanentError("document_too_large", detail)
+    return PermanentError("store_refused", detail)
 
 
 def _names_document_size(message: str) -> bool:

@@ -29,8 +29,8 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -49,6 +49,8 @@ CONTENT_TYPE = "application/vnd.ion.chunk"
 """The message attribute ``content-type`` of this format."""
 VERSION = 1
 MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_KEPT_BODY_BYTES = 1024 * 1024
+"""A larger chunk is not stored as it was sent: names that no row has may swell it, to whoever reads it back."""
 MAX_MESSAGE_COUNT = 2**32
 """A message's cell's observations, at most, so that no rollup of messages comes near MAX_COUNT."""
 MAX_SECTIONS = 5_000
@@ -62,7 +64,6 @@ _SUM_SLACK = 1.0 + 1e-9
 """Sums are rounded: three times 1e200, divided by three, may be above 1e200."""
 
 Writers: TypeAlias = NDArray[np.uint64]
-Bools: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,22 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one message says. ``seq`` None: the writer keeps no count. Sections ascend by minute."""
+    """What one message says. ``seq`` None: the writer keeps no count. Sections ascend by minute.
+
+    ``encoded`` are the bytes that it was read from, when they say just this and little else; None otherwise.
+    """
 
     writer: str
     boot: str
     seq: int | None
     sections: tuple[Section, ...]
+    encoded: bytes | None = field(default=None, compare=False, repr=False)
+
+    def only(self, sections: Sequence[Section]) -> Chunk:
+        """The chunk of some of its sections; itself when they are all."""
+        if len(sections) == len(self.sections):
+            return self
+        return Chunk(self.writer, self.boot, self.seq, tuple(sections))
 
 
 def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
@@ -90,7 +101,7 @@ def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
     """
     parts = [section.cells for section in chunk.sections]
     _check_size(len(parts), sum(map(len, parts)), sum(len(part.bin_key) for part in parts))
-    table = tuple(sorted({name for part in parts for name in part.series}))
+    table = parts[0].series if len(parts) == 1 else tuple(sorted({name for part in parts for name in part.series}))
     out = Writer()
     out.blob(chunk.writer.encode())
     out.blob(chunk.boot.encode())
@@ -111,8 +122,10 @@ def unweighed(_size_bytes: int) -> None:
     """Says nothing to the size of what is read."""
 
 
-def decode(data: bytes, weigh: Callable[[int], None] = unweighed) -> Chunk:
-    """The chunk in some bytes. ``weigh`` is told their inflated size before they are read, and may raise.
+def decode(data: bytes, *, rollup: bool = False, weigh: Callable[[int], None] = unweighed) -> Chunk:
+    """The chunk in some bytes, which has rollup columns if ``rollup`` and none otherwise: no message has any.
+
+    ``weigh`` is told the inflated bytes before they are read, and may raise.
 
     Raises PermanentError: ``unknown_version``, ``malformed_chunk``, ``chunk_too_large``, ``invalid_series``.
     """
@@ -120,8 +133,8 @@ def decode(data: bytes, weigh: Callable[[int], None] = unweighed) -> Chunk:
         raise malformed("shorter than its header")
     if data[0] != VERSION:
         raise PermanentError("unknown_version", f"expected a chunk of version {VERSION}, got {data[0]}")
-    if data[1] & ~_ROLLUP:
-        raise malformed("unknown flags")
+    if data[1] != (_ROLLUP if rollup else 0):
+        raise malformed(f"expected flags {_ROLLUP if rollup else 0}, got {data[1]}")
     body = _inflate(data[2:])
     weigh(len(body))
     source = Reader(body)
@@ -130,9 +143,9 @@ def decode(data: bytes, weigh: Callable[[int], None] = unweighed) -> Chunk:
     if seq and not writer:
         raise malformed("a seq without a writer")
     table = decode_table(source.blob())
-    sections = _read_sections(source, table, rollup=bool(data[1]))
+    sections = _read_sections(source, table, rollup=rollup)
     source.end()
-    return Chunk(writer, boot, seq - 1 if seq else None, sections)
+    return Chunk(writer, boot, seq - 1 if seq else None, sections, data if len(body) <= MAX_KEPT_BODY_BYTES else None)
 
 
 def _check_size(sections: int, rows: int, size: int) -> None:
@@ -206,10 +219,7 @@ def _read_section(source: Reader, table: tuple[Series, ...], *, rollup: bool) ->
     rows = len(names)
     kind, count, age = source.unsigned(rows), source.unsigned(rows), source.unsigned(rows)
     _check_rows(kind, count, age, rollup=rollup)
-    last = source.floats(rows)
-    many = count > 1
-    total, low, high = (_spread(source, last, many) for _ in range(3))
-    _check_values(last, total, low, high, count)
+    last, total, low, high = _read_values(source, count)
     scale, start, key, bin_count = read_bins(source, kind, count, last)
     last_sum, writers, writer = _read_rollup(source, rows) if rollup else _unrolled(last)
     last_at = minute * US_PER_SECOND - age
@@ -233,7 +243,7 @@ def _check_rows(kind: Ints, count: Ints, age: Ints, *, rollup: bool) -> None:
     """An hour's rollup ends its interval where its last minute does, so its newest value may be an hour old."""
     if not len(kind):
         return
-    if kind.min() < 0 or kind.max() > Kind.DISTRIBUTION:
+    if kind.max() > Kind.DISTRIBUTION:
         raise malformed("a kind is out of range")
     if count.min() < 1 or count.max() > (MAX_COUNT if rollup else MAX_MESSAGE_COUNT):
         raise malformed("a count is out of range")
@@ -241,17 +251,21 @@ def _check_rows(kind: Ints, count: Ints, age: Ints, *, rollup: bool) -> None:
         raise malformed("a time lies outside its interval")
 
 
-def _spread(source: Reader, last: Floats, many: Bools) -> Floats:
-    """A column that is stored only for rows of several observations; the others have their last value."""
-    column = last.copy()
-    column[many] = source.floats(int(many.sum()))
-    return column
-
-
-def _check_values(last: Floats, total: Floats, low: Floats, high: Floats, count: Ints) -> None:
-    sizes = np.concatenate([np.abs(last), np.abs(low), np.abs(high), np.abs(total) / (count * _SUM_SLACK)])
-    if len(sizes) and (sizes.max() > MAX_MAGNITUDE or (last < low).any() or (last > high).any()):
+def _read_values(source: Reader, count: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    """Last, sum, min and max: the last three are stored for rows of several observations, else they are the last."""
+    rows, several = len(count), np.flatnonzero(count > 1)
+    stored = source.floats(rows + 3 * len(several))
+    last, spread = stored[:rows], stored[rows:].reshape(3, -1)
+    total, low, high = np.tile(last, (3, 1))
+    total[several], low[several], high[several] = spread
+    if rows and (
+        low.min() < -MAX_MAGNITUDE
+        or high.max() > MAX_MAGNITUDE
+        or ((last < low) | (last > high)).any()
+        or (np.abs(total) > MAX_MAGNITUDE * _SUM_SLACK * count).any()
+    ):
         raise malformed("a value is out of range")
+    return last, total, low, high
 
 
 def _unrolled(last: Floats) -> tuple[Floats, Ints, Writers]:

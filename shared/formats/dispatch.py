@@ -60,7 +60,7 @@ def decode(
     if not event_type and content_type in ("", native.CONTENT_TYPE):
         return native.decode_native(plain, kinds), None
     if not event_type and content_type == compact.CONTENT_TYPE:
-        return compact.decode(plain, weigh), None
+        return compact.decode(plain, weigh=weigh), None
     raise _unknown(f"ce-type {event_type[:80]!r}, content-type {content_type[:80]!r}")
 
 

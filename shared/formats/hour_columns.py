@@ -78,7 +78,7 @@ def decode_hour(data: bytes) -> tuple[Cells, Slots]:
     if data[:1] != bytes([VERSION]):
         raise PermanentError("unknown_version", f"expected an hour of version {VERSION}")
     source = Reader(_inflate(data[1:]))
-    sections = decode(source.blob()).sections
+    sections = decode(source.blob(), rollup=True).sections
     rows = source.varint()
     if len(sections) != 1 or len(sections[0].cells) != rows:
         raise malformed("an hour's slots do not fit its cells")

@@ -47,11 +47,11 @@ DEFAULT_RULE = LabelRule()
 
 
 class Labeller:
-    """Applies a rule. Safe to share between threads."""
+    """Applies a rule to one message, whose attributes' names it remembers."""
 
     def __init__(self, rule: LabelRule) -> None:
         self._rule = rule
-        self._names = dict(rule.point)
+        self._names: dict[str, str | None] = dict(rule.point) | dict.fromkeys(rule.dropped)
 
     def of_resource(self, resource: Resource) -> Labels:
         """The labels that all points of a resource share; in no order."""
@@ -71,12 +71,16 @@ class Labeller:
         own: list[tuple[str, str]] = []
         for attribute in attributes:
             name = attribute.key
-            if name in self._rule.dropped:
-                continue
+            label = self._names[name] if name in self._names else self._name(name)
             text = text_of(attribute.value)
-            if text is not None:
-                own.append((self._names.get(name) or name.replace(".", "_"), text))
+            if text is not None and label is not None:
+                own.append((label, text))
         return _series(metric, common, tuple(own))
+
+    def _name(self, attribute: str) -> str:
+        """The label of an attribute that no rule names; remembered for this message's other points."""
+        label = self._names[attribute] = attribute.replace(".", "_")
+        return label
 
 
 def _texts(attributes: Iterable[KeyValue]) -> dict[str, str | None]:

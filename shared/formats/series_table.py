@@ -21,10 +21,30 @@ MAX_SERIES = 20_000
 MAX_STRINGS = MAX_SERIES * (1 + 2 * MAX_LABELS)
 _REMEMBERED_BYTES = 8 * 1024
 """Tables up to this size are remembered: 128 of them hold at most some tens of MB, whatever is sent."""
+_REMEMBERED_SERIES = 256
+_REMEMBERED_TABLES = 128
+_known: dict[tuple[Series, ...], bytes] = {}
 
 
 def encode_table(table: tuple[Series, ...]) -> bytes:
-    """The bytes of some series, which ascend."""
+    """The bytes of some series, which ascend. Small tables are remembered, as ``decode_table`` does."""
+    if len(table) > _REMEMBERED_SERIES:
+        return _encode(table)
+    data = _known.get(table)
+    if data is None:
+        data = _encode(table)
+        if len(data) <= _REMEMBERED_BYTES:
+            _remember(table, data)
+    return data
+
+
+def _remember(table: tuple[Series, ...], data: bytes) -> None:
+    if len(_known) >= _REMEMBERED_TABLES:
+        _known.clear()  # in one step, whatever other threads do
+    _known[table] = data
+
+
+def _encode(table: tuple[Series, ...]) -> bytes:
     strings = sorted(
         {name.metric for name in table} | {part for name in table for pair in name.labels for part in pair}
     )
@@ -79,4 +99,4 @@ def _decode(data: bytes) -> tuple[Series, ...]:
     return table
 
 
-_remembered = lru_cache(maxsize=128)(_decode)
+_remembered = lru_cache(maxsize=_REMEMBERED_TABLES)(_decode)

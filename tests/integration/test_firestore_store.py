@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from google.api_core.exceptions import from_grpc_status
-from grpc import StatusCode
+from grpc import RpcError, StatusCode
 
 from shared.adapters.firestore_store import FirestoreStore, translate
 from shared.errors import PermanentError, PreconditionFailed, TransientError
@@ -41,7 +39,22 @@ class TestEmulator(StoreContract, StoreRaceContract):
         other.close()
 
 
-failure_of: Any = from_grpc_status  # untyped
+class Failure(RpcError):
+    """A failed call, as gRPC raises it."""
+
+    def __init__(self, code: StatusCode) -> None:
+        super().__init__()
+        self._code = code
+
+    def code(self) -> StatusCode:
+        """The status."""
+        return self._code
+
+    def details(self) -> str:
+        """The server's words."""
+        return "no"
+
+
 EXPECTED = {
     StatusCode.ABORTED: TransientError,
     StatusCode.CANCELLED: TransientError,
@@ -65,7 +78,7 @@ EXPECTED = {
 @pytest.mark.parametrize("code", EXPECTED, ids=lambda code: str(code.name))
 def test_each_status_code_has_its_meaning(code: StatusCode) -> None:
     """A failed commit means what its code says; only with a precondition in it can one have failed."""
-    error = failure_of(code, "no")
+    error = Failure(code)
     assert type(translate(error, conditional=True)) is EXPECTED[code]
     unconditional = PermanentError if EXPECTED[code] is PreconditionFailed else EXPECTED[code]
     assert type(translate(error, conditional=False)) is unconditional

@@ -64,8 +64,9 @@ def _same(a: Chunk, b: Chunk) -> bool:
 
 
 def _outcome(data: bytes) -> Chunk | PermanentError:
+    """What bytes say, of a message or of a rollup, whichever their flags name."""
     try:
-        return decode(data)
+        return decode(data, rollup=data[1:2] == b"\x01")
     except PermanentError as error:
         return error
 
@@ -76,7 +77,7 @@ def _survives(data: bytes) -> bool:
     if isinstance(outcome, PermanentError):
         assert outcome.reason in REASONS
         return False
-    assert _same(decode(encode(outcome, rollup=bool(data[1]))), outcome)
+    assert _same(decode(encode(outcome, rollup=bool(data[1])), rollup=bool(data[1])), outcome)
     return True
 
 
@@ -103,7 +104,7 @@ def test_a_rollup_keeps_its_writers(parts: list[Cells]) -> None:
     """With rollup columns, merged writers come back too: last_sum, how many, and the newest one's id."""
     merged = merge_writers([part.written_by(2**64 - 1 - at) for at, part in enumerate(parts)])
     chunk = Chunk("", "", None, (Section(MINUTE, merged),))
-    assert _same(decode(encode(chunk, rollup=True)), chunk)
+    assert _same(decode(encode(chunk, rollup=True), rollup=True), chunk)
 
 
 @FEW
@@ -119,7 +120,7 @@ def test_an_hour_is_a_section_of_a_rollup() -> None:
     """A rollup's newest value may lie up to an hour before the end of its section; a message's only a minute."""
     cells = fold([Observation(SERIES[3], Kind.GAUGE, END_US - 3_599_999_999, 1.0)])
     chunk = Chunk("", "", None, (Section(MINUTE, cells),))
-    assert _same(decode(encode(chunk, rollup=True)), chunk)
+    assert _same(decode(encode(chunk, rollup=True), rollup=True), chunk)
     with pytest.raises(PermanentError, match="outside its interval"):
         encode(chunk)
 
@@ -129,7 +130,7 @@ def test_kinds_that_disagree_are_stored_and_read() -> None:
     gauge = fold([Observation(SERIES[0], Kind.GAUGE, END_US, value) for value in (1.0, 2.0)], 1)
     distribution = fold([Observation(SERIES[0], Kind.DISTRIBUTION, END_US, 3.0)], 2)
     chunk = Chunk("", "", None, (Section(MINUTE, merge_writers([gauge, distribution])),))
-    read = decode(encode(chunk, rollup=True))
+    read = decode(encode(chunk, rollup=True), rollup=True)
     assert _same(read, chunk)
     assert (read.sections[0].cells.count.tolist(), read.sections[0].cells.bin_count.tolist()) == ([3], [1])
 
@@ -155,11 +156,20 @@ def test_negative_zero_is_read_as_zero() -> None:
 def test_golden_chunks_are_read_as_ever(name: str) -> None:
     """Stored bytes say what they said when the version was fixed, and are written as they were, but for DEFLATE."""
     data = (EVENTS / f"{name}.bin").read_bytes()
-    chunk = decode(data)
+    rollup = name == "rollup"
+    chunk = decode(data, rollup=rollup)
     assert make.plain(chunk) == json.loads((EVENTS / f"{name}.expected.json").read_text())
-    again = encode(chunk, rollup=name == "rollup")
+    again = encode(chunk, rollup=rollup)
     assert (again[:2], _inflate(again)) == (data[:2], _inflate(data))
-    assert _same(decode(again), chunk)
+    assert _same(decode(again, rollup=rollup), chunk)
+
+
+def test_a_rollup_is_no_message() -> None:
+    """Rollup columns are refused where none belong, so that no message can claim other writers' values."""
+    with pytest.raises(PermanentError, match="malformed_chunk: expected flags 0, got 1"):
+        decode((EVENTS / "rollup.bin").read_bytes())
+    with pytest.raises(PermanentError, match="malformed_chunk: expected flags 1, got 0"):
+        decode((EVENTS / "chunk.bin").read_bytes(), rollup=True)
 
 
 def test_the_documents_bytes_are_the_golden_chunks() -> None:

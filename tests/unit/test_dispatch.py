@@ -140,7 +140,7 @@ def _settle(data: bytes, named: dict[str, str]) -> str:
         chunk, _ = _decode(data, named)
     except PermanentError as error:
         return error.reason
-    for put in (put for commit in commits_of(chunk, identify(data)) for put in commit):
+    for put in (put for commit in commits_of(chunk, identify(data)) for put in commit.puts):
         for stored in put.fields["c"].values():
             compact.decode(stored)
     return "stored"

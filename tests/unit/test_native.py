@@ -410,8 +410,8 @@ def test_series_beyond_their_limits_are_refused_by_path(point: dict[str, Any], d
         (b'{"version": 1, "points": [{"metric": "\xed\xa0\x80"}]}', "not UTF-8 at byte 38"),
         (b'{"a": "\x00"}', "not JSON: "),
         (b"\x1f\x8b\x08\x00", "not UTF-8 at byte 1"),
-        (b"[" * 10_000_000, "nested too deeply"),
-        (b'{"a":' * 1_000_000, "nested too deeply"),
+        (b"[" * 250_000, "nested too deeply"),
+        (b'{"a":' * 250_000, "nested too deeply"),
         (b'{"version": ' + b"9" * 5000 + b"}", "not JSON: Exceeds the limit"),
         (b'{"version": 1, "version": 1}', 'the key "version" occurs twice in one object'),
         (b'{"version": 1, "points": [{"labels": {"a": "b", "a": "c"}}]}', 'the key "a" occurs twice in one object'),
@@ -480,7 +480,7 @@ def test_a_message_has_at_most_100_000_observations() -> None:
     assert _decode(_message(*full)).sections[0].cells.count.tolist() == [MAX_OBSERVATIONS]
     for one_more in (_point(), _point(histogram=_histogram())):
         error = _refusal(json.dumps(_message(*full, one_more)).encode())
-        assert error.detail == "expected at most 100000 observations a message"
+        assert error.detail == "points[10]: expected at most 100000 observations a message"
 
 
 json_values = st.recursive(

@@ -1,0 +1,1 @@
+"""The references: functions that do the least."""
