@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from .buckets import LATE_AFTER, Late, apart, commits_of
+from .buckets import LATE_AFTER, MAX_WRITES, Late, apart, commits_of
 from .bus import Bus, Message
 from .cells import Observation, fold
 from .dead_letters import REJECTED_METRIC, dead_letter
@@ -108,9 +108,9 @@ class Ingest:
 
     def _mark(self, minutes: set[int], wid: str, at: datetime) -> None:
         markers: list[Write] = [Late(minute, wid, at).write() for minute in sorted(minutes)]
-        for start in range(0, len(markers), 400):
+        for start in range(0, len(markers), MAX_WRITES):
             with _never_for_good():
-                self.store.commit(markers[start : start + 400])
+                self.store.commit(markers[start : start + MAX_WRITES])
 
     def _reject(self, message: Message, error: PermanentError, outcome: Outcome) -> Outcome:
         """Count the message, copy it whole to the dead-letter topic, and say why."""
