@@ -23,7 +23,7 @@ from shared.bus import REASON_ATTRIBUTE, Message
 from shared.errors import PermanentError, TransientError
 from shared.identity import identify, rejection
 from shared.redrive import redrive
-from shared.store import Fields, Put
+from shared.store import MAX_DOCUMENT_BYTES, Fields, Put
 from shared.timeline import iso, minute_of_us, to_us
 from tests.events import otlp_make
 from tests.fakes import START, Clock, Countdown, CountingStore, Crash, Unexpected
@@ -90,7 +90,7 @@ def _many_commits() -> Sent:
 
 def _full_document() -> Sent:
     """Its document has no room for it beside what another process sent under the same name and numbers."""
-    return Sent(_sound().data, {}, held=bytes(1024 * 1024 - 250))
+    return Sent(_sound().data, {}, held=bytes(MAX_DOCUMENT_BYTES - 190))
 
 
 MESSAGES = {
