@@ -1,0 +1,62 @@
+"""No message, however hostile, crashes ingest, breaks a limit of the store, or costs another message."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from cloudevents.http import CloudEvent
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.ingest import main
+from shared import wiring
+from shared.bus import REASON_ATTRIBUTE, Message
+from shared.logs import Captured
+from shared.push import push_body
+from tests.fakes import START
+from tests.hostile_ingest import LETTERS, Trial, run_trials
+from tests.hostile_messages import KINDS, odd, paths, with_value
+
+SOUND = b'{"version":1,"points":[{"metric":"a","timestamp":"2025-10-18T12:00:00Z","value":1}]}'
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_message_is_stored_or_dead_lettered(kind: str) -> None:
+    """It is stored legibly, or lies whole in the dead letters, counted once; its neighbours count exactly once."""
+    outcomes = run_trials(kind, 30)
+    assert outcomes.total() - outcomes[""] >= 5
+    assert kind == "noise" or outcomes[""] >= 5
+
+
+@st.composite
+def envelopes(draw: st.DrawFn) -> Any:
+    """What Pub/Sub pushes, with up to two odd values anywhere in it, or something else."""
+    event = json.loads(push_body(Message(SOUND, {"from": "test"}, "7", START), "ingest", "project"))
+    for path in draw(st.lists(st.sampled_from(paths(event)), max_size=2)):
+        event = with_value(event, path, draw(odd))
+    return event
+
+
+def test_any_event_is_answered() -> None:
+    """Whatever is pushed, ingest returns: a message is stored, and what is none lies whole in the dead letters."""
+    outcomes: Counter[str] = Counter()
+
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+    @given(envelopes())
+    def push(event: Any) -> None:
+        trial = Trial()
+        with pytest.MonkeyPatch.context() as patch, Captured() as logs:
+            patch.setattr(wiring, "_services", [trial.world.services])
+            main.ingest(CloudEvent({"type": "pushed", "source": "test"}, event))
+        letters = [one.message for one in trial.world.bus.pull(LETTERS, 10)]
+        reasons = [one.attributes[REASON_ATTRIBUTE] for one in letters]
+        assert [one["reason"] for one in logs.events] == reasons
+        if reasons == ["malformed_envelope"]:
+            assert letters[0].data == json.dumps(event).encode()
+        outcomes["".join(reasons)] += 1
+
+    push()
+    assert min(outcomes[""], outcomes["malformed_envelope"]) >= 5
