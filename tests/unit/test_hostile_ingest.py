@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,9 +19,10 @@ from shared import wiring
 from shared.bus import REASON_ATTRIBUTE, Message
 from shared.logs import Captured
 from shared.push import push_body
+from shared.timeline import iso
 from tests.fakes import START
 from tests.hostile_ingest import LETTERS, Trial, run_trials
-from tests.hostile_messages import KINDS, odd, paths, with_value
+from tests.hostile_messages import KINDS, Sent, odd, paths, with_value
 
 SOUND = b'{"version":1,"points":[{"metric":"a","timestamp":"2025-10-18T12:00:00Z","value":1}]}'
 
@@ -29,6 +33,31 @@ def test_any_message_is_stored_or_dead_lettered(kind: str) -> None:
     outcomes = run_trials(kind, 30)
     assert outcomes.total() - outcomes[""] >= 5
     assert kind == "noise" or outcomes[""] >= 5
+
+
+def _points(points: list[str]) -> Sent:
+    return Sent(f'{{"version":1,"points":[{",".join(points)}]}}'.encode(), {})
+
+
+def _minutes() -> Sent:
+    """More documents than a commit may have writes."""
+    at = [iso(START - timedelta(minutes=minute)) for minute in range(501)]
+    return _points([f'{{"metric":"m","timestamp":"{when}","value":1}}' for when in at])
+
+
+def _labels() -> Sent:
+    """More random labels than a commit may have bytes."""
+    rng = random.Random(1)
+    labels = [",".join(f'"l{at}":"{rng.randbytes(250).hex()}"' for at in range(16)) for _ in range(780)]
+    said = f'"timestamp":"{iso(START)}","value":1'
+    return _points([f'{{"metric":"m{at}","labels":{{{one}}},{said}}}' for at, one in enumerate(labels)])
+
+
+@pytest.mark.parametrize(("make", "observations"), [(_minutes, 501), (_labels, 780)])
+def test_a_message_larger_than_a_commit_is_stored_whole(make: Callable[[], Sent], observations: int) -> None:
+    """More minutes or bytes than one commit may have are stored by several, each within the limits, and count once."""
+    outcome = Trial().run(make())
+    assert (outcome.reason, outcome.observations) == ("", observations)
 
 
 @st.composite
