@@ -111,7 +111,7 @@ class DashboardPages:
         return tuple(tabs)
 
     def _inbox(self, now: datetime) -> PageResponse:
-        entries = inbox_entries(self.reader.inbox(minute_floor(now) - INBOX_SECONDS))
+        entries = inbox_entries(self.reader.inbox(minute_floor(now) - INBOX_SECONDS, now))
         alert = worst_alert(self.reader.alerts())
         status = Status.of(alert.severity) if alert and alert.is_firing else Status.OK
         tabs = (Tab(OVERVIEW, "Overview", "/", status, current=False), Tab("inbox", "Inbox", "/inbox", Status.OK, True))

@@ -52,7 +52,8 @@ class Outcome:
 class Ingest:
     """The function ``ingest`` on its ports.
 
-    ``kinds`` is the configured metric catalogue, ``label_rule`` says which attributes of OTLP become labels.
+    ``kinds`` is the configured metric catalogue, ``label_rule`` says which attributes of OTLP become labels. A commit
+    ``late_after`` a minute's end or later marks the minute; no evaluator settles before ``READ_LAG`` after that.
     """
 
     store: Store
@@ -60,6 +61,7 @@ class Ingest:
     dead_letter_topic: str
     kinds: Mapping[str, Kind]
     label_rule: LabelRule = DEFAULT_RULE
+    late_after: timedelta = LATE_AFTER
 
     def __call__(self, message: Message) -> Outcome:
         """Store one message. Raises TransientError only: everything permanent is dead-lettered and returned.
@@ -92,7 +94,7 @@ class Ingest:
         marked: set[int] = set()
         for commit in [*commits_of(chunk, identity)]:  # all of them before the first: a chunk is stored whole or not
             committed_at = self._commit(commit.puts, identity)
-            late = {minute for minute in commit.minutes if committed_at >= from_minute(minute) + LATE_AFTER}
+            late = {minute for minute in commit.minutes if committed_at >= from_minute(minute) + self.late_after}
             self._mark(late, identity.wid, committed_at)
             marked |= late
         return len(marked)

@@ -198,7 +198,7 @@ def _personas(sources: Sources) -> tuple[Share, ...]:
 def _health(sources: Sources, cursor: Cursor | None) -> Health:
     collections = sources.config.list_collections()
     fresh = sum(1 for collection in collections if sources.at(collection.query, FRESH_SECONDS))
-    deliveries = sources.reader.deliveries(sources.end - DAY_SECONDS)
+    deliveries = sources.reader.deliveries(sources.end - DAY_SECONDS, sources.now)
     rejected = sources.at(_REJECTED, sources.end - sources.start).get((), 0.0)
     return Health(
         evaluated_at=cursor.decided_at if cursor else None,

@@ -47,7 +47,7 @@ MONITORING_BYTES = Price(0.258, MIB, 150 * MIB)
 """Custom metrics in Cloud Monitoring: 8 bytes a scalar, 80 a distribution, each time one is written."""
 MONITORING_SCALAR_BYTES, MONITORING_DISTRIBUTION_BYTES = 8, 80
 PROMETHEUS_SAMPLES = Price(0.06, 1_000_000)
-"""Managed Service for Prometheus: a scalar is a sample; a histogram is two and one for each bucket that is not empty."""
+"""Managed Service for Prometheus: a scalar is a sample; a histogram is two, and one for each populated bucket."""
 
 
 @dataclass(frozen=True, slots=True)

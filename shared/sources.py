@@ -63,7 +63,8 @@ def read_sources(
     reach = max(longest_reach_seconds(config), WINDOW_SECONDS)
     minutes = reader.minutes(min(first + MINUTE_SECONDS, newest - reach), newest, now)
     alerts = tuple(alert for alert in reader.alerts() if alert.state is not State.INACTIVE)
-    sources = Sources(config, reader, minutes, alerts, tuple(reader.transitions(first, newest)), first, newest, now)
+    transitions = tuple(reader.transitions(first, newest, now))
+    sources = Sources(config, reader, minutes, alerts, transitions, first, newest, now)
     return sources, cursor
 
 

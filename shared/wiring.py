@@ -1,6 +1,7 @@
 """Wiring: one place builds the adapters, on first use, and keeps them for warm starts.
 
-Nothing is built at import, and each function imports only what it runs on: a cold start is waited for. A local run and the tests put their own services in place with ``use``.
+Nothing is built at import, and each function imports only what it runs on: somebody waits for a cold start. A local
+run and the tests put their own services in place with ``use``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A bus that is made when it is first used: Pub/Sub's client takes a tenth of a cold start, and ingest rarely needs it."""
+"""A bus made when it is first used: Pub/Sub's client takes a tenth of a cold start, and ingest rarely needs it."""
 
 from __future__ import annotations
 
