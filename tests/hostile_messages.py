@@ -33,6 +33,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
+from shared.adapters.message_limits import MAX_ATTRIBUTE_KEY_BYTES, MAX_ATTRIBUTE_VALUE_BYTES
 from shared.bus import PUBLISH_TIME_ATTRIBUTE
 from shared.formats.columns import Writer
 from shared.formats.compact import CONTENT_TYPE, Chunk, Section, encode
@@ -352,4 +353,12 @@ def messages(draw: DrawFn, kind: str) -> Sent:
         attributes[PUBLISH_TIME_ATTRIBUTE] = draw(st.sampled_from(PUBLISH_TIMES))
     if draw(rarely()):
         attributes |= draw(st.dictionaries(names, names, max_size=3))
-    return Sent(data, attributes)
+    kept = {
+        cut(name, MAX_ATTRIBUTE_KEY_BYTES): cut(said, MAX_ATTRIBUTE_VALUE_BYTES) for name, said in attributes.items()
+    }
+    return Sent(data, {name or "k": said for name, said in kept.items()})
+
+
+def cut(said: str, most_bytes: int) -> str:
+    """Text that Pub/Sub takes: at most so many bytes of UTF-8, without lone surrogates."""
+    return said.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
