@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from functions.ingest import main
 from shared import wiring
-from shared.bus import REASON_ATTRIBUTE, Message
+from shared.bus import PUBLISH_TIME_ATTRIBUTE, REASON_ATTRIBUTE, Message
 from shared.logs import Captured
 from shared.push import push_body
 from shared.timeline import iso
 from tests.fakes import START
 from tests.hostile_ingest import LETTERS, Trial, run_trials
-from tests.hostile_messages import KINDS, Sent, odd, paths, with_value
+from tests.hostile_messages import KINDS, PUBLISH_TIMES, Sent, odd, paths, with_value
 
 SOUND = b'{"version":1,"points":[{"metric":"a","timestamp":"2025-10-18T12:00:00Z","value":1}]}'
 
@@ -33,6 +33,14 @@ def test_any_message_is_stored_or_dead_lettered(kind: str) -> None:
     outcomes = run_trials(kind, 30)
     assert outcomes.total() - outcomes[""] >= 5
     assert kind == "noise" or outcomes[""] >= 5
+
+
+@pytest.mark.parametrize("told", PUBLISH_TIMES)
+def test_an_absurd_first_publish_time_is_refused_by_name(told: str) -> None:
+    """Anyone may set the attribute; what is no time, or none that can be, is dead-lettered, and hours ago is late."""
+    outcome = Trial().run(Sent(SOUND, {PUBLISH_TIME_ATTRIBUTE: told}))
+    believable = {iso(START - timedelta(hours=80)), iso(START), "2000-01-01T00:00:00Z"}
+    assert (outcome.reason == "malformed_publish_time") == (told not in believable)
 
 
 def _points(points: list[str]) -> Sent:
