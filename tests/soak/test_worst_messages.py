@@ -13,7 +13,7 @@ pytestmark = pytest.mark.soak
 
 @pytest.mark.parametrize("name", WORST)
 def test_the_worst_messages_are_bounded(name: str) -> None:
-    """A message is refused, or stored in at most 5,000 documents and 16 MiB, with 220 MB and a minute of CPU."""
+    """A message is refused, or stored in at most 5,000 documents and 16 MiB, with 220 MB and bounded CPU."""
     check_worst(name)
 
 

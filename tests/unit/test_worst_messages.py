@@ -14,7 +14,7 @@ MAX_STORED_BYTES = 16 * 1024 * 1024
 
 
 def check_worst(name: str) -> None:
-    """Measure a message, in a process that is killed if it takes a minute of CPU, and check what it took."""
+    """Measure a message, in a process that is killed if it takes far too much CPU, and check what it took."""
     figures = measured(name)
     assert figures.outcome == WORST[name].outcome
     assert figures.peak_bytes <= MAX_MEMORY_BYTES
@@ -24,5 +24,5 @@ def check_worst(name: str) -> None:
 
 @pytest.mark.parametrize("name", QUICK)
 def test_the_worst_messages_are_bounded(name: str) -> None:
-    """A message is refused, or stored in at most 5,000 documents and 16 MiB, with 220 MB and a minute of CPU."""
+    """A message is refused, or stored in at most 5,000 documents and 16 MiB, with 220 MB and bounded CPU."""
     check_worst(name)
