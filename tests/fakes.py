@@ -139,3 +139,27 @@ class FakeChannel:
         if answer is not None:
             answer()
         return Answer("taken")
+
+
+class CountedStore:
+    """A store that counts the documents it is asked for one by one, and those that its listings give."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.asked = 0
+        self.listed = 0
+
+    def get(self, paths: Sequence[str]) -> dict[str, Document]:
+        """As the port says."""
+        self.asked += len(paths)
+        return self._inner.get(paths)
+
+    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+        """As the port says."""
+        listing = self._inner.list(collection, start, end)
+        self.listed += len(listing.documents)
+        return listing
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """As the port says."""
+        return self._inner.commit(writes)
