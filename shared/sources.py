@@ -29,6 +29,8 @@ CHART_POINTS = 180
 SPARK_POINTS = 60
 PENDING_SECONDS = 3600
 """How far before a past instant history is read for what was pending then."""
+_PAST_SECONDS = STALE_AFTER.total_seconds()
+"""A range that ends this long before the present minute is past: one that ends later has data that is current."""
 REGION = "region"
 """The label that says where."""
 
@@ -185,7 +187,7 @@ def read_sources(
         start=first,
         end=newest,
         now=now,
-        until=end if now - end > STALE_AFTER else None,
+        until=end if minute_floor(end) + _PAST_SECONDS <= minute_floor(now) else None,
     )
     alerts = _alerts(sources, cursor)
     return _of_region(replace(sources, alerts=tuple(alerts)), region), cursor
