@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from .alerts import AlertState, Reason
 from .monitoring_config import MonitoringConfig
 from .panels import STALE_AFTER, Headline, Limit, Status
-from .render.numbers import age, moment, number, times
+from .render.numbers import age, moment, number, stretch, times
 from .render.plain import value_text
 from .rules import AlertRule, MetricType
 from .series import Labels
@@ -54,16 +54,16 @@ class Story:
         return self.at < self.now
 
     def clock(self, instant: datetime) -> str:
-        """A time of day, with its date when that is not today's."""
-        return moment(instant, self.zone, self.now)
+        """A time of day, with its date when that is another than that of the instant that is told of."""
+        return moment(instant, self.zone, self.at)
 
     def since(self, instant: datetime) -> str:
         """``since 14:05 (26 min)``, the age at the instant that is told of."""
         return f"since {self.clock(instant)} ({age((self.at - instant).total_seconds())})"
 
     def then(self) -> str:
-        """`` at 14:31``, said of a past instant only."""
-        return f" at {self.clock(self.at)}" if self.past else ""
+        """`` at 14:31``, said of a past instant only, with its date when that is not today's."""
+        return f" at {moment(self.at, self.zone, self.now)}" if self.past else ""
 
 
 def headline(story: Story) -> Headline:
@@ -96,7 +96,7 @@ def _empty(story: Story) -> Headline:
 def _stale(story: Story, data_to: datetime) -> Headline:
     where = f" from {value_text(story.region)}" if story.region else ""
     if story.past:
-        sentence = f"No data{where} from {story.clock(data_to)} to {story.clock(story.at)}"
+        sentence = f"No data{where} from {stretch(data_to, story.at, story.zone, story.now)}"
         return Headline(Status.STALE, sentence, _joined("The last values before that are shown.", _elsewhere(story)))
     sentence = f"No data{where} {story.since(data_to)}: this page may be wrong"
     return Headline(Status.STALE, sentence, _joined("The last known values are shown.", _elsewhere(story)))

@@ -105,8 +105,20 @@ def _line(
     fixed = query.select.labels
     status = _status(sources, rules, labels, fixed)
     values = tuple(point.get(labels) for point in points)
-    name = scope_text(labels or fixed, query.group_by)
-    return Line(name, values, subject=status not in (Status.OK, Status.PENDING), status=status)
+    return Line(
+        scope_text(labels or fixed, query.group_by),
+        values,
+        subject=status not in (Status.OK, Status.PENDING),
+        status=status,
+        place=_place(sources, labels or fixed),
+    )
+
+
+def _place(sources: Sources, labels: Labels) -> int | None:
+    """The place of a line that is a configured region's: its colour wherever it is drawn. None for any other."""
+    names = sorted(region.name for region in sources.config.settings.regions)
+    (value, *others) = [value for _, value in labels] or [""]
+    return names.index(value) if not others and value in names else None
 
 
 def _spans(

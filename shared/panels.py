@@ -17,7 +17,9 @@ KEPT_ROWS = 200
 KEPT_LINES = 50
 """Lines of a chart that a page holds at most, the worst."""
 SHOWN_ROWS = 20
-"""Rows of a list that a person is shown, with how many more there are."""
+"""Regions that a person is shown, with how many more there are."""
+SHOWN_ALERTS = 10
+"""Alerts that a person is shown, with how many more there are."""
 SHOWN_LINES = 8
 """Lines of a chart that a person is shown: their labels fit beside it."""
 STALE_AFTER = timedelta(minutes=2)
@@ -103,6 +105,8 @@ class Line:
     status: Status = Status.OK
     usual: tuple[float, float] | None = None
     """The range this line is normally in; drawn for the subject only."""
+    place: int | None = None
+    """Which of the colours it has, the same on every page; None: that of its name's place among the chart's lines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import datetime, tzinfo
 from ..panels import SHOWN_LINES, Limit, Line, LineChart, Signal, Span, Status
 from ..rules import Severity
 from . import numbers, svg
-from .plain import clean, cut
+from .plain import clean, cut, value_text
 from .status import LIMIT_WORDS
 
 _LABEL_GAP = 10.5
@@ -21,7 +21,9 @@ _SPARK_POINTS = 120
 _INKS = 3
 _TABLE_ROWS = 12
 _FEW_TICKS = 5
-_NAME_COLUMNS = 16
+_LABEL_COLUMNS = 19
+"""Of an end label's value and name, for which there is room beside the plot."""
+_LONG_FROM = 1e5
 _NEAR_AN_EDGE = 4.0
 _SPAN_LABEL_WIDTH = 14.0
 
@@ -180,7 +182,8 @@ def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
     shown = [line for line in chart.lines if svg.known(line.values)]
     places = svg.spread([scale.percent(_last(line)[1]) for line in shown], _LABEL_GAP, 2.0, 98.0)
     drawn = [
-        _line(line, names.index(line.name) % _INKS, scale, place) for line, place in zip(shown, places, strict=True)
+        _line(line, (names.index(line.name) if line.place is None else line.place) % _INKS, scale, place)
+        for line, place in zip(shown, places, strict=True)
     ]
     return tuple(sorted(drawn, key=lambda line: line.subject))
 
@@ -188,9 +191,9 @@ def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
 def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
     values = svg.thin(line.values, svg.MOST_POINTS, max)
     index, value = _last(line)
-    now = numbers.figure(line.values[-1], "ms")[0]
+    now = _end_value(line.values[-1])
     return DrawnLine(
-        name=cut(clean(line.name), _NAME_COLUMNS),
+        name=cut(clean(value_text(line.name)), _LABEL_COLUMNS - len(now)),
         ink=ink,
         subject=line.subject,
         path=svg.path(values, scale, 1 / max(1, len(values))),
@@ -200,6 +203,13 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
         label_y=label_y,
         hollow=index != len(line.values) - 1,
     )
+
+
+def _end_value(value: float | None) -> str:
+    """A value as its end label shows it: at most seven characters."""
+    if value is None or not abs(value) >= _LONG_FROM:
+        return _cell(value)
+    return numbers.tick(float(f"{value:.3g}"))
 
 
 def _last(line: Line) -> tuple[int, float]:

@@ -21,7 +21,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..errors import PermanentError
-from ..panels import SHOWN_LINES, SHOWN_ROWS, AlertRow, Fact, InboxEntry, Overview, RegionCell, Signal, Status, Tab
+from ..panels import (
+    SHOWN_ALERTS,
+    SHOWN_LINES,
+    SHOWN_ROWS,
+    AlertRow,
+    Fact,
+    InboxEntry,
+    Overview,
+    RegionCell,
+    Signal,
+    Status,
+    Tab,
+)
 from ..timeline import iso
 from ..urls import Format, View
 from . import charts, howto, numbers
@@ -52,8 +64,8 @@ def render_html(page: Overview, view: View, *, fragment: bool = False) -> str:
         charts=[(chart, charts.draw_chart(chart, view.zone)) for chart in page.charts if page.data_to],
         chart_span=_range_words(page, view.zone),
         spark_span=numbers.span(page.spark_seconds) if page.spark_seconds else "",
-        alerts=page.alerts[:SHOWN_ROWS],
-        more_alerts=numbers.more(page.alerts_total, min(len(page.alerts), SHOWN_ROWS)),
+        alerts=page.alerts[:SHOWN_ALERTS],
+        more_alerts=numbers.more(page.alerts_total, min(len(page.alerts), SHOWN_ALERTS)),
         regions=page.regions[:SHOWN_ROWS],
         more_regions=numbers.more(page.regions_total, min(len(page.regions), SHOWN_ROWS)),
         personas=page.personas[:SHOWN_LINES],

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from itertools import groupby
 
-from ..panels import SHOWN_LINES, SHOWN_ROWS, AlertRow, Health, Limit, Overview, Signal
+from ..panels import SHOWN_ALERTS, SHOWN_LINES, SHOWN_ROWS, AlertRow, Health, Limit, Overview, Signal
 from . import howto, numbers
 from .plain import clean, value_text
 from .status import GLYPHS, WORDS
@@ -92,11 +92,11 @@ def _alerts(page: Overview) -> Iterator[str]:
         yield ""
         return
     yield from _heads("Status", "Rule", "Where", "Value:", "For:", "Note")
-    for alert in page.alerts[:SHOWN_ROWS]:
+    for alert in page.alerts[:SHOWN_ALERTS]:
         age = numbers.age((page.at - alert.since).total_seconds())
         status = f"{GLYPHS[alert.status]} {WORDS[alert.status]}"
         yield _row(status, escape(alert.rule), escape(alert.scope), _judged(alert), age, escape(alert.note))
-    yield from _more(max(page.alerts_total, len(page.alerts)), min(len(page.alerts), SHOWN_ROWS))
+    yield from _more(max(page.alerts_total, len(page.alerts)), min(len(page.alerts), SHOWN_ALERTS))
 
 
 def _number(value: float | None, unit: str, limit: Limit | None = None) -> str:

@@ -67,9 +67,12 @@ def short(value: float | None, unit: str, limit: Limit | None = None) -> tuple[s
 
 def tick(value: float) -> str:
     """An axis label, at most seven characters: ``200``, ``0.05``, ``2.5 M``, ``2e20``."""
-    size = abs(value)
-    if size < _TICK_SI_FROM:
+    if not math.isfinite(value):
+        return ABSENT
+    if abs(value) < _TICK_SI_FROM:
         return _exact(value)
+    value = float(f"{value:.3g}")
+    size = abs(value)
     power = min(len(_SI) - 1, int(math.log10(size) + 1e-9) // 3)
     if size >= 1000.0 ** len(_SI):
         return _true_minus(f"{value:.3g}".replace("e+", "e"))

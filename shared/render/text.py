@@ -11,7 +11,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import groupby
 
-from ..panels import SHOWN_LINES, SHOWN_ROWS, AlertRow, Health, Overview, RegionCell, RegionRow, Signal, Status
+from ..panels import (
+    SHOWN_ALERTS,
+    SHOWN_LINES,
+    SHOWN_ROWS,
+    AlertRow,
+    Health,
+    Overview,
+    RegionCell,
+    RegionRow,
+    Signal,
+    Status,
+)
 from . import howto, numbers
 from .plain import clean, columns, cut, left, right, to_ascii, value_text, wrap
 from .status import ASCII_GLYPHS, GLYPHS, TERMINAL_WORDS, WORDS
@@ -201,9 +212,9 @@ class _Screen:
 
     def _alerts(self, alerts: Sequence[AlertRow]) -> Iterator[str]:
         yield f"{self._paint('1', 'ACTIVE ALERTS')}  {self._paint('2', 'worst first' if alerts else 'none')}"
-        for alert in alerts[:SHOWN_ROWS]:
+        for alert in alerts[:SHOWN_ALERTS]:
             yield self._alert(alert)
-        yield from self._more(max(self._page.alerts_total, len(alerts)), min(len(alerts), SHOWN_ROWS))
+        yield from self._more(max(self._page.alerts_total, len(alerts)), min(len(alerts), SHOWN_ALERTS))
         yield ""
 
     def _more(self, total: int, shown: int) -> Iterator[str]:

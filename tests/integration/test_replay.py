@@ -137,7 +137,7 @@ def test_the_command_prints_a_table() -> None:
 def test_the_dashboard_is_left_at_the_range(tmp_path: Path) -> None:
     """With serving, the last lines name the address of the range, and the page there has its values."""
     series = tmp_path / "series.csv"
-    series.write_text("timestamp,value\n2014-04-15 13:24:00,93.9\n2014-04-15 13:29:00,95.5\n", encoding="utf-8")
+    series.write_text("timestamp,value\n2014-04-15 13:24:30,93.9\n2014-04-15 13:29:00,95.5\n", encoding="utf-8")
     command = [sys.executable, "-m", "shared.local", "replay", str(series), COLLECTION, "--port", "0"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
