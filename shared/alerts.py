@@ -17,6 +17,9 @@ from enum import StrEnum
 from .rules import AlertRule, OnNoData, Severity
 from .series import Labels
 
+GONE_AFTER = timedelta(hours=24)
+"""How long a group without data is missed: a region or instance that was taken away fires no longer than that."""
+
 
 class State(StrEnum):
     """The three states of an alert."""
@@ -98,17 +101,35 @@ def decide(rule: AlertRule, alert: AlertState, value: float | None, now: datetim
     """Advance one alert by one evaluation at ``now`` (aware UTC); ``value`` None is an empty window."""
     judged = alert.value if value is None else value
     alert = replace(alert, value=judged, severity=rule.severity, evaluated_at=now)
-    if value is None and rule.on_no_data is OnNoData.KEEP:
+    if value is None:
         return _without_data(rule, alert, now)
-    violating = rule.on_no_data is OnNoData.ALERT if value is None else rule.threshold.violated_by(value)
     alert = replace(alert, no_data_since=None)
-    if violating:
+    if rule.threshold.violated_by(value):
         return _violating(rule, alert, now)
     return _good(rule, alert, value, now)
 
 
 def _without_data(rule: AlertRule, alert: AlertState, now: datetime) -> Decision:
-    """An empty window under ``on_no_data: keep``: frozen, and ended after ``no_data_after`` seconds."""
+    """An empty window: what it means is the rule's to say."""
+    if rule.on_no_data is OnNoData.OK:
+        return _good(rule, alert, None, now)
+    if rule.on_no_data is OnNoData.ALERT:
+        return _silent(rule, alert, now)
+    return _frozen(rule, alert, now)
+
+
+def _silent(rule: AlertRule, alert: AlertState, now: datetime) -> Decision:
+    """``on_no_data: alert``: violating; a group that is gone for ``GONE_AFTER`` is no longer missed."""
+    since = alert.no_data_since or now
+    if not alert.labels or now - since < GONE_AFTER:
+        return _violating(rule, replace(alert, no_data_since=since), now)
+    if alert.state is State.INACTIVE:
+        return Decision(alert, Reason.NONE)
+    return Decision(replace(_cleared(alert, now), no_data_since=since), Reason.NO_DATA)
+
+
+def _frozen(rule: AlertRule, alert: AlertState, now: datetime) -> Decision:
+    """``on_no_data: keep``: frozen, and ended after ``no_data_after`` seconds."""
     if alert.state is State.INACTIVE:
         return Decision(alert, Reason.NONE)
     since = alert.no_data_since or now

@@ -104,24 +104,27 @@ def _parts(section: Section) -> Iterable[bytes]:
     return [piece for half in halves for piece in _parts(Section(section.minute, section.cells.take(half)))]
 
 
-def chunks_in(documents: Sequence[Document], now: datetime) -> tuple[list[Cells], int]:
+def chunks_in(documents: Sequence[Document]) -> tuple[list[Cells], int]:
     """The chunks of one minute's documents, each with its writer, in order of document and key.
 
-    Documents past their time to live are passed over: the store deletes them up to a day late. So is a chunk that
-    cannot be read (written by a newer version); the second item counts those, so that nothing blocks the minute.
+    A chunk that cannot be read (written by a newer version) is passed over; the second item counts those, so that
+    nothing blocks the minute.
     """
     parts: list[Cells] = []
     unreadable = 0
     for document in documents:
-        if document.fields["expires_at"] <= now:
-            continue
-        writer = int(document.id[:16], 16)
+        writer = int(writer_id(document), 16)
         for _, data in sorted(document.fields["c"].items()):
             try:
                 parts.extend(section.cells.written_by(writer) for section in decode(data).sections)
             except PermanentError:
                 unreadable += 1
     return parts, unreadable
+
+
+def writer_id(document: Document) -> str:
+    """The 16 hex digits of the writer of a minute's document."""
+    return document.id[:16]
 
 
 def expired(minute: int, now: datetime) -> bool:

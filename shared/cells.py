@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,8 +79,7 @@ class Cells:
 
     def written_by(self, writer: int) -> Cells:
         """The same cells with one writer (unsigned 64 bits) for every row."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Cells(**columns | {"last_writer": np.full(len(self), writer, np.uint64)})
+        return replace(self, last_writer=np.full(len(self), writer, np.uint64))
 
 
 _ROW_COLUMNS = (

@@ -128,7 +128,7 @@ class DashboardPages:
         return tuple(tabs)
 
     def _inbox(self, now: datetime) -> PageResponse:
-        received = self.reader.inbox(minute_floor(now) - INBOX_SECONDS)
+        received = self.reader.inbox(minute_floor(now) - INBOX_SECONDS, now)
         entries = inbox_entries(received[:KEPT_ROWS])
         alert = worst_alert(self.reader.alerts())
         status = Status.of(alert.severity) if alert and alert.is_firing else Status.OK

@@ -28,6 +28,7 @@ from .errors import MonitoringError, PreconditionFailed, TransientError
 from .hours import hour_of, roll_up_hour
 from .monitoring_config import MonitoringConfig
 from .records import alert_from_fields, alert_to_fields, transition_to_fields
+from .retention import live
 from .rollups import NOT_SETTLED, RolledUp, read_rollups, roll_up
 from .store import MAX_COMMIT_WRITES, Absent, Delete, Precondition, Put, Store, Unchanged, Write
 from .tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
@@ -164,7 +165,7 @@ class Evaluator:
         whoever builds it first sees them. The markers go last, so a crash repeats all of it.
         """
         due: dict[int, dict[int, list[Write]]] = {}
-        for marker in self.store.list("late").documents:
+        for marker in live(self.store.list("late").documents, self.now()):
             minute = int(marker.fields["minute"])
             if minute <= cursor_minute:
                 markers = due.setdefault(hour_of(minute), {})

@@ -8,33 +8,58 @@ the hour before the minutes and write it only if it is still what they read, so 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 
 from .bins import Floats, Ints
 from .buckets import expired
+from .cardinality import MAX_SERIES, beyond, fitting, named, shares_of
 from .cells import EMPTY, Cells, merge, percentiles
 from .errors import PreconditionFailed, TransientError
 from .formats.hour_columns import Slots, decode_hour, encode_hour
-from .rollups import ATTEMPTS, read_rollups
+from .parts import ATTEMPTS, CONTENDED, pieces_of, read_parts, write_parts
+from .retention import live
+from .rollups import read_rollups
 from .series import Series
-from .store import Absent, Document, Put, Store, Unchanged, Write
+from .store import Document, Store
 from .timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_id
 
 KEPT = timedelta(days=30)
-MAX_PART_BYTES = 900 * 1024
+MINUTES_AT_ONCE = 12
+"""Read together."""
+MAX_ROWS_AT_ONCE = 1000
+"""About what a document holds of numbers that change; compressing many more only to find that they are too large takes
+seconds."""
+MAX_HELD_NUMBERS = 1_000_000
+"""Rows and bins of minutes that are kept from the first pass to the second, about 20 MB; others are read again."""
+MAX_KNOWN_SERIES = 5 * MAX_SERIES
+"""Of an hour, among which those are chosen that it holds."""
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+class Minutes(Protocol):
+    """Where the minutes of an hour are."""
+
+    def get(self, minute: int, /) -> Cells | None:
+        """A minute's cells, or None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One hour: the cells merged over it, and the slots of its minutes in the same order of series."""
+    """One hour: the cells merged over it, and the slots of its minutes in the same order of series.
+
+    ``dropped`` says how many series of which metrics were too many; see ``cardinality.named``.
+    """
 
     cells: Cells
     slots: Slots
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def hour_of(minute: int) -> int:
@@ -47,9 +72,9 @@ def minutes_of(hour: int) -> range:
     return range(hour - HOUR_SECONDS + MINUTE_SECONDS, hour + MINUTE_SECONDS, MINUTE_SECONDS)
 
 
-def hour_path(hour: int, part: int = 0) -> str:
-    """Where an hour lies; parts above 0 only where it is larger than 900 KiB."""
-    return f"rollups/hour-{minute_id(hour)}" + (f"~{part}" if part else "")
+def hour_path(hour: int) -> str:
+    """Where an hour lies; its parts, where it is larger than 900 KiB, lie beside it."""
+    return f"rollups/hour-{minute_id(hour)}"
 
 
 def roll_up_hour(store: Store, hour: int, now: datetime) -> bool:
@@ -63,27 +88,79 @@ def roll_up_hour(store: Store, hour: int, now: datetime) -> bool:
     path = hour_path(hour)
     for _ in range(ATTEMPTS):
         before = store.get([path]).get(path)
-        minutes = read_rollups(store, minutes_of(hour), now)
-        if not minutes and before is None:
+        built = build_hour(hour, _Stored(store, hour, now))
+        if not len(built.cells) and before is None:
             return False
         try:
-            store.commit(_writes(hour, build_hour(hour, minutes), before))
+            write_parts(
+                store, path, _pieces(hour, built), from_minute(hour) + KEPT, before, {"dropped": dict(built.dropped)}
+            )
         except PreconditionFailed:
             continue
         return True
-    raise TransientError("rollup_contended", minute_id(hour))
+    raise TransientError(CONTENDED, minute_id(hour))
 
 
-def build_hour(hour: int, minutes: Mapping[int, Cells]) -> Hour:
+class _Stored:
+    """The minutes of an hour, as they are read: as many as memory allows are read once."""
+
+    def __init__(self, store: Store, hour: int, now: datetime) -> None:
+        self._store = store
+        self._minutes = minutes_of(hour)
+        self._now = now
+        self._held: dict[int, Cells | None] = {}
+
+    def get(self, minute: int) -> Cells | None:
+        """A minute's cells."""
+        if minute not in self._held:
+            at = self._minutes.index(minute) // MINUTES_AT_ONCE * MINUTES_AT_ONCE
+            wanted = self._minutes[at : at + MINUTES_AT_ONCE]
+            found = read_rollups(self._store, wanted, self._now)
+            if sum(len(cells) + len(cells.bin_key) for cells in self._held.values() if cells) > MAX_HELD_NUMBERS:
+                self._held = {}
+            self._held |= {one: found.get(one) for one in wanted}
+        return self._held[minute]
+
+
+def build_hour(hour: int, minutes: Minutes) -> Hour:
     """The hour of some minutes; a minute that is absent leaves its slot empty. Pure."""
-    cells = merge([minutes[minute] for minute in minutes_of(hour) if minute in minutes])
-    number = {name: row for row, name in enumerate(cells.series)}
-    shape = (len(cells), len(minutes_of(hour)))
+    series, dropped = _series_of(hour, minutes)
+    number = {name: row for row, name in enumerate(series)}
+    shape = (len(series), len(minutes_of(hour)))
     slots = Slots(np.zeros(shape, np.int64), *(np.full(shape, np.nan) for _ in range(8)))
-    for slot, minute in enumerate(minutes_of(hour)):
-        if minute in minutes:
-            _fill(slots, slot, minutes[minute], _rows(minutes[minute].series, number))
-    return Hour(cells, slots)
+    merged = EMPTY
+    for at in range(0, len(minutes_of(hour)), MINUTES_AT_ONCE):
+        parts: list[Cells] = []
+        for slot, minute in enumerate(minutes_of(hour)[at : at + MINUTES_AT_ONCE], start=at):
+            cells = minutes.get(minute)
+            if cells is not None:
+                parts.append(cells.take(np.flatnonzero([name in number for name in cells.series])))
+                _fill(slots, slot, parts[-1], _rows(parts[-1].series, number))
+        merged = merge([merged, *parts])
+    if len(merged) < len(series):  # a minute was written again between the passes
+        slots = slots.take(_rows(merged.series, number))
+    return Hour(replace(merged, sum=_sums(slots)), slots, dropped)
+
+
+def _series_of(hour: int, minutes: Minutes) -> tuple[list[Series], dict[str, int]]:
+    """The series that an hour holds, ascending, and how many of which metrics are too many."""
+    known: dict[Series, int] = {}
+    for minute in minutes_of(hour):
+        cells = minutes.get(minute)
+        if cells is not None:
+            for name, bins in zip(cells.series, np.diff(cells.bin_start).tolist(), strict=True):
+                if name in known or len(known) < MAX_KNOWN_SERIES:
+                    known[name] = max(known.get(name, 0), bins)
+    series = sorted(known)
+    shares = shares_of(series, np.array([known[name] for name in series], np.int64))
+    kept = fitting(series, shares, np.ones(len(series), np.bool_))
+    return [series[row] for row in np.flatnonzero(kept).tolist()], named(beyond(series, kept))
+
+
+def _sums(slots: Slots) -> Floats:
+    """The correctly rounded sums over the minutes."""
+    rows = zip(slots.sum, slots.count > 0, strict=True)
+    return np.array([math.fsum(numbers[held].tolist()) for numbers, held in rows], np.float64)
 
 
 def _rows(names: Iterable[Series], number: Mapping[Series, int]) -> Ints:
@@ -104,42 +181,22 @@ def _fill(slots: Slots, slot: int, cells: Cells, rows: Ints) -> None:
         getattr(slots, name)[rows, slot] = column
 
 
-def _writes(hour: int, built: Hour, before: Document | None) -> list[Write]:
-    """The hour's documents; idempotent, because they depend on the minutes alone."""
-    pieces = list(_pieces(hour, built))
-    expires_at = from_minute(hour) + KEPT
-    condition = Absent() if before is None else Unchanged(before.update_time)
-    head = Put(
-        hour_path(hour), {"d": pieces[0], "parts": len(pieces), "expires_at": expires_at}, precondition=condition
-    )
-    rest = [
-        Put(hour_path(hour, part), {"d": piece, "expires_at": expires_at})
-        for part, piece in enumerate(pieces[1:], start=1)
-    ]
-    return [head, *rest]
+def _pieces(hour: int, built: Hour) -> list[bytes]:
+    def encoded(rows: Ints) -> bytes:
+        return encode_hour(hour, built.cells.take(rows), built.slots.take(rows))
 
-
-def _pieces(hour: int, built: Hour) -> Iterable[bytes]:
-    data = encode_hour(hour, built.cells, built.slots)
-    if len(data) <= MAX_PART_BYTES or len(built.cells) <= 1:
-        return [data]
-    halves = np.split(np.arange(len(built.cells)), [len(built.cells) // 2])
-    return [piece for half in halves for piece in _pieces(hour, Hour(built.cells.take(half), built.slots.take(half)))]
+    return pieces_of(len(built.cells), encoded, MAX_ROWS_AT_ONCE)
 
 
 def read_hours(store: Store, hours: Sequence[int], now: datetime) -> dict[int, Hour]:
     """Some hours, as they are stored; one that is not there, or past its 30 days, is left out."""
-    wanted = {hour_path(hour): hour for hour in hours if now < from_minute(hour) + KEPT}
-    found = store.get(list(wanted)) if wanted else {}
-    more = [hour_path(wanted[path], part) for path, one in found.items() for part in range(1, one.fields["parts"])]
-    rest = store.get(more) if more else {}
-    return {wanted[path]: _joined(path, document, rest) for path, document in found.items()}
+    wanted = {hour_path(hour): hour for hour in hours}
+    found = read_parts(store, list(wanted))
+    return {wanted[path]: _joined(documents) for path, documents in found.items() if live(documents[:1], now)}
 
 
-def _joined(path: str, document: Document, rest: Mapping[str, Document]) -> Hour:
-    others = [rest[f"{path}~{part}"] for part in range(1, document.fields["parts"]) if f"{path}~{part}" in rest]
-    pieces = [decode_hour(piece.fields["d"]) for piece in [document, *others]]
-    if len(pieces) == 1:
-        return Hour(*pieces[0])
-    cells = merge([cells for cells, _ in pieces]) if pieces else EMPTY
-    return Hour(cells, Slots.joined([slots for _, slots in pieces]))
+def _joined(documents: Sequence[Document]) -> Hour:
+    dropped = documents[0].fields["dropped"]
+    pieces = [decode_hour(document.fields["d"]) for document in documents]
+    cells = pieces[0][0] if len(pieces) == 1 else merge([cells for cells, _ in pieces])
+    return Hour(cells, Slots.joined([slots for _, slots in pieces]), dropped)

@@ -46,7 +46,8 @@ class Outcome:
 class Ingest:
     """The function ``ingest`` on its ports.
 
-    ``kinds`` is the configured metric catalogue, ``label_rule`` says which attributes of OTLP become labels.
+    ``kinds`` is the configured metric catalogue, ``label_rule`` says which attributes of OTLP become labels. A commit
+    ``late_after`` a minute's end or later marks the minute; no evaluator settles before ``READ_LAG`` after that.
     """
 
     store: Store
@@ -54,6 +55,7 @@ class Ingest:
     dead_letter_topic: str
     kinds: Mapping[str, Kind]
     label_rule: LabelRule = DEFAULT_RULE
+    late_after: timedelta = LATE_AFTER
 
     def __call__(self, message: Message) -> Outcome:
         """Store one message. Raises TransientError only: everything permanent is dead-lettered and returned.
@@ -78,7 +80,7 @@ class Ingest:
         marked: set[int] = set()
         for writes in commits_of(chunk, identity):
             committed_at = self.store.commit(writes)
-            late = {minute for minute in minutes if committed_at >= from_minute(minute) + LATE_AFTER}
+            late = {minute for minute in minutes if committed_at >= from_minute(minute) + self.late_after}
             self._mark(late, identity.wid, committed_at)
             marked |= late
         return len(marked)

@@ -82,7 +82,7 @@ class _Hour:
     minutes: Mapping[int, _Held]
 
     def is_current(self, cursor: Cursor, now: datetime) -> bool:
-        return self.cursor == cursor and timedelta(0) <= now - self.at < RECHECK_AFTER
+        return self.cursor == cursor and now - self.at < RECHECK_AFTER
 
 
 class MinuteCache:
@@ -116,7 +116,7 @@ class MinuteCache:
     def _checked(self, hours: Sequence[int], cursor: Cursor, now: datetime) -> dict[int, _Hour]:
         """The hours, ascending; those that may have changed are looked at first."""
         with self._lock:
-            held = {hour: self._hours[hour] for hour in hours if hour in self._hours}
+            held = {hour: one for hour in hours if (one := self._hours.get(hour)) and one.at <= now}
         due = [hour for hour in hours if hour not in held or not held[hour].is_current(cursor, now)]
         if due:
             held |= self._look_at(due, held, cursor, now)

@@ -24,6 +24,7 @@ from .bus import Message
 from .channels import Channel
 from .errors import PermanentError, PreconditionFailed, TransientError
 from .notifications import Notification, NotificationKind, notification_from_json
+from .retention import live
 from .store import Absent, Document, Precondition, Put, Store, Unchanged
 
 LEASE = timedelta(minutes=2)
@@ -85,8 +86,9 @@ class Notify:
     def _deliver(self, notification: Notification, name: str) -> Delivered:
         path = delivery_path(notification.id, name)
         before = self.store.get([path]).get(path)
-        if before is not None and DeliveryState(before.fields["state"]) in TERMINAL:
-            return Delivered(name, DeliveryState(before.fields["state"]), before.fields["detail"])
+        known = _live(before, self.now())
+        if known is not None and DeliveryState(known.fields["state"]) in TERMINAL:
+            return Delivered(name, DeliveryState(known.fields["state"]), known.fields["detail"])
         channel = self.channels.get(name)
         if channel is None:
             return self._record(notification, name, _as_read(before), DeliveryState.SKIPPED, "not set up")
@@ -105,10 +107,11 @@ class Notify:
         return self._record(notification, name, claim, DeliveryState.SENT, answer.detail)
 
     def _wait_for_firing(self, notification: Notification, name: str) -> None:
-        if notification.kind is not NotificationKind.RESOLVED:
+        """Raise unless the firing's delivery is over; of an episode that outlasts what is kept of it, it is."""
+        if notification.kind is not NotificationKind.RESOLVED or self.now() >= notification.fired_at + KEPT:
             return
         path = delivery_path(notification.firing_id, name)
-        firing = self.store.get([path]).get(path)
+        firing = _live(self.store.get([path]).get(path), self.now())
         if firing is None or DeliveryState(firing.fields["state"]) not in TERMINAL:
             raise TransientError("waiting_for_firing", f"{name}: {notification.firing_id}")
 
@@ -146,6 +149,11 @@ class Notify:
             "at": now,
             "expires_at": now + KEPT,
         }
+
+
+def _live(document: Document | None, now: datetime) -> Document | None:
+    """A document that is there and not past its time to live."""
+    return document if document is not None and live([document], now) else None
 
 
 def _as_read(before: Document | None) -> Precondition:

@@ -289,7 +289,7 @@ def _health(sources: Sources, cursor: Cursor | None) -> Health:
     """How the monitoring itself is now; what is fresh, and what was rejected, are of the range."""
     collections = sources.config.list_collections()
     fresh = sum(1 for collection in collections if sources.at(collection.query, FRESH_SECONDS))
-    deliveries = sources.reader.deliveries(minute_floor(sources.now) - DAY_SECONDS)
+    deliveries = sources.reader.deliveries(minute_floor(sources.now) - DAY_SECONDS, sources.now)
     return Health(
         evaluated_at=cursor.decided_at if cursor else None,
         late=cursor is None or sources.now - cursor.decided_at > LATE_AFTER,

@@ -16,6 +16,7 @@ from threading import Lock, RLock
 from typing import TypeAlias
 
 from .bus import MAX_MESSAGE_BYTES
+from .cardinality import MAX_NAMED, OTHERS
 from .cells import MAX_MAGNITUDE, Observation, fold
 from .errors import PermanentError, TransientError
 from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_SECTIONS, MAX_WRITER_BYTES, Chunk, Section, encode
@@ -44,7 +45,8 @@ class Publisher:
 
     Memory is bounded: above MAX_OBSERVATIONS or MAX_SERIES_BYTES between two flushes, or MAX_UNSENT_BYTES of encoded
     messages that the bus does not take, new observations are dropped and counted in ``dropped``; so are those that
-    cannot be used, and those of a message that the bus refuses for good.
+    cannot be used, and those of a message that the bus refuses for good. ``crowded`` says of which metrics there were
+    too many series: observations of the first twenty metrics that had any, and of all others together.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Publisher:
         check_writer(writer, boot)
         left = left or Left()
         self.dropped = 0
+        self.crowded: dict[str, int] = {}
         self.sent = 0
         self._writer = writer
         self._boot = boot
@@ -146,6 +149,8 @@ class Publisher:
         size = _series_bytes(check_series(series))
         with self._lock:
             if self._known_bytes + size > MAX_SERIES_BYTES:
+                name = series.metric if series.metric in self.crowded or len(self.crowded) < MAX_NAMED else OTHERS
+                self.crowded[name] = self.crowded.get(name, 0) + 1
                 raise PermanentError("too_many_series")
             self._known_bytes += size
             return self._known.setdefault(series, series)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from .bus import RetryPolicy
@@ -30,12 +30,14 @@ _INTERVAL_US = INTERVAL_SECONDS * US_PER_SECOND
 class PublisherStats:
     """What became of this process's observations; all but the unsent and waiting ones since its start.
 
-    ``dropped_observations`` were unusable, above the memory's bound, refused by the bus, or came after ``close``.
+    ``dropped_observations`` were unusable, above the memory's bound, refused by the bus, or came after ``close``;
+    ``crowded_metrics`` says how many of them were of which metrics that had too many series for the memory.
     ``unspooled_observations`` could not be kept from SIGKILL, though there is a spool. ``recovered_messages`` were
     sent in the place of processes that had died. ``last_error`` is a reason, empty when the last try succeeded.
     """
 
     dropped_observations: int = 0
+    crowded_metrics: Mapping[str, int] = field(default_factory=dict)
     waiting_observations: int = 0
     unsent_messages: int = 0
     unsent_bytes: int = 0
@@ -160,6 +162,7 @@ class Life:
         messages, size = self.core.unsent
         return PublisherStats(
             dropped_observations=self.core.dropped + self._dropped,
+            crowded_metrics=dict(self.core.crowded),
             waiting_observations=self.core.waiting,
             unsent_messages=messages,
             unsent_bytes=size,

@@ -16,6 +16,7 @@ from .evaluator import STATE_PATH
 from .minute_cache import Cursor, MinuteCache, Minutes
 from .notify import TERMINAL, DeliveryState
 from .records import alert_from_fields, transition_from_fields
+from .retention import live
 from .store import Store
 from .tick import Transition
 from .timeline import minute_id
@@ -52,22 +53,20 @@ class Reader:
         documents = self._store.list("alerts").documents
         return [alert_from_fields(raw) for document in documents for raw in document.fields["alerts"].values()]
 
-    def transitions(self, first: int, last: int) -> list[Transition]:
+    def transitions(self, first: int, last: int, now: datetime) -> list[Transition]:
         """The transitions from ``first`` to ``last`` (Unix seconds, both included), oldest first."""
-        found = self._store.list("history", minute_id(first), minute_id(last) + "~~").documents
+        found = live(self._store.list("history", minute_id(first), minute_id(last) + "~~").documents, now)
         return [transition_from_fields(raw) for document in found for raw in document.fields["transitions"]]
 
-    def deliveries(self, since: int) -> Deliveries:
+    def deliveries(self, since: int, now: datetime) -> Deliveries:
         """The deliveries of episodes since a minute."""
-        states = [
-            DeliveryState(document.fields["state"])
-            for document in self._store.list("deliveries", minute_id(since)).documents
-        ]
+        found = live(self._store.list("deliveries", minute_id(since)).documents, now)
+        states = [DeliveryState(document.fields["state"]) for document in found]
         told = [state for state in states if state is not DeliveryState.SKIPPED]
         done = [state for state in told if state in TERMINAL and state is not DeliveryState.REFUSED]
         return Deliveries(len(done), len(told))
 
-    def inbox(self, since: int) -> Sequence[bytes]:
+    def inbox(self, since: int, now: datetime) -> Sequence[bytes]:
         """What the local inbox kept since a minute, newest first: notifications in their wire form."""
-        found = self._store.list("inbox", minute_id(since)).documents
+        found = live(self._store.list("inbox", minute_id(since)).documents, now)
         return [document.fields["notification"] for document in reversed(found)]

@@ -9,29 +9,29 @@ the older listing loses and lists again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import numpy as np
-
-from .buckets import EXPIRY_AFTER, chunks_in, expired, writers_of
+from .bins import Ints
+from .buckets import EXPIRY_AFTER, chunks_in, writers_of
+from .cardinality import within_limits
 from .cells import EMPTY, Cells, merge, merge_writers
 from .errors import PreconditionFailed, TransientError
 from .formats.compact import Chunk, Section, decode, encode
-from .self_watch import own_cells, within_limits
-from .store import Absent, Document, Listing, Put, Store, Unchanged, Write
+from .parts import ATTEMPTS, CONTENDED, pieces_of, read_parts, write_parts
+from .retention import live
+from .self_watch import own_cells
+from .store import Document, Store
 from .timeline import from_minute, minute_id
 
-MAX_PART_BYTES = 900 * 1024
-ATTEMPTS = 5
 NOT_SETTLED = "minute_not_settled"
 """The reason of the TransientError that says: ask again in a moment."""
 
 
-def rollup_path(minute: int, part: int = 0) -> str:
-    """Where a minute's rollup lies; parts above 0 only where it is larger than 900 KiB."""
-    return f"rollups/minute-{minute_id(minute)}" + (f"~{part}" if part else "")
+def rollup_path(minute: int) -> str:
+    """Where a minute's rollup lies; its parts, where it is larger than 900 KiB, lie beside it."""
+    return f"rollups/minute-{minute_id(minute)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,66 +53,45 @@ def roll_up(store: Store, minute: int, now: datetime, settle: timedelta) -> Roll
         listing = store.list(writers_of(minute))
         if listing.read_time < from_minute(minute) + settle:
             raise TransientError(NOT_SETTLED, f"{minute_id(minute)} read at {listing.read_time}")
-        parts, unreadable = chunks_in(listing.documents, now)
-        if not parts and not unreadable and before is None:
+        documents = live(listing.documents, now)
+        if not documents and before is None:
             return RolledUp(EMPTY, None)
-        cells, dropped = within_limits(merge_writers(parts))
-        cells = merge([cells, own_cells(minute, listing.documents, unreadable, cells, dropped)])
+        cells = _merged(minute, documents)
+        pieces = _pieces(minute, cells)
+        more = {"read_at": listing.read_time}
         try:
-            return RolledUp(cells, store.commit(_writes(minute, cells, listing, before)))
+            return RolledUp(cells, write_parts(store, path, pieces, from_minute(minute) + EXPIRY_AFTER, before, more))
         except PreconditionFailed:
             continue
-    raise TransientError("rollup_contended", minute_id(minute))
+    raise TransientError(CONTENDED, minute_id(minute))
 
 
-def _writes(minute: int, cells: Cells, listing: Listing, before: Document | None) -> list[Write]:
-    """The rollup's documents; idempotent, because they depend on the listing alone."""
-    pieces = list(_pieces(minute, cells))
-    expires_at = from_minute(minute) + EXPIRY_AFTER
-    head = {
-        "d": pieces[0],
-        "parts": len(pieces),
-        "read_at": listing.read_time,
-        "expires_at": expires_at,
-    }
-    condition = Absent() if before is None else Unchanged(before.update_time)
-    rest = [
-        Put(rollup_path(minute, part), {"d": piece, "expires_at": expires_at})
-        for part, piece in enumerate(pieces[1:], start=1)
-    ]
-    return [Put(rollup_path(minute), head, precondition=condition), *rest]
+def _merged(minute: int, documents: Sequence[Document]) -> Cells:
+    """A minute's chunks as far as a rollup may hold them, and what they say about the monitoring; a pure function."""
+    parts, unreadable = chunks_in(documents)
+    kept = within_limits(merge_writers(parts), parts)
+    return merge([kept.cells, own_cells(minute, documents, unreadable, kept)])
 
 
-def _pieces(minute: int, cells: Cells) -> Iterable[bytes]:
-    data = encode(Chunk("", "", None, (Section(minute, cells),)), rollup=True)
-    if len(data) <= MAX_PART_BYTES or len(cells) == 1:
-        return [data]
-    halves = np.split(np.arange(len(cells)), [len(cells) // 2])
-    return [piece for half in halves for piece in _pieces(minute, cells.take(half))]
+def _pieces(minute: int, cells: Cells) -> list[bytes]:
+    def encoded(rows: Ints) -> bytes:
+        return encode(Chunk("", "", None, (Section(minute, cells.take(rows)),)), rollup=True)
+
+    return pieces_of(len(cells), encoded, most=len(cells))
 
 
 def read_rollups(store: Store, minutes: Sequence[int], now: datetime) -> dict[int, Cells]:
     """The rollups of some minutes; a minute without one, or past its time to live, is left out."""
-    wanted = {rollup_path(minute): minute for minute in minutes if not expired(minute, now)}
-    found = store.get(list(wanted)) if wanted else {}
-    more = [
-        rollup_path(wanted[path], part)
-        for path, document in found.items()
-        for part in range(1, document.fields["parts"])
-    ]
-    rest = store.get(more) if more else {}
-    return {wanted[path]: _cells(path, document, rest) for path, document in found.items()}
+    wanted = {rollup_path(minute): minute for minute in minutes}
+    found = read_parts(store, list(wanted))
+    return {wanted[path]: _cells(documents) for path, documents in found.items() if live(documents[:1], now)}
 
 
-def _cells(path: str, document: Document, rest: dict[str, Document]) -> Cells:
-    pieces = [
-        document,
-        *(rest[f"{path}~{part}"] for part in range(1, document.fields["parts"]) if f"{path}~{part}" in rest),
-    ]
-    parts = [section.cells for piece in pieces for section in decode(piece.fields["d"], rollup=True).sections]
-    return parts[0] if len(parts) == 1 else merge(parts) if parts else EMPTY
+def _cells(documents: Sequence[Document]) -> Cells:
+    parts = [section.cells for document in documents for section in decode(document.fields["d"], rollup=True).sections]
+    return parts[0] if len(parts) == 1 else merge(parts)
 
 
 def read_live(store: Store, minute: int, now: datetime) -> Cells:
     """A minute's chunks as they are now, merged and not stored: for what has not settled yet."""
-    return merge_writers(chunks_in(store.list(writers_of(minute)).documents, now)[0])
+    return merge_writers(chunks_in(live(store.list(writers_of(minute)).documents, now))[0])

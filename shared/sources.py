@@ -177,7 +177,7 @@ def read_sources(
     first = min(minute_floor(start), newest - WINDOW_SECONDS)
     reach = max(longest_reach_seconds(config), WINDOW_SECONDS, _step_seconds(first, newest, SPARK_POINTS))
     read = reader.minutes(min(first - reach, newest - reach) + MINUTE_SECONDS, newest, cursor, now)
-    transitions = reader.transitions(first, newest)
+    transitions = reader.transitions(first, newest, now)
     sources = Sources(
         config=config,
         reader=reader,
@@ -199,8 +199,8 @@ def _alerts(sources: Sources, cursor: Cursor | None) -> list[AlertState]:
     if cursor is None or sources.end >= cursor.minute:
         return [alert for alert in present if alert.state is not State.INACTIVE]
     at, reader = from_minute(sources.end), sources.reader
-    before = reader.transitions(min(sources.start, sources.end - PENDING_SECONDS), sources.end)
-    after = reader.transitions(sources.end + MINUTE_SECONDS, cursor.minute)
+    before = reader.transitions(min(sources.start, sources.end - PENDING_SECONDS), sources.end, sources.now)
+    after = reader.transitions(sources.end + MINUTE_SECONDS, cursor.minute, sources.now)
     found = alerts_at(at, present, before, after)
     judged = {rule_id: _values_of(sources, rule_id) for rule_id in {alert.rule_id for alert in found}}
     return [_as_judged(sources.config, alert, judged[alert.rule_id], at) for alert in found]

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from .alerts import AlertState, Decision, Reason, State, decide
 from .cells import Cells
-from .monitoring_config import AlertRule, MonitoringConfig
+from .monitoring_config import AlertRule, MonitoringConfig, OnNoData
 from .notifications import Notification, NotificationKind
 from .series import Labels
 from .timeline import to_us
@@ -97,7 +97,13 @@ def tick(
 
 def longest_reach_seconds(config: MonitoringConfig) -> int:
     """How far before T any enabled rule looks; 0 without rules."""
-    return max((rule.evaluation_window + rule.evaluation_delay_seconds for rule in _rules(config)), default=0)
+    return max((_reach_seconds(rule) for rule in _rules(config)), default=0)
+
+
+def _reach_seconds(rule: AlertRule) -> int:
+    """A rule that misses groups also looks at who was there an evaluation ago."""
+    earlier = rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0
+    return rule.evaluation_window + rule.evaluation_delay_seconds + earlier
 
 
 def _rules(config: MonitoringConfig) -> list[AlertRule]:
@@ -113,9 +119,19 @@ def _evaluate_rule(
         return TickResult(at, tuple(states), (), (), ())
     try:
         values = rule_values(config, rule, minutes, at, windows)
+        before = _groups_before(config, rule, minutes, at, windows)
     except Exception as error:  # noqa: BLE001 - whatever a rule breaks by, it must not stop the others
         return TickResult(at, tuple(states), (), (), (RuleFailure(rule.id, f"{type(error).__name__}: {error}"),))
-    return _judge(config, rule, values, {state.labels: state for state in states}, at)
+    return _judge(config, rule, values, {state.labels: state for state in states}, before, at)
+
+
+def _groups_before(
+    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], at: datetime, windows: Windows
+) -> set[Labels]:
+    """Where missing data violate, the groups that had a value an evaluation ago: inactive ones are not remembered."""
+    if rule.on_no_data is not OnNoData.ALERT:
+        return set()
+    return set(rule_values(config, rule, minutes, at - timedelta(seconds=rule.evaluation_frequency), windows))
 
 
 def rule_values(
@@ -138,13 +154,13 @@ def rule_values(
 
 def _judge(
     config: MonitoringConfig, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState],
-    at: datetime,
+    present_before: set[Labels], at: datetime,
 ) -> TickResult:  # fmt: skip
     states: list[AlertState] = []
     transitions: list[Transition] = []
     notifications: list[Notification] = []
     beyond = 0
-    for labels in _judged_labels(config, rule, values, known):
+    for labels in _judged_labels(config, rule, {*values, *present_before}, known):
         before = known.get(labels) or AlertState(rule.id, labels, rule.severity)
         decision = decide(rule, before, values.get(labels), at)
         if labels not in known and len(states) >= MAX_ALERTS:
@@ -164,11 +180,11 @@ def _judge(
 
 
 def _judged_labels(
-    config: MonitoringConfig, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]
+    config: MonitoringConfig, rule: AlertRule, groups: set[Labels], known: Mapping[Labels, AlertState]
 ) -> list[Labels]:
     """The groups to judge: what is remembered first. A rule without groups is judged on an empty window too."""
     ungrouped: set[Labels] = set() if config.query_for(rule).group_by else {()}
-    return [*sorted(known), *sorted({*values, *ungrouped} - set(known))]
+    return [*sorted(known), *sorted({*groups, *ungrouped} - set(known))]
 
 
 def _tell(

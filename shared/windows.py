@@ -40,13 +40,16 @@ def _finite(values: Iterable[tuple[Labels, float]]) -> dict[Labels, float]:
 def _ratios(
     query: Query, numerators: Mapping[Labels, float], groups: list[Labels], cells: Cells
 ) -> dict[Labels, float]:
-    """A missing numerator is 0; a denominator of 0, or below ``min_count``, has no value."""
+    """A missing numerator is 0; a denominator of 0, or below ``min_count``, has no value.
+
+    Dividing last rounds once: 7 of 100 are 7 %, where 100 * (7 / 100) is more, and a limit of 7 is not exceeded.
+    """
     result: dict[Labels, float] = {}
     for key, denominator in zip(groups, cells.sum.tolist(), strict=True):
         if denominator == 0 or denominator < query.min_count:
             continue
-        ratio = numerators.get(key, 0.0) / denominator
-        result[key] = query.scale * (1.0 - ratio if query.complement else ratio)
+        numerator = numerators.get(key, 0.0)
+        result[key] = query.scale * (denominator - numerator if query.complement else numerator) / denominator
     return _finite(result.items())
 
 
@@ -71,7 +74,7 @@ def _aggregate(cells: Cells, aggregation: Aggregation, seconds: int) -> Floats:
         return percentiles(cells, quantile)
     match aggregation:
         case Aggregation.AVG:
-            return cells.sum / cells.count
+            return np.clip(cells.sum / cells.count, cells.min, cells.max)  # equal values have no other mean
         case Aggregation.MIN:
             return cells.min
         case Aggregation.MAX:

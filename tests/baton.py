@@ -113,6 +113,13 @@ def _raise_first(futures: Sequence[Future[None]]) -> None:
             raise error
 
 
+class Undirected:
+    """No baton: whoever comes to a call makes it, so that real threads race as they do."""
+
+    def pause(self, rested: Callable[[], bool] = lambda: True) -> None:
+        """Go on."""
+
+
 class SteppedStore:
     """A store before each of whose calls the baton is laid down.
 
@@ -123,7 +130,7 @@ class SteppedStore:
     def __init__(
         self,
         inner: Store,
-        baton: Baton,
+        baton: Baton | Undirected,
         rng: random.Random,
         misfortune: float,
         tempted: Callable[[Sequence[Write]], Callable[[], bool]] = lambda _: lambda: True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -9,7 +10,7 @@ from typing import TypeVar
 from shared.bus import Bus, Received
 from shared.channels import Answer
 from shared.notifications import Notification
-from shared.store import Document, Listing, Store, Write
+from shared.store import Document, Listing, Put, Store, Write
 
 T = TypeVar("T")
 START = datetime(2025, 10, 18, 12, 0, tzinfo=UTC)
@@ -141,25 +142,34 @@ class FakeChannel:
         return Answer("taken")
 
 
-class CountedStore:
-    """A store that counts the documents it is asked for one by one, and those that its listings give."""
+class CountingStore:
+    """A store that counts as Firestore bills: a read for each document asked for or listed, at least one a query.
+
+    ``reads`` are by top-level collection; ``written`` holds the paths that were ever written.
+    """
 
     def __init__(self, inner: Store) -> None:
+        self.reads: Counter[str] = Counter()
+        self.writes = self.deletes = 0
+        self.written: set[str] = set()
         self._inner = inner
-        self.asked = 0
-        self.listed = 0
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
-        self.asked += len(paths)
+        self.reads.update(path.partition("/")[0] for path in set(paths))
         return self._inner.get(paths)
 
     def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
         """As the port says."""
         listing = self._inner.list(collection, start, end)
-        self.listed += len(listing.documents)
+        self.reads[collection.partition("/")[0]] += max(len(listing.documents), 1)
         return listing
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
-        return self._inner.commit(writes)
+        committed_at = self._inner.commit(writes)
+        put = [write.path for write in writes if isinstance(write, Put)]
+        self.writes += len(put)
+        self.deletes += len(writes) - len(put)
+        self.written.update(put)
+        return committed_at

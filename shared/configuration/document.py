@@ -9,31 +9,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from collections.abc import Collection as Names
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import resources
+from typing import TypeVar
 
 from ..errors import ConfigError
-from ..rules import Query
+from ..rules import AlertRule, Query
 from ..series import Kind
 from .models import Settings
+from .queries import QueryReader
 from .reader import JsonObject, Node
+from .rules_reader import RuleReader
 from .settings import read_settings
+
+T = TypeVar("T")
 
 MAX_PROBLEMS = 20
 
 
 def parse(text: str) -> Settings:
     """The settings in a JSON text. Raises ``ConfigError``: the place of the mistake, or all problems."""
+    return from_plain(parse_json(text))
+
+
+def parse_json(text: str) -> object:
+    """What a JSON text holds, ready for the readers. Raises ``ConfigError`` with the place of the mistake."""
     try:
-        document = json.loads(text, object_pairs_hook=JsonObject, parse_int=_integer)
+        return json.loads(text, object_pairs_hook=JsonObject, parse_int=_integer)
     except json.JSONDecodeError as error:
         raise ConfigError(f"line {error.lineno} column {error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
         raise ConfigError("document: nested too deeply") from error
-    return from_plain(document)
 
 
 def _integer(digits: str) -> int | float:
@@ -43,12 +52,29 @@ def _integer(digits: str) -> int | float:
 
 def from_plain(document: object) -> Settings:
     """The settings in a document made of dicts, lists, strings, numbers and booleans. Raises ``ConfigError``."""
+    return checked(document, "", read_settings)
+
+
+def checked(value: object, path: str, read: Callable[[Node], T]) -> T:
+    """What ``read`` makes of a value that stands at ``path``. Raises ``ConfigError``: all problems, at most 20."""
     problems: list[str] = []
-    settings = read_settings(Node(document, "", problems))
+    result = read(Node(value, path, problems))
     if problems:
         more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
         raise ConfigError("\n".join(problems[:MAX_PROBLEMS] + more))
-    return settings
+    return result
+
+
+def read_rules(node: Node) -> tuple[AlertRule, ...]:
+    """The section ``rules`` alone, beside the bundled rest: only the metrics may have any name."""
+    bundled = defaults()
+    queries = QueryReader(None, frozenset(region.name for region in bundled.regions))
+    return RuleReader(queries, bundled.metric_types, bundled.channels).read_all(node)
+
+
+def rule_to_plain(rule: AlertRule) -> object:
+    """A rule as it stands in a document, with every field."""
+    return _plain(rule)
 
 
 @cache

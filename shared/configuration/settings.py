@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ..own_collections import OWN_COLLECTIONS, OWN_METRICS
 from ..rules import MetricType, Severity
 from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind
 from . import models
@@ -49,20 +50,27 @@ def read_settings(node: Node) -> Settings:
         channels=found,
         routing=f.get("routing", lambda n: _routing(n, found), {}),
         rules=f.get("rules", RuleReader(queries, known_types, found).read_all, ()),
-        dashboards=f.get("dashboards", lambda n: views.dashboards(n, [c.name for c in collections]), ()),
+        dashboards=f.get("dashboards", lambda n: views.dashboards(n, _names([*collections, *OWN_COLLECTIONS])), ()),
         retention=f.get("retention", _retention, Retention()),
     )
 
 
-def _named(node: Node, read: Callable[[Node], T], names: Callable[[T], Iterable[str]]) -> tuple[T, ...]:
-    """The elements of a list, none of which has a name that one before it has."""
-    seen: set[str] = set()
+def _names(things: Iterable[Metric] | Iterable[models.Collection]) -> list[str]:
+    return [thing.name for thing in things]
+
+
+def _named(
+    node: Node, read: Callable[[Node], T], names: Callable[[T], Iterable[str]], taken: Collection[str] = ()
+) -> tuple[T, ...]:
+    """The elements of a list, none of which has a name that one before it has, or that is ``taken``."""
+    seen: set[str] = set(taken)
     found: list[T] = []
     for item in node.items():
         value = read(item)
         mine = {name for name in names(value) if name}
         for name in sorted(mine & seen):
-            item.fail(f"the name {shown(name)} is taken by one before it")
+            whose = "the monitoring itself" if name in taken else "one before it"
+            item.fail(f"the name {shown(name)} is taken by {whose}")
         seen |= mine
         found.append(value)
     return tuple(found)
@@ -78,15 +86,20 @@ def _region(node: Node) -> Region:
 
 
 def _metrics(f: Fields, regions: frozenset[str]) -> tuple[tuple[Metric, ...], QueryReader]:
-    """The catalogue, and what reads queries against it; a metric that is not sound is known by name only."""
-    known: dict[str, Metric | None] = {}
+    """The catalogue, and what reads queries against it and the monitoring's own metrics.
+
+    A metric that is not sound is known by name only.
+    """
+    known: dict[str, Metric | None] = {metric.name: metric for metric in OWN_METRICS}
 
     def read(node: Node) -> Metric:
         sound, metric = node.sound(_metric)
         known.setdefault(metric.name, metric if sound else None)
         return metric
 
-    metrics: tuple[Metric, ...] = f.get("metrics", lambda n: _named(n, read, lambda m: [m.name]), ())
+    metrics: tuple[Metric, ...] = f.get(
+        "metrics", lambda n: _named(n, read, lambda m: [m.name], _names(OWN_METRICS)), ()
+    )
     broken = "metrics" not in f.entries or not isinstance(f.entries["metrics"].value, list) or "" in known
     return metrics, QueryReader(None if broken else known, regions)
 
@@ -164,7 +177,7 @@ class _Views:
     queries: QueryReader
 
     def collections(self, node: Node) -> tuple[models.Collection, ...]:
-        return _named(node, self._collection, lambda collection: [collection.name])
+        return _named(node, self._collection, lambda collection: [collection.name], _names(OWN_COLLECTIONS))
 
     def _collection(self, node: Node) -> models.Collection:
         f = node.fields(["name", "query", "unit"], ["description", "evaluation_delay_seconds"])

@@ -7,13 +7,18 @@ unsigned column count.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import bins
 from ..bins import Floats, Ints
 from ..cells import Cells
 from ..series import Kind
 from .columns import Reader, Writer, malformed, too_large
+
+Bools: TypeAlias = NDArray[np.bool_]
 
 MAX_CHUNK_BINS = 1_000_000
 """A chunk's bins, at most: a bomb of them takes about 100 MB, and 20,000 series may have 50 each."""
@@ -36,25 +41,30 @@ def write_bins(out: Writer, cells: Cells, rows: Ints) -> None:
 def read_bins(source: Reader, kind: Ints, count: Ints, last: Floats) -> tuple[Ints, Ints, Ints, Ints]:
     """Scale, start, key and count of all bins; a distribution's single observation makes its own bin."""
     rows = len(kind)
-    single = (kind == Kind.DISTRIBUTION) & (count == 1)
-    stored = np.flatnonzero((kind == Kind.DISTRIBUTION) & (count > 1))
+    distribution = kind == Kind.DISTRIBUTION
+    stored = np.flatnonzero(distribution & (count > 1))
     scales, sizes = source.signed(len(stored)), source.unsigned(len(stored))
     if len(stored) and (scales.min() < bins.MIN_SCALE or scales.max() > bins.SCALE or sizes.max() > bins.MAX_BINS):
         raise malformed("a scale or a number of bins is out of range")
     keys, counts = _read_keys(source, sizes)
-    scale = np.full(rows, bins.SCALE, np.int64)
-    scale[stored] = scales
-    lengths = single.astype(np.int64)
-    lengths[stored] = sizes
-    start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    owner_is_single = np.repeat(single, lengths)
-    key, bin_count = np.empty(len(owner_is_single), np.int64), np.ones(len(owner_is_single), np.int64)
-    key[owner_is_single] = bins.keys_of(last[single])
-    key[~owner_is_single], bin_count[~owner_is_single] = keys, counts
-    held = np.bincount(np.repeat(stored, sizes), counts, rows)[stored]
+    scale, lengths = np.full(rows, bins.SCALE, np.int64), np.zeros(rows, np.int64)
+    scale[stored], lengths[stored] = scales, sizes
+    held = np.bincount(np.repeat(np.arange(len(stored)), sizes), counts, len(stored))
     if (held < 1).any() or (held > count[stored]).any():
         raise malformed("bins do not add up to their count")
-    return scale, start, key, bin_count
+    single = distribution & (count == 1)
+    if single.any():
+        lengths[single] = 1
+        keys, counts = _with_singles(np.repeat(single, lengths), bins.keys_of(last[single]), keys, counts)
+    return scale, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), keys, counts
+
+
+def _with_singles(is_single: Bools, single_keys: Ints, keys: Ints, counts: Ints) -> tuple[Ints, Ints]:
+    """Stored bins and those of single observations in their places."""
+    all_keys, all_counts = np.empty(len(is_single), np.int64), np.ones(len(is_single), np.int64)
+    all_keys[is_single] = single_keys
+    all_keys[~is_single], all_counts[~is_single] = keys, counts
+    return all_keys, all_counts
 
 
 def _read_keys(source: Reader, sizes: Ints) -> tuple[Ints, Ints]:

@@ -13,6 +13,7 @@ import numpy as np
 from ..bins import Floats, Ints
 from ..errors import PermanentError
 
+_MAX_VARINT_BYTES = 8
 _WIDTHS = ((0, 0), (1, 0xFF), (2, 0xFFFF), (4, 0xFFFFFFFF), (8, 0x7FFFFFFFFFFFFFFF))
 
 
@@ -78,12 +79,12 @@ class Reader:
     def varint(self) -> int:
         """A count, 0 <= number < 2**56."""
         number = 0
-        for shift in range(0, 56, 7):
-            byte = self.take(1)[0]
-            number |= (byte & 0x7F) << shift
+        for length, byte in enumerate(self._data[self._at : self._at + _MAX_VARINT_BYTES], start=1):
+            number |= (byte & 0x7F) << 7 * (length - 1)
             if byte < 0x80:
+                self._at += length
                 return number
-        raise malformed("a count is longer than 8 bytes")
+        raise malformed("a count ends early or is longer than 8 bytes")
 
     def count(self, limit: int) -> int:
         """A count of at most ``limit``."""
@@ -126,7 +127,7 @@ class Reader:
 
     def floats(self, length: int) -> Floats:
         """A column of ``length`` finite doubles; -0.0 is read as 0.0, so that equal cells have equal bytes."""
-        column: Floats = np.frombuffer(self.take(8 * length), "<f8").astype(np.float64)
+        column = np.frombuffer(self.take(8 * length), "<f8")
         if not np.isfinite(column).all():
             raise malformed("a number is not finite")
         return column + 0.0

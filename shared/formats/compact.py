@@ -62,7 +62,6 @@ _SUM_SLACK = 1.0 + 1e-9
 """Sums are rounded: three times 1e200, divided by three, may be above 1e200."""
 
 Writers: TypeAlias = NDArray[np.uint64]
-Bools: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +209,7 @@ def _read_section(source: Reader, table: tuple[Series, ...], *, rollup: bool) ->
     rows = len(names)
     kind, count, age = source.unsigned(rows), source.unsigned(rows), source.unsigned(rows)
     _check_rows(kind, count, age, rollup=rollup)
-    last = source.floats(rows)
-    many = count > 1
-    total, low, high = (_spread(source, last, many) for _ in range(3))
-    _check_values(last, total, low, high, count)
+    last, total, low, high = _read_values(source, count)
     scale, start, key, bin_count = read_bins(source, kind, count, last)
     last_sum, writers, writer = _read_rollup(source, rows) if rollup else _unrolled(last)
     last_at = minute * US_PER_SECOND - age
@@ -237,7 +233,7 @@ def _check_rows(kind: Ints, count: Ints, age: Ints, *, rollup: bool) -> None:
     """An hour's rollup ends its interval where its last minute does, so its newest value may be an hour old."""
     if not len(kind):
         return
-    if kind.min() < 0 or kind.max() > Kind.DISTRIBUTION:
+    if kind.max() > Kind.DISTRIBUTION:
         raise malformed("a kind is out of range")
     if count.min() < 1 or count.max() > (MAX_COUNT if rollup else MAX_MESSAGE_COUNT):
         raise malformed("a count is out of range")
@@ -245,17 +241,21 @@ def _check_rows(kind: Ints, count: Ints, age: Ints, *, rollup: bool) -> None:
         raise malformed("a time lies outside its interval")
 
 
-def _spread(source: Reader, last: Floats, many: Bools) -> Floats:
-    """A column that is stored only for rows of several observations; the others have their last value."""
-    column = last.copy()
-    column[many] = source.floats(int(many.sum()))
-    return column
-
-
-def _check_values(last: Floats, total: Floats, low: Floats, high: Floats, count: Ints) -> None:
-    sizes = np.concatenate([np.abs(last), np.abs(low), np.abs(high), np.abs(total) / (count * _SUM_SLACK)])
-    if len(sizes) and (sizes.max() > MAX_MAGNITUDE or (last < low).any() or (last > high).any()):
+def _read_values(source: Reader, count: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    """Last, sum, min and max: the last three are stored for rows of several observations, else they are the last."""
+    rows, several = len(count), np.flatnonzero(count > 1)
+    stored = source.floats(rows + 3 * len(several))
+    last, spread = stored[:rows], stored[rows:].reshape(3, -1)
+    total, low, high = np.tile(last, (3, 1))
+    total[several], low[several], high[several] = spread
+    if rows and (
+        low.min() < -MAX_MAGNITUDE
+        or high.max() > MAX_MAGNITUDE
+        or ((last < low) | (last > high)).any()
+        or (np.abs(total) > MAX_MAGNITUDE * _SUM_SLACK * count).any()
+    ):
         raise malformed("a value is out of range")
+    return last, total, low, high
 
 
 def _unrolled(last: Floats) -> tuple[Floats, Ints, Writers]:

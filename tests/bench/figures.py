@@ -38,6 +38,21 @@ def bounded(name: str, value: float, limit: float, unit: str) -> Figure:
     return Figure(name, f"{_number(value)} {unit}", goal=f"<= {_number(limit)} {unit}", met=value <= limit)
 
 
+def exactly(name: str, value: float, goal: float) -> Figure:
+    """A count that should be just that."""
+    return Figure(name, _number(value), goal=f"= {_number(goal)}", met=value == goal)
+
+
+def stated(name: str, value: float) -> Figure:
+    """A count that is told, and not judged."""
+    return Figure(name, _number(value))
+
+
+def beside(name: str, value: float, other: float, unit: str) -> Figure:
+    """A figure beside another that it is not judged by."""
+    return Figure(name, f"{_number(value)} {unit}", f"{_number(other)} {unit}", value / other)
+
+
 def _ratio(name: str, value: float, reference: float, goal: str, met: bool, unit: str) -> Figure:
     shown = f"{_number(value)} {unit}", f"{_number(reference)} {unit}"
     return Figure(name, shown[0], shown[1], value / reference, goal, met)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from tests.bench.figures import Figure, at_least, paired
 from tests.bench.load import messages_per_second, request_of
 from tests.bench.messages import Maker, compact_35, native_105, otlp_105, pushes
-from tests.emulators import firestore_emulator
+from tests.emulators import Emulator, firestore_emulator
 from tests.serving import ROOT, Served, serving
 
 PROJECT = "ion-bench"
@@ -29,13 +29,7 @@ BARE = Path(__file__).parent / "bare" / "main.py"
 def figures(now: datetime) -> Iterator[Figure]:
     """One figure a format; points are stamped ``now``, so that none is late."""
     with TemporaryDirectory() as folder, firestore_emulator(project=PROJECT) as emulator:
-        environment = {
-            "PYTHONPATH": str(ROOT),
-            "ION_PROJECT": PROJECT,
-            "GOOGLE_CLOUD_PROJECT": PROJECT,
-            "FIRESTORE_EMULATOR_HOST": emulator.host,
-            "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",
-        }
+        environment = environment_of(emulator)
         log = Path(folder) / "log"
         with (
             serving(INGEST, "ingest", "cloudevent", environment, log) as ours,
@@ -44,6 +38,17 @@ def figures(now: datetime) -> Iterator[Figure]:
             seeds = itertools.count(1)
             for name, make, goal in CASES:
                 yield _figure(name, make, goal, ours, bare, seeds, now)
+
+
+def environment_of(emulator: Emulator) -> dict[str, str]:
+    """What the functions are given: ours and the bare ones."""
+    return {
+        "PYTHONPATH": str(ROOT),
+        "ION_PROJECT": PROJECT,
+        "GOOGLE_CLOUD_PROJECT": PROJECT,
+        "FIRESTORE_EMULATOR_HOST": emulator.host,
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",
+    }
 
 
 def _figure(

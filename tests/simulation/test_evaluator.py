@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
@@ -19,12 +20,15 @@ from shared.bus import Message
 from shared.configuration import document
 from shared.errors import PermanentError, TransientError
 from shared.evaluator import STATE_PATH, Report
-from shared.hours import hour_of, hour_path, roll_up_hour
+from shared.formats.compact import Chunk, Section, encode
+from shared.formats.hour_columns import encode_hour
+from shared.hours import hour_of, hour_path, read_hours, roll_up_hour
 from shared.monitoring_config import MonitoringConfig
-from shared.rollups import NOT_SETTLED, roll_up, rollup_path
+from shared.rollups import NOT_SETTLED, read_rollups, roll_up, rollup_path
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection, Severity
+from shared.self_watch import without_own
 from shared.series import Series
-from shared.store import Fields, Put
+from shared.store import Delete, Fields, Put
 from shared.timeline import from_minute, minute_floor
 from tests.exactly_once import message as message_of
 from tests.fakes import START, Clock, Countdown, Crash, Hook
@@ -174,23 +178,41 @@ def late_message(world: World, ends: datetime, seq: int) -> Message:
     return message_of(data, world.clock)
 
 
-def rolled_up(world: World, minute: int) -> list[Any]:
-    """The bytes of a minute's rollup and of its hour's."""
+def rolled_up(world: World, minute: int) -> list[bytes]:
+    """The bytes of a minute's rollup and of its hour's, less what they say of the monitoring, as of a late chunk."""
+    cells = without_own(read_rollups(world.store, [minute], world.clock())[minute])
+    hour = hour_of(minute)
+    found = read_hours(world.store, [hour], world.clock())[hour]
+    merged = without_own(found.cells)
+    rows = np.array([found.cells.series.index(name) for name in merged.series])
+    return [
+        encode(Chunk("", "", None, (Section(minute, cells),)), rollup=True),
+        encode_hour(hour, merged, found.slots.take(rows)),
+    ]
+
+
+def stored(world: World, minute: int) -> list[Any]:
+    """The bytes of a minute's rollup and of its hour's, as they are stored."""
     paths = [rollup_path(minute), hour_path(hour_of(minute))]
     found = world.store.get(paths)
     return [found[path].fields["d"] for path in paths]
 
 
-def from_scratch(ends: datetime, seqs: int) -> list[Any]:
+def roll_up_again(world: World, minute: int) -> None:
+    """Roll a minute and its hour up from scratch."""
+    world.store.commit([Delete(rollup_path(minute)), Delete(hour_path(hour_of(minute)))])
+    roll_up(world.store, minute, world.clock(), SETTLE)
+    roll_up_hour(world.store, hour_of(minute), world.clock())
+
+
+def from_scratch(ends: datetime, seqs: int) -> list[bytes]:
     """What is rolled up of a minute when its messages are all there before."""
     world = new_world()
-    minute = minute_floor(ends)
     for seq in range(1, seqs + 1):
         world.services.ingest()(late_message(world, ends, seq))
     world.clock.time = START + MINUTE
-    roll_up(world.store, minute, world.clock(), SETTLE)
-    roll_up_hour(world.store, hour_of(minute), world.clock())
-    return rolled_up(world, minute)
+    roll_up_again(world, minute_floor(ends))
+    return rolled_up(world, minute_floor(ends))
 
 
 @pytest.mark.parametrize("another", [False, True], ids=["alone", "and another evaluator"])
@@ -226,6 +248,9 @@ def test_a_late_chunk_at_any_call(back_minutes: int, late_before: bool, another:
         world.clock.time += MINUTE
         world.evaluate()
         assert rolled_up(world, minute_floor(ends)) == expected, f"stored before call {call}"
+        before = stored(world, minute_floor(ends))
+        roll_up_again(world, minute_floor(ends))
+        assert stored(world, minute_floor(ends)) == before
         world.clock.time += MINUTE
         world.evaluate()
         assert world.store.list("late").documents == (), "a marker that was raced is deleted in the end"
@@ -329,6 +354,23 @@ def test_a_chunk_stored_while_the_minute_settles_is_judged(before_settled_second
     assert len(world.store.list("late").documents) == marked
     world.next_minute()
     assert world.store.list("late").documents == ()
+
+
+@pytest.mark.parametrize(("settle_seconds", "found"), [(2.0, False), (5.0, True), (9.0, True)])
+def test_an_evaluator_of_another_version(settle_seconds: float, found: bool) -> None:
+    """Beside today's ingest, an evaluator that settles as late or later misses nothing; one that settles sooner does.
+
+    So whoever raises the settling time deploys the evaluator first, and whoever lowers it, ingest.
+    """
+    world = new_world()
+    world.clock.time = START + MINUTE
+    replace(world.services.evaluate(), settle=timedelta(seconds=settle_seconds))()
+    world.services.ingest()(late_message(world, START + MINUTE, 1))
+    world.clock.time += MINUTE
+    world.evaluate()
+    assert world.totals([minute_floor(START + MINUTE)]) == (
+        {Series("users_active", labels(region="eu")): (1, 1.0)} if found else {}
+    )
 
 
 @pytest.mark.parametrize(("behind_seconds", "evaluated"), [(3, True), (3600, False)], ids=["a little", "an hour"])

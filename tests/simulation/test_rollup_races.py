@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import pytest
 
+from shared import parts
 from shared.store import Document
-from tests.races import Race, Weakness, run_race
+from tests.races import Race, run_race
+from tests.rollup_promises import Weakness
 
 STORIES = range(120)
+WATCHED_STORIES = 25
 AT_MOST = 400
 """Stories until a broken safeguard must have shown; each shows in about one of thirty."""
 
@@ -22,9 +25,9 @@ def test_no_chunk_is_missed(block: int) -> None:
         run_race(seed)
 
 
-def _run_races(weakness: Weakness) -> None:
+def _run_races(weakness: Weakness, *, watched: bool = False) -> None:
     for seed in range(AT_MOST):
-        run_race(seed, weakness)
+        run_race(seed, weakness, watched=watched)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,26 @@ def test_no_safeguard_is_spare(weakness: Weakness) -> None:
     """Without any one of the five safeguards the stories find a rollup that misses a chunk."""
     with pytest.raises(AssertionError, match="all acknowledged chunks are in the rollup"):
         _run_races(weakness)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rollup has several parts."""
+    monkeypatch.setattr(parts, "MAX_PART_BYTES", 120)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_no_rollup_is_read_torn() -> None:
+    """Whoever reads minutes and hours of several parts while they are rewritten has each of them in one version."""
+    for seed in range(WATCHED_STORIES):
+        run_race(seed, watched=True)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_parts_that_have_only_numbers_are_read_torn() -> None:
+    """Where a part's path does not name its version, the stories find a reader that mixes two."""
+    with pytest.raises(AssertionError, match="is read in one version"):
+        _run_races(Weakness(mixes_versions=True), watched=True)
 
 
 def test_a_seed_tells_one_story() -> None:

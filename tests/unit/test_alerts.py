@@ -168,6 +168,23 @@ def test_no_data(mode: str, n: int, pattern: str, reasons: str) -> None:
     assert _reasons(_run(rule, _values(pattern))) == reasons
 
 
+@pytest.mark.parametrize(
+    ("alert", "reasons"),
+    [
+        pytest.param(_ALERT, "- FIRED still still NO_DATA - FIRED", id="a group is missed for a day, and again later"),
+        pytest.param(replace(_ALERT, labels=()), "- FIRED still still still still still", id="the whole stays missed"),
+    ],
+)
+def test_a_group_that_is_gone_is_missed_for_a_day(alert: AlertState, reasons: str) -> None:
+    """With ``on_no_data: alert`` a group fires until data come, or until it has been silent for 24 hours."""
+    rule = replace(_RULE, on_no_data=OnNoData.ALERT)
+    seen: list[Decision] = []
+    for minute, value in [(0, _GOOD), (1, None), (2, None), (1440, None), (1441, None), (1442, None), (1443, _BAD)]:
+        seen.append(decide(rule, alert, value, _START + minute * _MINUTE))
+        alert = seen[-1].alert
+    assert _reasons(seen) == reasons
+
+
 def test_an_alert_that_ends_without_data_keeps_its_last_value() -> None:
     """The last value judged is kept through empty windows, so that the ending can say what it was."""
     decisions = _run(replace(_RULE, no_data_after=60), _values("B.."))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from shared import cardinality, hours
 from shared.adapters.sqlite_store import SqliteStore
 from shared.cells import Cells, Observation, equal, fold, merge, percentiles
 from shared.errors import PermanentError
+from shared.formats.compact import Chunk, Section, encode
 from shared.formats.hour_columns import Slots, decode_hour, encode_hour
 from shared.hours import build_hour, hour_of, hour_path, minutes_of, read_hours, roll_up_hour
-from shared.rollups import roll_up
+from shared.parts import read_parts, write_parts
+from shared.rollups import roll_up, rollup_path
 from shared.series import Kind, Series
+from shared.store import MAX_COMMIT_BYTES
 from shared.timeline import from_minute
 from tests.fakes import Clock
 from tests.world import World, point
@@ -145,3 +151,72 @@ class TestStored:
         world = self.world()
         self.run_hour(world)
         assert read_hours(world.store, [HOUR], from_minute(HOUR) + timedelta(days=30)) == {}
+
+
+class TestLarge:
+    """Hours larger than a document, than a commit, and than is held at once."""
+
+    def stored(self, series: Callable[[int], list[Series]]) -> SqliteStore:
+        """A database with an hour's rollups, each of one gauge value of the series that ``series`` gives for a slot."""
+        store = SqliteStore(":memory:", Clock())
+        rng = np.random.default_rng(5)
+        for slot, minute in enumerate(minutes_of(HOUR)):
+            seen = [Observation(name, Kind.GAUGE, minute * 1_000_000 - 5, rng.random()) for name in series(slot)]
+            data = encode(Chunk("", "", None, (Section(minute, fold(seen, writer=7)),)), rollup=True)
+            write_parts(store, rollup_path(minute), [data], from_minute(minute) + timedelta(hours=76), None)
+        return store
+
+    def bytes_of(self, store: SqliteStore) -> list[bytes]:
+        """The hour as it is stored, part by part."""
+        return [one.fields["d"] for one in read_parts(store, [hour_path(HOUR)])[hour_path(HOUR)]]
+
+    def test_larger_than_a_commit(self) -> None:
+        """2,000 series that change every minute make more than 4 MiB, and are all there, the same bytes twice."""
+        names = [Series("m", (("n", f"{number:04}"),)) for number in range(2000)]
+        store = self.stored(lambda _: names)
+        assert roll_up_hour(store, HOUR, from_minute(HOUR))
+        first = self.bytes_of(store)
+        assert sum(map(len, first)) > MAX_COMMIT_BYTES
+        hour = read_hours(store, [HOUR], from_minute(HOUR))[HOUR]
+        assert list(hour.cells.series) == names
+        assert hour.cells.count.tolist() == hour.slots.count.sum(axis=1).tolist() == [60] * 2000
+        assert hour.dropped == {}
+        assert roll_up_hour(store, HOUR, from_minute(HOUR))
+        assert self.bytes_of(store) == first
+
+    def test_read_in_two_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is read again because it is not held gives the same bytes."""
+        store = self.stored(lambda slot: [Series("m", (("n", str(slot % 7)),)), Series("all")])
+        assert roll_up_hour(store, HOUR, from_minute(HOUR))
+        first = self.bytes_of(store)
+        monkeypatch.setattr(hours, "MAX_HELD_NUMBERS", 0)
+        assert roll_up_hour(store, HOUR, from_minute(HOUR))
+        assert self.bytes_of(store) == first
+
+    def test_a_minute_that_is_written_between_the_passes(self) -> None:
+        """A minute that holds other series the second time breaks nothing: whoever wrote it builds the hour again."""
+        before = {minute: fold([Observation(Series("a"), Kind.GAUGE, 1, 1.0)]) for minute in minutes_of(HOUR)}
+        after = {minute: fold([Observation(Series("b"), Kind.GAUGE, 1, 1.0)]) for minute in minutes_of(HOUR)}
+        after[HOUR] = before[HOUR]
+        times: Counter[int] = Counter()
+
+        class Changing:
+            def get(self, minute: int, /) -> Cells | None:
+                times[minute] += 1
+                return before[minute] if times[minute] == 1 and minute != HOUR - 60 else after[minute]
+
+        hour = build_hour(HOUR, Changing())
+        assert [name.metric for name in hour.cells.series] == ["a", "b"]
+        assert hour.slots.count.sum(axis=1).tolist() == hour.cells.count.tolist() == [1, 59]
+
+    def test_more_series_than_it_holds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of labels that change every minute an hour holds what there is room for, and says what it left out."""
+        monkeypatch.setattr(cardinality, "MAX_SERIES", 50)
+        store = self.stored(
+            lambda slot: [Series("calm"), *(Series("noisy", (("n", f"{slot}-{n}"),)) for n in range(3))]
+        )
+        assert roll_up_hour(store, HOUR, from_minute(HOUR))
+        hour = read_hours(store, [HOUR], from_minute(HOUR))[HOUR]
+        assert len(hour.cells) == 50
+        assert hour.cells.count[hour.cells.series.index(Series("calm"))] == 60
+        assert hour.dropped == {"noisy": 131}

@@ -31,7 +31,7 @@ from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.store import Document
 from shared.wiring import Services, services
-from tests.fakes import START, CountedStore
+from tests.fakes import START, CountingStore
 from tests.pages import run, world
 from tests.world import point
 
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 NOON = datetime(2025, 10, 18, 12, 0, 20, tzinfo=UTC)
 
 
-class Breaking(CountedStore):
+class Breaking(CountingStore):
     """A store whose reads raise what is asked for, if anything."""
 
     error: Exception | None = None

@@ -15,9 +15,9 @@ from shared.channels import Channel
 from shared.channels.inbox import InboxChannel
 from shared.errors import PermanentError, TransientError
 from shared.notifications import Notification, NotificationKind
-from shared.notify import LEASE, Delivered, DeliveryState, Notify, delivery_path
+from shared.notify import KEPT, LEASE, Delivered, DeliveryState, Notify, delivery_path
 from shared.rules import Operator, Severity
-from shared.store import Store
+from shared.store import Delete, Store
 from tests.fakes import START, Clock, Countdown, Crash, CrashingStore, FakeChannel, Hook
 from tests.world import labels
 
@@ -164,6 +164,20 @@ def test_a_resolution_waits_for_its_firing() -> None:
     assert (bench.one.sent, bench.two.sent) == ([], [])
     bench.notify(FIRING)
     bench.notify(RESOLVED)
+    assert bench.one.sent == bench.two.sent == [FIRING.id, RESOLVED.id]
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["expired", "deleted"])
+def test_a_resolution_after_a_month(swept: bool) -> None:
+    """An alert that fires for longer than its delivery's record is kept is resolved all the same, once."""
+    bench = Bench()
+    bench.notify(FIRING)
+    bench.clock.time += KEPT
+    if swept:
+        bench.store.commit([Delete(delivery_path(FIRING.id, name)) for name in bench.channels])
+    resolved = replace(RESOLVED, at=bench.clock())
+    bench.notify(resolved)
+    bench.notify(resolved)
     assert bench.one.sent == bench.two.sent == [FIRING.id, RESOLVED.id]
 
 

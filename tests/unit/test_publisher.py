@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from shared import publisher as publishing_core
 from shared.bus import MAX_MESSAGE_BYTES
+from shared.cardinality import OTHERS
 from shared.cells import Observation
 from shared.errors import PermanentError, TransientError
 from shared.formats.compact import CONTENT_TYPE, MAX_SECTIONS, Chunk, decode
@@ -150,6 +152,29 @@ def test_observations_above_the_bound_are_dropped() -> None:
     publisher.observe(one)
     publisher.flush()
     assert (bus.count(), publisher.dropped) == (MAX_OBSERVATIONS + 1, 7)
+
+
+def test_series_above_the_bound_are_dropped_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Series beyond the memory's bound are dropped and counted by metric; the known ones go on, and a flush makes room.
+
+    Of more metrics than are named the rest is counted together.
+    """
+    monkeypatch.setattr(publishing_core, "MAX_SERIES_BYTES", 10 * 320)
+    publisher, bus = new()
+    record(publisher)
+    for number in range(500):
+        publisher.record("noisy", 1.0, AT, Kind.GAUGE, {"n": str(number)})
+    for number in range(50):
+        publisher.record(f"rare_{number:02}", 1.0, AT, Kind.GAUGE, {})
+    record(publisher)
+    publisher.flush()
+    assert bus.count() == 2
+    assert publisher.dropped == sum(publisher.crowded.values()) > 500
+    assert publisher.crowded["noisy"] == 500 - bus.count("noisy")
+    assert publisher.crowded[OTHERS] == 50 - 19
+    record(publisher, metric="late")
+    publisher.flush()
+    assert bus.count("late") == 1
 
 
 def test_what_the_bus_does_not_take_is_bounded() -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
 
-from shared import self_watch
+from shared import cardinality
 from shared.adapters.sqlite_store import SqliteStore
-from shared.buckets import writers_of
-from shared.cells import Cells, Observation, equal, fold
+from shared.buckets import SETTLE, writers_of
+from shared.cells import Cells, equal
+from shared.configuration.models import Collection
+from shared.dashboard import PageRequest
 from shared.monitoring_config import MonitoringConfig
 from shared.own_collections import OWN_COLLECTIONS
-from shared.rollups import read_rollups
-from shared.self_watch import within_limits, without_own
-from shared.series import Kind, Series
+from shared.rollups import read_rollups, roll_up
+from shared.self_watch import without_own
 from shared.store import Put
-from shared.timeline import minute_floor
+from shared.timeline import from_minute, minute_floor
 from shared.windows import evaluate
 from tests.fakes import Clock
 from tests.world import World, point
@@ -92,37 +95,103 @@ def test_unreadable_chunk_is_counted_and_blocks_nothing(world: World) -> None:
     assert [name.metric for name in without_own(cells).series] == ["users_active"]
 
 
-class TestLimits:
-    """How many series a rollup holds."""
+@pytest.mark.parametrize(("after_seconds", "late"), [(3.9, None), (4.1, 1.0), (3600.0, 1.0)])
+def test_late_minutes(world: World, after_seconds: float, late: float | None) -> None:
+    """A minute is late once a chunk came after it may have been rolled up, however many did; before that it is not."""
+    minute = minute_floor(world.clock()) + 60
+    world.publish(point("users_active", world.clock() + timedelta(seconds=20), 1.0), writer="a", seq=1)
+    world.deliver()
+    for seq in (2, 3):
+        world.clock.time = from_minute(minute) + timedelta(seconds=after_seconds)
+        world.publish(point("users_active", from_minute(minute), 1.0), writer="a", seq=seq)
+        world.deliver()
+    world.clock.time = from_minute(minute) + timedelta(hours=1)
+    roll_up(world.store, minute, world.clock(), SETTLE)
+    cells = read_rollups(world.store, [minute], world.clock())[minute]
+    assert (value(cells, "ion_late_minutes"), value(cells, "ion_points")) == (late, 3.0)
 
-    def cells(self) -> Cells:
-        """One metric of 30 series, one of three, one of one."""
-        names = [Series("noisy", (("user", f"{number:02}"),)) for number in range(30)]
-        names += [Series("calm", (("region", f"{number}"),)) for number in range(3)]
-        names.append(Series("single"))
-        return fold([Observation(name, Kind.GAUGE, 60_000_000, 1.0) for name in names])
 
-    def test_below_the_limit_nothing_changes(self) -> None:
-        """Within the limits the cells are the same, to the bit, and nothing is dropped."""
-        kept, dropped = within_limits(self.cells())
-        assert equal(kept, self.cells())
-        assert dropped == {}
+def test_a_message_that_comes_again_makes_no_minute_late(world: World) -> None:
+    """What is delivered again an hour later changes nothing, so the minute is not late, though it is rebuilt."""
+    data = world.publish(point("users_active", world.clock() + timedelta(seconds=20), 1.0), writer="a", seq=1)
+    world.next_minute()
+    first = minute_of(world)
+    minute = minute_floor(world.clock())
+    world.clock.time += timedelta(seconds=30)
+    world.bus.publish("metrics", data)
+    world.deliver()
+    assert len(world.store.list("late").documents) == 1
+    world.next_minute()
+    assert equal(read_rollups(world.store, [minute], world.clock())[minute], first)
 
-    def test_one_metric_that_explodes_takes_no_other_s_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With room for ten series, the small metrics are whole and the large one is cut and named."""
-        monkeypatch.setattr(self_watch, "MAX_SERIES", 10)
-        kept, dropped = within_limits(self.cells())
-        assert [name.metric for name in kept.series] == ["calm"] * 3 + ["noisy"] * 6 + ["single"]
-        assert dropped == {"noisy": 24}
 
-    def test_many_bins_are_cut_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The bins of a minute are bounded as its series are."""
-        monkeypatch.setattr(self_watch, "MAX_BINS", 25)
-        wide = [Observation(Series("a"), Kind.DISTRIBUTION, 60_000_000, 1.5**power) for power in range(20)]
-        wide += [Observation(Series("b"), Kind.DISTRIBUTION, 60_000_000, 1.5**power) for power in range(20)]
-        kept, dropped = within_limits(fold(wide))
-        assert [name.metric for name in kept.series] == ["a"]
-        assert dropped == {"b": 1}
+def rule(own: Collection) -> dict[str, object]:
+    """A rule, as a configuration has it, that fires when an own metric is above 0."""
+    query = own.query
+    return {
+        "name": own.name,
+        "metric_type": "business",
+        "threshold": {"value": 0, "severity": "low"},
+        "min_occurrences": 1,
+        "on_no_data": "ok",
+        "query": {
+            "select": {"metric": query.select.metric},
+            "aggregation": query.aggregation.value,
+            "group_by": list(query.group_by),
+        },
+    }
+
+
+@pytest.fixture
+def troubled(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A deployment with room for 20 series, to which everything happened that an own metric counts."""
+    monkeypatch.setattr(cardinality, "MAX_SERIES", 20)
+    document = MonitoringConfig().to_dict()
+    document["rules"] = [rule(own) for own in OWN_COLLECTIONS]
+    document["dashboards"] = [panels(own.name for own in OWN_COLLECTIONS)]
+    clock = Clock()
+    world = World(SqliteStore(":memory:", clock), clock, config=MonitoringConfig.from_dict(document))
+    at = clock() + timedelta(seconds=20)
+    for writer in range(9):
+        points = [point(f"metric_{writer}", at, 1.0, n=str(number)) for number in range(3 + writer)]
+        world.publish(*points, writer=f"writer-{writer}", seq=1)
+    world.publish(point("metric_0", at, 1.0), writer="writer-0", seq=1)
+    world.bus.publish("metrics", b"?")
+    world.deliver()
+    path = world.store.list(writers_of(minute_floor(clock()) + 60)).documents[0].path
+    world.store.commit([Put(path, {"c": {"s2_00000000": b"\x09newer"}}, merge=True)])
+    world.next_minute()
+    clock.time += timedelta(seconds=30)
+    world.publish(point("metric_0", at, 1.0))
+    world.next_minute()
+    return world
+
+
+def panels(collections: Iterable[str]) -> dict[str, object]:
+    """A dashboard that shows some collections."""
+    panel = {"title": "Monitoring", "kind": "line", "collections": list(collections)}
+    return {"name": "overview", "title": "Overview", "panels": [panel]}
+
+
+@pytest.mark.parametrize("own", OWN_COLLECTIONS, ids=[one.name for one in OWN_COLLECTIONS])
+def test_a_rule_may_ask_for_it(troubled: World, own: Collection) -> None:
+    """A configured rule about each own metric fires, and a panel may name it."""
+    fired = {alert.rule_id for alert in troubled.alerts() if alert.is_firing}
+    assert own.name.replace("_", "-") in fired
+    config = troubled.services.config
+    assert own.name in config.get_dashboard("overview").panels[0].collections
+
+
+@pytest.mark.parametrize("own", OWN_COLLECTIONS, ids=[one.name for one in OWN_COLLECTIONS])
+def test_a_chart_may_show_it(troubled: World, own: Collection) -> None:
+    """The address of a page charts each own metric by its name, with the values that are there."""
+    page = troubled.services.dashboard()(
+        PageRequest("/dashboards/overview.json", query={"collection": own.name, "range": "1h"})
+    )
+    assert page.status == 200
+    (chart,) = json.loads(page.body)["charts"]
+    assert chart["id"] == own.name
+    assert [value for line in chart["lines"] for value in line["values"] if value]
 
 
 def test_every_own_collection_has_a_distinct_name() -> None:

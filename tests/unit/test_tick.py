@@ -33,6 +33,7 @@ RULE = AlertRule(
     notification_channels=("inbox",),
     query=Query(Selection("level"), Aggregation.LAST),
 )
+GROUPED = Query(Selection("level"), Aggregation.LAST, group_by=("region",))
 VALUES = {"B": 300.0, "g": 10.0}
 
 
@@ -166,6 +167,8 @@ def test_longest_reach() -> None:
     wide = replace(RULE, name="wide", evaluation_window=600, evaluation_delay_seconds=120)
     off = replace(RULE, name="off", enabled=False, evaluation_window=6000)
     assert longest_reach_seconds(config_of(RULE, wide, off)) == 720
+    missing = replace(wide, query=GROUPED, on_no_data=OnNoData.ALERT, evaluation_frequency=300)
+    assert longest_reach_seconds(config_of(missing)) == 1020, "and an evaluation back, for the groups that were there"
     assert longest_reach_seconds(config_of(off)) == 0
 
 
@@ -257,6 +260,29 @@ def test_a_group_that_was_never_seen_has_no_alert() -> None:
     query = replace(RULE.query or Query(Selection("level")), group_by=("region",))
     (result,) = run(config_of(replace(RULE, query=query, on_no_data=OnNoData.ALERT)), {}, 1)
     assert (result.states, result.transitions) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "frequency", "expected"),
+    [
+        pytest.param("gg...g", 60, [(2, "started"), (3, "fired"), (5, "resolved")], id="was good"),
+        pytest.param("Bg...g", 60, [(0, "started"), (1, "cleared"), (2, "started"), (3, "fired"), (5, "resolved")],
+                     id="was pending and cleared"),
+        pytest.param("g.....g....", 120, [(2, "started"), (4, "fired"), (6, "resolved"), (8, "started"),
+                                          (10, "fired")], id="every other minute"),
+    ],
+)  # fmt: skip
+def test_a_group_that_stops_is_missed(pattern: str, frequency: int, expected: list[tuple[int, str]]) -> None:
+    """With ``on_no_data: alert`` a group that was there an evaluation ago violates, though nothing was wrong."""
+    rule = replace(RULE, query=GROUPED, on_no_data=OnNoData.ALERT, min_occurrences=2, evaluation_frequency=frequency)
+    assert reasons(run(config_of(rule), minutes_of(pattern, "eu"), len(pattern))) == expected
+
+
+@pytest.mark.parametrize("mode", [OnNoData.OK, OnNoData.KEEP])
+def test_no_other_rule_misses_a_group(mode: OnNoData) -> None:
+    """With ``ok`` and ``keep`` a group that was good and stops leaves nothing."""
+    results = run(config_of(replace(RULE, query=GROUPED, on_no_data=mode)), minutes_of("g....", "eu"), 5)
+    assert [(result.states, result.transitions) for result in results] == [((), ())] * 5
 
 
 def test_a_tick_is_a_pure_function() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from fractions import Fraction
 from typing import NamedTuple
 
 import pytest
@@ -150,8 +151,9 @@ def test_ratios_are_what_the_raw_observations_give(observed: list[Raw], compleme
     for key, some in grouped(observed, whole, ("region",)).items():
         denominator = sum(raw.value for raw in some)
         if denominator > 0 and denominator >= min_count:
-            ratio = sum(raw.value for raw in parts.get(key, [])) / denominator
-            expected[key] = 100.0 * (1.0 - ratio if complement else ratio)
+            numerator = sum(raw.value for raw in parts.get(key, []))
+            exact = Fraction(denominator - numerator if complement else numerator) / Fraction(denominator)
+            expected[key] = float(100 * exact)
     assert evaluate(window, query, SECONDS) == expected
 
 
@@ -177,6 +179,39 @@ def test_ratio_edges(sums: dict[str, float], expected: float | None) -> None:
     """The edges of a ratio that needs 50 requests."""
     query = Query(Selection("errors"), per=Selection("requests"), scale=100.0, min_count=50.0)
     assert evaluate(window_of(**sums), query, 60).get(()) == expected
+
+
+@pytest.mark.parametrize("complement", [False, True])
+def test_a_percentage_is_the_decimal_that_a_person_writes(complement: bool) -> None:
+    """Of 10,000 requests every number of errors gives the very percentage that a threshold would be written with."""
+    counts = {
+        labels(errors=f"{errors:05}"): {"requests": 10_000.0, "errors": float(errors)} for errors in range(10_001)
+    }
+    window = fold(
+        [
+            Observation(Series(metric, key), Kind.COUNTER, FIRST * US_PER_SECOND, number)
+            for key, numbers in counts.items()
+            for metric, number in numbers.items()
+        ]
+    )
+    query = Query(
+        Selection("errors"), per=Selection("requests"), scale=100.0, complement=complement, group_by=("errors",)
+    )
+    hundredths = {key: int(10_000 - n["errors"] if complement else n["errors"]) for key, n in counts.items()}
+    written = {key: float(f"{number // 100}.{number % 100:02}") for key, number in hundredths.items()}
+    assert evaluate(window, query, 60) == written
+
+
+@pytest.mark.parametrize("times", [1, 3, 5, 7])
+def test_the_mean_of_equal_values_is_that_value(times: int) -> None:
+    """A series that stays at 0.1, or at any other number of two decimals, does not exceed it by a rounding."""
+    values = {labels(value=f"{number / 100}"): number / 100 for number in range(1, 500)}
+    observed = [
+        Observation(Series("m", key), Kind.GAUGE, FIRST * US_PER_SECOND, value) for key, value in values.items()
+    ]
+    minutes = {FIRST + 60 * minute: fold(observed * times) for minute in range(3)}
+    window = read_window(minutes, FIRST + 120, 180)
+    assert evaluate(window, Query(Selection("m"), group_by=("value",)), 180) == values
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e308])

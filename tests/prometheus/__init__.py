@@ -1,0 +1,1 @@
+"""What Prometheus says: scenarios, the script that asks promtool, and what it answered."""
