@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from .alerts import AlertState, Reason
 from .monitoring_config import MonitoringConfig
 from .panels import STALE_AFTER, Headline, Limit, Status
-from .render.numbers import age, moment, number, stretch, times
+from .render.numbers import age, moment, number, span, stretch, times
 from .render.plain import value_text
 from .rules import AlertRule, MetricType
 from .series import Labels
@@ -47,6 +47,7 @@ class Story:
     region: str = ""
     elsewhere: int = 0
     unreadable: int = 0
+    range_seconds: int = 0
 
     @property
     def past(self) -> bool:
@@ -90,7 +91,8 @@ def _empty(story: Story) -> Headline:
     if story.past:
         kept = "Nothing was received, or it is past the 76 hours for which minutes are kept."
         return Headline(Status.EMPTY, f"Nothing is stored{where} of this range", kept)
-    return Headline(Status.EMPTY, f"Nothing has been received{where} yet", "Publish a metric and it appears here.")
+    received = f"Nothing has been received{where} in {span(story.range_seconds)}"
+    return Headline(Status.EMPTY, received, "Publish a metric and it appears here.")
 
 
 def _stale(story: Story, data_to: datetime) -> Headline:

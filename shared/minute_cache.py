@@ -5,15 +5,16 @@ stands, nothing is read again, for at most ``RECHECK_AFTER`` (a run that ended e
 moved, two kinds of update times say what changed:
 
 - of an hour that has ended, the hour's own: it is built again whenever one of its minutes changes. One read an hour;
-  when it differs, the hour's minutes are read. An hour that is not there holds no data, and costs no more reads.
+  when it differs, the hour's minutes are read. An hour that is not there holds no data, and costs no more reads. Of
+  series that an hour has no room for (beyond 10,000) a change is seen with the next one of any other.
 - of the hour that still runs, each minute's. At most 60 reads, and one more for each that is new or changed.
 
 Late data is therefore on the first page after the evaluation that rolled it up again, and an absence is never
 believed for longer than that. Nothing is held of minutes after the cursor, nor before there is one.
 
 Reads: 60 for each hour of a range that is seen for the first time or has changed; after an evaluation one for each
-hour that has ended and at most 61 for the one that runs; otherwise none. Memory: about 1.5 MB an hour at 105 series,
-for at most ``MAX_HOURS`` hours.
+hour that has ended, at most 60 for the one that runs, and one for each of its minutes that is new or changed;
+otherwise none. Memory: about 1.5 MB an hour at 105 series, for at most ``MAX_HOURS`` hours.
 """
 
 from __future__ import annotations

@@ -116,6 +116,7 @@ def build_overview(
         zone=zone,
         region=region,
         unreadable=len(sources.read.unreadable),
+        range_seconds=sources.end - sources.start,
     )
     return Overview(
         service=config.settings.service,

@@ -21,6 +21,7 @@ class TestOverview:
         """Without data the headline says so, every signal is empty, and nothing claims to be healthy."""
         page = overview(world())
         assert page.headline.status is Status.EMPTY
+        assert page.headline.sentence == "Nothing has been received in 3 h"
         assert {signal.status for signal in page.signals} == {Status.EMPTY}
         assert page.data_to is None
         assert not page.health.ok

@@ -97,7 +97,7 @@ def test_a_region_that_stopped_is_stale_alone() -> None:
 def test_a_region_that_nobody_heard_of(story: World) -> None:
     """A region that reports nothing has a page that says so, and lists those that do."""
     shown = overview(story, region="us-west9")
-    assert shown.headline.sentence == "Nothing has been received from us-west9 yet"
+    assert shown.headline.sentence == "Nothing has been received from us-west9 in 3 h"
     assert {signal.status for signal in shown.signals} == {Status.EMPTY}
     assert len(shown.regions) == 3
 
