@@ -285,7 +285,8 @@ class TestEnvironment:
         """No recipe hands sed an escape that only GNU's knows, and each target's name stands apart."""
         recipes = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert not [line for line in recipes.splitlines() if "sed" in line.split() and "\\t" in line]
-        said = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        command = ["make", "--no-print-directory"]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert all(line.startswith("  make ") and "  " in line[7:] for line in said.splitlines())
 
 
