@@ -15,7 +15,7 @@ LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators
 .PHONY: help run replay install test format lint types test-unit test-integration soak redrive bundle plan
 
 help: ## Print this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.runs ## Start everything with a simulated fleet; PORT=8080 SEED=1 KEEP=1 EMULATORS=1
 	@exec $(BIN)/python -m shared.local run $(LOCAL) $(if $(filter 1,$(KEEP)),--keep)
@@ -65,10 +65,11 @@ plan: bundle ## Plan the deployment with Terraform; PROJECT=my-project ENVIRONME
 	terraform -chdir=terraform init -input=false
 	terraform -chdir=terraform plan -input=false -var project=$(or $(PROJECT),my-project) -var environment=$(or $(ENVIRONMENT),dev)
 
-# No network once stamped.
+# No network once stamped. An environment without pip is one whose making was cut off, and is made again.
 .venv/.runs: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: https://www.python.org/downloads/" >&2; exit 2; }
-	@test -x $(BIN)/python || { echo "Making a virtual environment with $(PYTHON) ..." && $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making a virtual environment with $(PYTHON) ..." && \
+		$(PYTHON) -m venv --clear .venv; }
 	@echo "Installing what runs (once, about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
