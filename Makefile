@@ -52,7 +52,7 @@ test-unit: .venv/.tests ## Tests without network
 test-integration: .venv/.tests ## Tests on the emulators, of the local run, and of the bundles
 	$(BIN)/pytest -q tests/integration
 
-soak: .venv/.tests ## The long runs: storms, races and a day of the fleet at full size (about an hour)
+soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them

@@ -61,9 +61,16 @@ def _labels() -> Sent:
     return _points([f'{{"metric":"m{at}","labels":{{{one}}},{said}}}' for at, one in enumerate(labels)])
 
 
-@pytest.mark.parametrize(("make", "observations"), [(_minutes, 501), (_labels, 780)])
-def test_a_message_larger_than_a_commit_is_stored_whole(make: Callable[[], Sent], observations: int) -> None:
-    """More minutes or bytes than one commit may have are stored by several, each within the limits, and count once."""
+def _metrics() -> Sent:
+    """More metrics than a rollup may have series."""
+    return _points([f'{{"metric":"m{at}","timestamp":"{iso(START)}","value":1}}' for at in range(20_000)])
+
+
+@pytest.mark.parametrize(("make", "observations"), [(_minutes, 501), (_labels, 780), (_metrics, 20_000)])
+def test_a_message_larger_than_a_commit_or_a_rollup_is_stored_whole(
+    make: Callable[[], Sent], observations: int
+) -> None:
+    """More minutes, bytes or series than a commit or a rollup may have cost no other message, and count once."""
     outcome = Trial().run(make())
     assert (outcome.reason, outcome.observations) == ("", observations)
 
