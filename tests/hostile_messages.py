@@ -133,7 +133,14 @@ def _json(draw: DrawFn, message: Any) -> bytes:
     """A message as JSON, with up to two odd values somewhere in it."""
     for path in draw(st.lists(st.sampled_from(paths(message)), max_size=2)):
         message = with_value(message, path, draw(odd))
-    return json.dumps(message, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    if draw(rarely()):
+        return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json_bytes(message)
+
+
+def json_bytes(message: Any) -> bytes:
+    """A message as JSON, with numbers beyond any double where it holds infinities."""
+    return json.dumps(message).replace("Infinity", "1e400").encode()
 
 
 def deflate(body: bytes, header: bytes = b"\1\0") -> bytes:

@@ -31,7 +31,7 @@ def request_of_json(data: bytes) -> ExportMetricsServiceRequest:
         )
     except RecursionError as error:
         raise malformed("nested too deeply") from error
-    except (ParseError, ValueError, TypeError, AttributeError) as error:
+    except (ParseError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
         raise malformed(f"not OTLP: {str(error)[:MAX_QUOTED]}") from error
 
 

@@ -77,8 +77,10 @@ def decode_table(data: bytes) -> tuple[Series, ...]:
 
 def _decode(data: bytes) -> tuple[Series, ...]:
     source = Reader(data)
-    lengths = source.unsigned(source.count(MAX_STRINGS)).tolist()
-    strings = [source.string(length) for length in lengths]
+    lengths = source.unsigned(source.count(MAX_STRINGS))
+    if len(lengths) > 1 and lengths[1:].min() < 1:
+        raise malformed("strings do not ascend")  # before hundreds of thousands of empty ones are made
+    strings = [source.string(length) for length in lengths.tolist()]
     if any(a >= b for a, b in itertools.pairwise(strings)):
         raise malformed("strings do not ascend")
     rows = source.count(MAX_SERIES)
