@@ -41,6 +41,8 @@ from tests.hostile_messages import COMPACT, JSON, PROTOBUF, deflate
 
 EVENTS = Path(__file__).parent / "events"
 MAX_LENGTH = 4096
+MAX_MEMORY_MIB = 4096
+"""Of the fuzzer, whose own bookkeeping grows; what a message may take is measured in `worst_messages`."""
 WORDS = (
     "version", "points", "metric", "labels", "timestamp", "value", "values", "histogram", "kind", "writer", "boot",
     "seq", "count", "sum", "min", "max", "scale", "zeroCount", "positive", "offset", "bucketCounts",
@@ -144,7 +146,7 @@ def fuzz(name: str, seconds: int, runs: int, seed: int) -> None:
         words = Path(folder, "words")
         words.write_text("".join(f'"{word}"\n' for word in DICTIONARY))
         options = [f"-max_total_time={seconds}", f"-runs={runs}", f"-seed={seed}", f"-max_len={MAX_LENGTH}"]
-        options += ["-timeout=60", "-rss_limit_mb=1024", f"-dict={words}", f"-artifact_prefix={folder}/"]
+        options += ["-timeout=60", f"-rss_limit_mb={MAX_MEMORY_MIB}", f"-dict={words}", f"-artifact_prefix={folder}/"]
         atheris.Setup([sys.argv[0], str(corpus), *options], _one(name))
         atheris.Fuzz()
 
