@@ -15,7 +15,7 @@ from tests.emulators import Emulator, firestore_emulator
 from tests.serving import ROOT, Served, serving
 
 PROJECT = "ion-bench"
-ROUNDS = 7
+ROUNDS = 9
 MESSAGES = 400
 CASES: tuple[tuple[str, Maker, float], ...] = (
     ("compact chunk of 35 series", compact_35, 0.75),

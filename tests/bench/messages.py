@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from functools import cache
 
 import numpy as np
 from opentelemetry.metrics import Meter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from shared.bus import Message
 from shared.formats.dispatch import OTLP_METRICS
@@ -65,15 +66,23 @@ def native(writer: str, seq: int, at: datetime, series: int, rng: np.random.Gene
 
 
 def otlp(at: datetime, series: int, rng: np.random.Generator) -> bytes:
-    """What the OpenTelemetry SDK exports of gauges and delta sums: one point a series."""
+    """What the OpenTelemetry SDK exports of gauges and delta sums, one point a series, with other values each time."""
+    request = ExportMetricsServiceRequest.FromString(_exported(at, series))
+    for metric in request.resource_metrics[0].scope_metrics[0].metrics:
+        points = metric.gauge.data_points if metric.HasField("gauge") else metric.sum.data_points
+        for point in points:
+            point.as_double = abs(round(float(rng.normal(100, 20)), 3))
+    return request.SerializeToString()
 
+
+@cache
+def _exported(at: datetime, series: int) -> bytes:
     def record(meter: Meter) -> None:
         for row in range(series):
-            value = round(float(rng.normal(100, 20)), 3)
             if row // 15 % 2:
-                meter.create_gauge(metric_of(row)).set(value, labels_of(row))
+                meter.create_gauge(metric_of(row)).set(1.0, labels_of(row))
             else:
-                meter.create_counter(metric_of(row)).add(abs(value), labels_of(row))
+                meter.create_counter(metric_of(row)).add(1.0, labels_of(row))
 
     return export(record, at_ns=to_us(at) * 1000).SerializeToString()
 
@@ -93,7 +102,7 @@ def native_105(seq: int, at: datetime, rng: np.random.Generator) -> tuple[bytes,
 
 def otlp_105(seq: int, at: datetime, rng: np.random.Generator) -> tuple[bytes, Mapping[str, str]]:
     """105 series as OTLP protobuf."""
-    return otlp(at + timedelta(microseconds=seq), 105, rng), OTLP_ATTRIBUTES
+    return otlp(at, 105, rng), OTLP_ATTRIBUTES
 
 
 Maker = Callable[[int, datetime, np.random.Generator], tuple[bytes, Mapping[str, str]]]
@@ -105,6 +114,3 @@ def pushes(make: Maker, at: datetime, count: int, seed: int, project: str) -> It
     for seq in range(seed * 10_000, seed * 10_000 + count):
         data, attributes = make(seq, at, rng)
         yield push_body(Message(data, attributes, f"{seed}-{seq}", at), SUBSCRIPTION, project)
-
-
-Json = dict[str, Any]
