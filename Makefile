@@ -12,7 +12,7 @@ SOURCES := shared functions tests
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay install test format lint types test-unit test-integration soak redrive bundle plan
+.PHONY: help run replay install test format lint types test-unit test-integration soak bench redrive bundle plan
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
+
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill"
+	@$(BIN)/python -m tests.bench $(PART)
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)

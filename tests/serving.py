@@ -75,12 +75,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether anything listens at a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     give_up = time.monotonic() + READY_WITHIN_SECONDS
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while not listens(port):
         if process.poll() is not None or time.monotonic() > give_up:
             raise RuntimeError(f"the function does not listen: {log.read_text('utf-8', 'replace')[-2000:]}")
         time.sleep(0.02)

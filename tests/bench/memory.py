@@ -20,12 +20,12 @@ DIFFERENT = 500
 """Messages of each of two formats; they come again and again, so that the store does not grow with them."""
 
 
-def figures(now: datetime) -> Iterator[Figure]:
+def figures(_: datetime) -> Iterator[Figure]:
     """One figure, in MB resident of all processes of the server."""
     with TemporaryDirectory() as folder, firestore_emulator(project=PROJECT) as emulator:
         bodies = [
-            *pushes(compact_35, now, DIFFERENT, 1, PROJECT),
-            *pushes(native_105, now, DIFFERENT, 2, PROJECT),
+            *pushes(compact_35, DIFFERENT, 1, PROJECT),
+            *pushes(native_105, DIFFERENT, 2, PROJECT),
         ]
         requests = [request_of(body) for body in bodies]
         with serving(INGEST, "ingest", "cloudevent", environment_of(emulator), Path(folder) / "log") as server:
