@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tests.unit.test_fuzz import ROOT
+from tests.unit.test_fuzz import NEEDS_ATHERIS, ROOT
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, NEEDS_ATHERIS]
 TARGETS = ("compact", "compact_body", "native", "otlp_protobuf", "otlp_json", "gzip", "envelope")
 
 

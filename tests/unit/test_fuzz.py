@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="atheris is built for Linux on x86-64")
+NEEDS_ATHERIS = pytest.mark.skipif(
+    not importlib.util.find_spec("atheris"), reason="atheris is built for Linux on x86-64"
+)
+pytestmark = NEEDS_ATHERIS
 
 
 def _fuzz(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
