@@ -126,7 +126,9 @@ class _Points:
             return
         numbers = _numbers_of(point, kind)
         self._spend(len(numbers))
-        kept = self._observations.setdefault(minute, [])
+        kept = self._observations.get(minute)
+        if kept is None:
+            kept = self._observations[minute] = []
         for number in numbers:
             kept.append(Observation(series, kind, at_us, number))  # one number mostly: a list costs more
 
