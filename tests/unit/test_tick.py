@@ -149,6 +149,42 @@ def test_a_rule_that_raises_costs_no_other(error: Exception) -> None:
     }  # fmt: skip
 
 
+class Unaskable(tuple[str, ...]):
+    """Names of rules among which none can be looked for."""
+
+    __slots__ = ()
+
+    def __contains__(self, _: object) -> bool:
+        raise RuntimeError("unaskable")
+
+
+def test_a_rule_that_nobody_can_be_told_of_costs_no_other() -> None:
+    """What breaks when it is decided who hears is contained as well: states stay, the rule alerts, the others are told.
+
+    When it works again the violation is judged and told as ever, and the alert on the rule ends.
+    """
+    other = replace(RULE, name="Other")
+    broken = config_of(replace(RULE, inhibited_by=Unaskable(["other"])), other)
+    minutes = minutes_of("BBB")
+    first = tick(broken, minutes, (), START)
+    second = tick(broken, minutes, first.states, START + MINUTE)
+    third = tick(config_of(RULE, other), minutes, second.states, START + 2 * MINUTE)
+    assert [[(one.rule_id, one.reason) for one in result.failures] for result in (first, second, third)] == [
+        [("level", "RuntimeError: unaskable")], [("level", "RuntimeError: unaskable")], []
+    ]  # fmt: skip
+    assert {(one.rule_id, one.kind) for one in second.states} == {
+        ("level", AlertKind.FAILURE), ("other", AlertKind.THRESHOLD)
+    }  # fmt: skip
+    said = [(one.rule_id, one.kind.value, one.about, minutes_after(one.at))
+            for result in (first, second, third) for one in result.notifications]  # fmt: skip
+    assert said == [
+        ("level", "firing", "failure", 0),
+        ("other", "firing", "threshold", 0),
+        ("level", "firing", "threshold", 2),
+        ("level", "resolved", "failure", 2),
+    ]
+
+
 def test_a_rule_that_works_again_ends_the_alert_on_itself() -> None:
     """What failed is told once, whatever the number of failures, and once more when the rule is judged again."""
     config = config_of(replace(RULE, evaluation_window=600, notification_channels=("inbox",)))
