@@ -151,8 +151,8 @@ def rule_values(
 class _Judged:
     """One rule at one T: its alerts ``before``, the steps of them and of new ones, and what failed.
 
-    ``steps`` None: nothing was evaluated, and all alerts stay as they were. ``rule`` is who tells of a failure; None for
-    a rule that was not due or is gone, of which nothing is told.
+    ``steps`` None: nothing was evaluated, and all alerts stay as they were. ``rule`` is who tells of a failure; None
+    for a rule that was not due or is gone, of which nothing is told.
     """
 
     rule_id: str
