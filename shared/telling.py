@@ -45,11 +45,12 @@ class Hearing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One alert's evaluation: its rule, the alert before it, and what was decided."""
+    """One alert's evaluation: its rule, the alert before it, what was decided, and what failed if it is about that."""
 
     rule: AlertRule
     before: AlertState
     decision: Decision
+    detail: str = ""
 
 
 def tell(
@@ -151,7 +152,7 @@ def _notification(config: MonitoringConfig, step: Step, kind: NotificationKind, 
         fingerprint=alert.fingerprint,
         rule_id=alert.rule_id,
         rule_name=rule.name,
-        description=describe(config, rule, alert),
+        description=describe(config, rule, alert, step.detail),
         severity=alert.severity,
         labels=alert.labels,
         value=None if reason is Reason.NO_DATA or alert.kind is not AlertKind.THRESHOLD else alert.value,

@@ -18,6 +18,7 @@ from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState
 from shared.bus import Message
 from shared.configuration import document
+from shared.conformance.run import with_rules
 from shared.errors import PermanentError, TransientError
 from shared.evaluator import STATE_PATH, Report
 from shared.formats.compact import Chunk, Section, encode
@@ -33,6 +34,7 @@ from shared.store import Delete, Fields, Put
 from shared.timeline import from_minute, minute_floor
 from tests.exactly_once import message as message_of
 from tests.fakes import START, Clock, Countdown, Crash, Hook
+from tests.ticks import minutes_after
 from tests.world import World, labels, point
 
 MINUTE = timedelta(minutes=1)
@@ -438,3 +440,47 @@ def test_a_storm_of_alerts_fits() -> None:
     assert len(world.evaluate().transitions) == 1400
     world.settle_deliveries()
     assert len({one.id for one in world.inbox()}) == 700
+
+
+MENDED = replace(RULE, name="Broken", threshold=MetricThreshold(1e9))
+BROKEN = {
+    "asks a view that is not there": replace(MENDED, query=None, collection="nowhere"),
+    "is never due": replace(MENDED, evaluation_frequency=0),
+    "selects nothing": replace(MENDED, query=Query(None)),  # type: ignore[arg-type]  # as a program may that makes rules
+    "has no limit": replace(MENDED, threshold=MetricThreshold(None)),  # type: ignore[arg-type]  # likewise
+}  # fmt: skip
+"""Rules that raise when they are judged; the configuration's reader lets none of them in."""
+
+
+@pytest.mark.parametrize(("broken", "error"), [
+    pytest.param(broken, error, id=name) for (name, broken), error in zip(
+        BROKEN.items(), ["unknown collection", "ZeroDivisionError", "AttributeError", "TypeError"], strict=True)
+])  # fmt: skip
+def test_a_rule_that_raises_stops_no_other_and_alerts_on_itself(broken: AlertRule, error: str) -> None:
+    """The others fire and resolve as ever; the rule fires an alert on itself that names the error, until it is mended.
+
+    The failure is in the report, and beside the cursor for as long as it lasts; it is told once.
+    """
+    world = new_world()
+    reports: list[Report] = []
+    failures: list[list[str]] = []
+    for number, (value, rule) in enumerate([(10.0, broken), (300.0, broken), (10.0, broken), (10.0, MENDED)]):
+        world.clock.time = START + (number + 1) * MINUTE
+        tell(world, value)
+        config = with_rules((rule, *CONFIG.settings.rules))
+        reports.append(world.evaluate(replace(world.services, config=config)))
+        failures.append(world.store.get([STATE_PATH])[STATE_PATH].fields["failures"])
+    world.settle_deliveries()
+    assert [len(report.evaluated) for report in reports] == [1, 1, 1, 1]
+    assert [[one.rule_id for one in report.failures] for report in reports] == [["broken"]] * 3 + [[]]
+    assert [[error in line for line in lines] for lines in failures] == [[True]] * 3 + [[]]
+    said = {(one.rule_id, one.kind.value): one for one in world.inbox()}
+    assert {key: (minutes_after(one.at), minutes_after(one.fired_at)) for key, one in said.items()} == {
+        ("broken", "firing"): (1, 1), ("broken", "resolved"): (4, 1), ("users", "firing"): (2, 2),
+        ("users", "resolved"): (3, 2),
+    }  # fmt: skip
+    firing, resolved = said["broken", "firing"], said["broken", "resolved"]
+    assert (firing.about, firing.reason, resolved.reason) == ("failure", "rule_failed", "rule_works")
+    assert error in firing.description
+    assert error not in resolved.description
+    assert len(world.inbox()) == 4

@@ -10,6 +10,7 @@ import pytest
 
 from shared.alerts import AlertKind, AlertState, Reason, State, Told
 from shared.cells import Cells, Observation, fold
+from shared.conformance.run import with_rules
 from shared.errors import ConfigError
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
@@ -109,6 +110,8 @@ def test_longest_reach() -> None:
     missing = replace(wide, query=GROUPED, on_no_data=OnNoData.ALERT, evaluation_frequency=300)
     assert longest_reach_seconds(config_of(missing)) == 1020, "and an evaluation back, for the groups that were there"
     assert longest_reach_seconds(config_of(off)) == 0
+    nowhere = replace(RULE, name="nowhere", query=None, collection="nowhere")
+    assert longest_reach_seconds(with_rules((nowhere, wide))) == 720, "one that cannot be judged looks nowhere"
 
 
 class Broken(dict[int, Cells]):
