@@ -14,6 +14,7 @@ from typing import Any
 
 from .alerts import AlertState
 from .errors import PermanentError
+from .logs import log
 from .people import check_author, check_comment, text_bytes
 from .retention import live
 from .series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_NAME_BYTES
@@ -91,9 +92,17 @@ def silence_from_fields(silence_id: str, fields: Fields) -> Silence:
 
 
 def read_silences(store: Store, now: datetime) -> list[Silence]:
-    """All silences that are shown: those that hold, will hold, or ended in the last ninety days; by id."""
-    found = live(store.list("silences").documents, now)
-    return [silence_from_fields(document.id, document.fields) for document in found]
+    """All silences that are shown: those that hold, will hold, or ended in the last ninety days; by id.
+
+    One that cannot be read, as another version may have written it, silences nobody; it is logged.
+    """
+    found: list[Silence] = []
+    for document in live(store.list("silences").documents, now):
+        try:
+            found.append(silence_from_fields(document.id, document.fields))
+        except (KeyError, TypeError) as error:
+            log("document_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
+    return found
 
 
 def check_silence(silence: Silence) -> Silence:
