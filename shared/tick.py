@@ -20,7 +20,7 @@ from .notifications import Notification
 from .room import Room
 from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, removed, still_missing
 from .series import Labels
-from .telling import Hearing, Quiet, Step, tell
+from .telling import Firing, Hearing, Quiet, Step, tell
 from .timeline import to_us
 from .windows import evaluate, read_window
 
@@ -288,7 +288,7 @@ def _told(config: MonitoringConfig, judged: Sequence[_Judged], hearing: Hearing,
 
     A rule of which nobody can be told, whatever it breaks by, keeps its states as one that cannot be evaluated.
     """
-    firing = [alert for part in judged for alert in _after(part) if alert.is_firing]
+    firing = Firing(alert for part in judged for alert in _after(part))
 
     def heard(step: Step) -> _Heard:
         return _Heard(step, *tell(config, step, firing, hearing, at))
