@@ -6,6 +6,7 @@ compares what is left with the story undisturbed.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
-from shared.alerts import AlertState
+from shared.adapters.strict_store import StrictStore
+from shared.alerts import AlertState, State
 from shared.bus import Message
 from shared.configuration import document
 from shared.conformance.run import with_rules
@@ -433,16 +435,34 @@ def test_a_bus_that_takes_nothing_stops_no_evaluation(error: Exception) -> None:
     assert len(left_by(world).inbox) == 4
 
 
-def test_a_storm_of_alerts_fits() -> None:
-    """Seven hundred groups that fire at one T are judged in one commit and all heard of, once."""
-    world = new_world()
-    world.clock.time = START + MINUTE
-    points = [point("users_active", START + MINUTE, 500.0, region=f"r{number}") for number in range(700)]
-    world.publish(*points)
-    world.deliver()
-    assert len(world.evaluate().transitions) == 1400
-    world.settle_deliveries()
-    assert len({one.id for one in world.inbox()}) == 700
+STORM = tuple(replace(RULE, name=f"Storm {number}", threshold=MetricThreshold(100.0)) for number in range(3))
+REGIONS = 900
+
+
+def test_thousands_fire_resolve_and_are_removed_at_once() -> None:
+    """2,700 alerts of three rules change at one T, whatever they do, in one commit that production takes; all are told.
+
+    They fire, resolve, fire again, and end by the name ``rule_removed`` when the rules are gone.
+    """
+    clock = Clock(START)
+    world = World(StrictStore(SqliteStore(":memory:", clock), clock), clock, config=with_rules(STORM))
+    world.store.commit([Put(STATE_PATH, {"minute": minute_floor(START)})])
+    gone = replace(world.services, config=with_rules(()))
+    said: list[Counter[str]] = []
+    for number, value in enumerate([500.0, 1.0, 500.0, 500.0]):
+        clock.time = START + (number + 1) * MINUTE
+        at = clock() - timedelta(seconds=30)
+        points = [point("users_active", at, value, region=f"r{region}") for region in range(REGIONS)]
+        world.services.ingest()(message_of(json.dumps({"version": 1, "points": points}).encode(), clock))
+        report = world.evaluate(gone if number == 3 else None)
+        assert (report.ended, len(report.evaluated), report.failures) == ("caught_up", 1, ())
+        said.append(Counter(one.reason.value for one in report.transitions))
+        assert report.published == len(report.transitions) == len(STORM) * REGIONS
+    assert [dict(one) for one in said] == [
+        {reason: len(STORM) * REGIONS} for reason in ("fired", "resolved", "fired", "rule_removed")
+    ]
+    assert {alert.state for alert in world.alerts()} == {State.INACTIVE}, "what is left is the cooldown's memory"
+    assert world.bus.undelivered()["notifications-notify"] == 4 * len(STORM) * REGIONS
 
 
 MENDED = replace(RULE, name="Broken", threshold=MetricThreshold(1e9))
