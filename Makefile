@@ -12,7 +12,7 @@ SOURCES := shared functions tests
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay install test format lint types test-unit test-integration soak bench redrive bundle plan
+.PHONY: help run replay install test format lint types test-unit test-integration soak bench redrive history bundle plan
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench: .venv/.tests ## What it costs, beside references of the same run; PART="i
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)
+
+history: .venv/.runs ## What happened to alerts, who was told, what people did; HOURS=24 RULE=id ARGS="--json"
+	@$(BIN)/python -m shared.history_command --hours $(or $(HOURS),24) --rule "$(RULE)" $(ARGS)
 
 bundle: .venv/.runs ## Write each function's archive to build/
 	@$(BIN)/python -m shared.bundle

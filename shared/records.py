@@ -11,19 +11,23 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 from .alerts import AlertKind, AlertState, Reason, State, Told
 from .logs import log
+from .notifications import Notification, NotificationKind
 from .rules import Severity
-from .series import make_labels
+from .series import Labels, make_labels
 from .store import Document
 from .tick import Transition
 from .timeline import iso, parse_iso
 
 T = TypeVar("T")
 
+LINES, NOTICES = "d", "n"
+"""The fields that hold lines: of alerts, transitions or notifications; in documents of history, of notices."""
 _INSTANTS = (
     "since", "pending_since", "fired_at", "good_since", "no_data_since", "told_at", "escalated_at", "evaluated_at",
 )  # fmt: skip
@@ -34,19 +38,19 @@ def packed(lines: Iterable[bytes]) -> bytes:
     return zlib.compress(b"\n".join(lines))
 
 
-def lines_in(document: Document) -> list[bytes]:
-    """The lines of a document's field ``d``; none of one that cannot be read."""
+def lines_in(document: Document, field: str = LINES) -> list[bytes]:
+    """The lines of a document's field; none of one that cannot be read."""
     try:
-        return zlib.decompress(document.fields["d"]).splitlines()
+        return zlib.decompress(document.fields[field]).splitlines()
     except (KeyError, TypeError, zlib.error) as error:
         log("document_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
         return []
 
 
-def each_line(document: Document, read: Callable[[Any], T]) -> list[T]:
+def each_line(document: Document, read: Callable[[Any], T], field: str = LINES) -> list[T]:
     """What ``read`` makes of each line's JSON, in their order, without those that it cannot read."""
     found: list[T] = []
-    for line in lines_in(document):
+    for line in lines_in(document, field):
         try:
             found.append(read(json.loads(line)))
         except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -111,13 +115,76 @@ def transition_line(transition: Transition) -> bytes:
         "episode": _written(transition.episode),
         "config_hash": transition.config_hash,
         "kind": transition.kind.value,
+        **({"held": transition.held} if transition.held else {}),
     }
     return _line(raw)
 
 
 def transitions_in(document: Document) -> list[Transition]:
-    """The transitions of a document of ``history``, in their order."""
-    return each_line(document, _transition)
+    """The transitions of a document of ``history``, in their order; none of one that holds notices."""
+    return [] if NOTICES in document.fields else each_line(document, _transition)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What history keeps of a notification: of what, at which evaluation, and which channels were to be told."""
+
+    id: str
+    kind: NotificationKind
+    fingerprint: str
+    rule_id: str
+    labels: Labels
+    severity: Severity
+    fired_at: datetime
+    at: datetime
+    value: float | None
+    reason: str
+    about: AlertKind
+    channels: tuple[str, ...]
+    config_hash: str
+
+
+def notice_line(told: Notification) -> bytes:
+    """A notification as a line of history."""
+    raw: dict[str, Any] = {
+        "id": told.id,
+        "kind": told.kind.value,
+        "fingerprint": told.fingerprint,
+        "rule": told.rule_id,
+        "labels": dict(told.labels),
+        "severity": told.severity.value,
+        "fired_at": iso(told.fired_at),
+        "at": iso(told.at),
+        "value": told.value,
+        "reason": told.reason,
+        "about": told.about,
+        "channels": list(told.channels),
+        "config_hash": told.config_hash,
+    }
+    return _line(raw)
+
+
+def notices_in(document: Document) -> list[Notice]:
+    """The notices of a document of ``history``, in their order; none of one that holds transitions."""
+    return each_line(document, _notice, NOTICES) if NOTICES in document.fields else []
+
+
+def _notice(raw: Mapping[str, Any]) -> Notice:
+    return Notice(
+        id=raw["id"],
+        kind=NotificationKind(raw["kind"]),
+        fingerprint=raw["fingerprint"],
+        rule_id=raw["rule"],
+        labels=make_labels(raw["labels"]),
+        severity=Severity(raw["severity"]),
+        fired_at=parse_iso(raw["fired_at"]),
+        at=parse_iso(raw["at"]),
+        value=raw["value"],
+        reason=raw["reason"],
+        about=AlertKind(raw["about"]),
+        channels=tuple(raw["channels"]),
+        config_hash=raw["config_hash"],
+    )
 
 
 def _transition(raw: Mapping[str, Any]) -> Transition:
@@ -135,6 +202,7 @@ def _transition(raw: Mapping[str, Any]) -> Transition:
         episode=_read(raw["episode"]),
         config_hash=raw["config_hash"],
         kind=AlertKind(raw["kind"]),
+        held=raw.get("held", ""),
     )
 
 

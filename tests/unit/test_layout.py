@@ -17,6 +17,7 @@ EDGES = {
     "shared.wiring": "the one place that builds adapters",
     "shared.bundle": "makes deployable folders; an entry point of its own",
     "shared.redrive": "a command line; an entry point of its own",
+    "shared.history_command": "a command line; an entry point of its own",
 }
 """Modules and packages that are no core, and why."""
 CLOCK_READERS = ("shared.wiring", "shared.publishing", "shared.local", "functions")
