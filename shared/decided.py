@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from .alerts import AlertState
-from .records import LINES, NOTICES, alert_line, each_line, notice_line, packed, transition_line
+from .records import ANNOUNCEMENTS, alert_line, announcement_line, each_line, packed, transition_line
 from .store import Delete, Document, Put, Write
 from .tick import TickResult
 from .timeline import minute_id, to_us
@@ -36,7 +36,7 @@ def _alert_writes(before: Sequence[AlertState], after: Sequence[AlertState]) -> 
         if alerts is None:
             writes.append(Delete(path))
         elif alerts != old.get(rule_id):
-            writes.append(Put(path, {LINES: packed(map(alert_line, alerts))}))
+            writes.append(Put(path, {"d": packed(map(alert_line, alerts))}))
     return writes
 
 
@@ -49,21 +49,20 @@ def _by_rule(alerts: Sequence[AlertState]) -> dict[str, list[AlertState]]:
 
 def _history_writes(result: TickResult) -> list[Write]:
     """The transitions of a T, and what was told of them; documents of either, of which those of a T come together."""
+    expires_at = result.at + HISTORY_KEPT
     transitions = [*map(transition_line, result.transitions)]
-    notices = [*map(notice_line, result.notifications)]
+    announcements = [*map(announcement_line, result.notifications)]
     return [
-        Put(
-            f"history/{_part_id(result.at, mark, part)}", {field: packed(lines), "expires_at": result.at + HISTORY_KEPT}
-        )
-        for field, mark, of_field in ((LINES, "", transitions), (NOTICES, NOTICES, notices))
-        for part, lines in enumerate(_parts(of_field))
+        Put(f"history/{_part_id(result.at, mark, part)}", {"d": packed(lines), "expires_at": expires_at})
+        for mark, of_mark in (("", transitions), (ANNOUNCEMENTS, announcements))
+        for part, lines in enumerate(_parts(of_mark))
     ]
 
 
 def _outbox_writes(result: TickResult) -> list[Write]:
     """The notifications of a T, as they are published."""
     return [
-        Put(f"outbox/{_part_id(result.at, '', part)}", {LINES: packed(lines)})
+        Put(f"outbox/{_part_id(result.at, '', part)}", {"d": packed(lines)})
         for part, lines in enumerate(_parts([told.to_json() for told in result.notifications]))
     ]
 

@@ -1,7 +1,7 @@
 """History: what happened to alerts, who was told of it and what became of that, and what people did; one list by time.
 
-Transitions and notices are the evaluator's (kept 90 days), deliveries notify's (30 days), deeds the dashboard's (a
-year). Each says what was judged: value, count, and the hash of the configuration. Nothing is written here.
+Transitions and announcements are the evaluator's (kept 90 days), deliveries notify's (30 days), deeds the dashboard's
+(a year). Each says what was judged: value, count, and the hash of the configuration. Nothing is written here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .acks import ack_path
 from .alerts import AlertState
 from .audit import Entry, read_entries
 from .notify import DeliveryState, delivery_path
-from .records import Notice, notices_in, transitions_in
+from .records import Announcement, announcements_in, transitions_in
 from .retention import live
 from .rules import Severity
 from .series import Labels
@@ -41,7 +41,7 @@ class Wanted:
         """Whether nothing is left out."""
         return self == Wanted()
 
-    def holds(self, one: Transition | Notice) -> bool:
+    def holds(self, one: Transition | Announcement) -> bool:
         """Whether a record is of such an alert."""
         return (
             (not self.rule_id or one.rule_id == self.rule_id)
@@ -64,13 +64,13 @@ class Outcome:
 class Told:
     """A notification that was decided, and what became of it on each of its channels."""
 
-    notice: Notice
+    announcement: Announcement
     outcomes: tuple[Outcome, ...]
 
     @property
     def at(self) -> datetime:
         """The evaluation that decided it."""
-        return self.notice.at
+        return self.announcement.at
 
 
 Event: TypeAlias = Transition | Told | Entry
@@ -89,20 +89,17 @@ def read_history(
         raise ValueError(f"expected up to {LONGEST.days} days from since to until")
     wanted = wanted or Wanted()
     documents = _documents(store, since, until, now)
-    transitions = [
-        one
-        for document in documents
-        for one in transitions_in(document)
-        if since <= one.at <= until and wanted.holds(one)
-    ]
-    notices = [
-        one for document in documents for one in notices_in(document) if since <= one.at <= until and wanted.holds(one)
-    ]
+
+    def is_wanted(one: Transition | Announcement) -> bool:
+        return since <= one.at <= until and wanted.holds(one)
+
+    transitions = [one for document in documents for one in transitions_in(document) if is_wanted(one)]
+    announcements = [one for document in documents for one in announcements_in(document) if is_wanted(one)]
     deeds = read_entries(store, since, until + timedelta(microseconds=1), now)
     if not wanted.is_all:
-        targets = _targets([*transitions, *notices], read_silences(store, now))
+        targets = _targets([*transitions, *announcements], read_silences(store, now))
         deeds = [one for one in deeds if one.target in targets]
-    events: list[Event] = [*transitions, *_told(store, notices, now), *deeds]
+    events: list[Event] = [*transitions, *_told(store, announcements, now), *deeds]
     return sorted(events, key=lambda one: (one.at, _ORDER.index(type(one))))
 
 
@@ -112,24 +109,24 @@ def _documents(store: Store, since: datetime, until: datetime, now: datetime) ->
     return live(store.list("history", first, f"{last}~~").documents, now)
 
 
-def _targets(records: Sequence[Transition | Notice], silences: Iterable[Silence]) -> set[str]:
+def _targets(records: Sequence[Transition | Announcement], silences: Iterable[Silence]) -> set[str]:
     """What deeds that concern some alerts are done to: their episodes' acknowledgements, and what silences them."""
-    episodes = [(one.fingerprint, one.fired_at if isinstance(one, Notice) else one.episode) for one in records]
+    episodes = [(one.fingerprint, one.fired_at if isinstance(one, Announcement) else one.episode) for one in records]
     alerts = {AlertState(one.rule_id, one.labels, Severity(one.severity)) for one in records}
     taken = {ack_path(fingerprint, fired_at) for fingerprint, fired_at in episodes if fired_at is not None}
     return taken | {silence_path(one.id) for one in silences if any(one.matches(alert) for alert in alerts)}
 
 
-def _told(store: Store, notices: Sequence[Notice], now: datetime) -> list[Told]:
-    """The notices, each with what became of it."""
-    paths = [delivery_path(one.id, channel) for one in notices for channel in one.channels]
+def _told(store: Store, announcements: Sequence[Announcement], now: datetime) -> list[Told]:
+    """The announcements, each with what became of it."""
+    paths = [delivery_path(one.id, channel) for one in announcements for channel in one.channels]
     found: dict[str, Document] = {}
     for start in range(0, len(paths), _PATHS_AT_ONCE):
         found |= store.get(paths[start : start + _PATHS_AT_ONCE])
     kept = {document.path: document for document in live(found.values(), now)}
     return [
         Told(one, tuple(_outcome(kept.get(delivery_path(one.id, name)), name) for name in one.channels))
-        for one in notices
+        for one in announcements
     ]
 
 

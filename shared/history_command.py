@@ -36,7 +36,7 @@ def _words(event: Event) -> list[str]:
         why = f": {event.comment}" if event.comment else ""
         return [f"{event.author} {event.deed.value} {event.about}{why}"]
     if isinstance(event, Told):
-        told = event.notice
+        told = event.announcement
         outcomes = ", ".join(map(_outcome_text, event.outcomes)) or "nobody"
         return [
             _alert_text(told.rule_id, label_text(told.labels)),
@@ -76,7 +76,7 @@ def event_dict(event: Event) -> dict[str, Any]:
             "about": event.kind.value,
             "fired_at": episode,
         }
-    told = event.notice
+    told = event.announcement
     judged = {"severity": told.severity.value, "value": told.value, "reason": told.reason, "about": told.about.value}
     channels = {
         one.channel: {"state": one.state and one.state.value, "detail": one.detail, "at": one.at and iso(one.at)}

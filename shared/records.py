@@ -26,8 +26,8 @@ from .timeline import iso, parse_iso
 
 T = TypeVar("T")
 
-LINES, NOTICES = "d", "n"
-"""The fields that hold lines: of alerts, transitions or notifications; in documents of history, of notices."""
+ANNOUNCEMENTS = "n"
+"""Before the part's number in the ids of history's documents of announcements: ``20251018T1205~n000``."""
 _INSTANTS = (
     "since", "pending_since", "fired_at", "good_since", "no_data_since", "told_at", "escalated_at", "evaluated_at",
 )  # fmt: skip
@@ -38,19 +38,19 @@ def packed(lines: Iterable[bytes]) -> bytes:
     return zlib.compress(b"\n".join(lines))
 
 
-def lines_in(document: Document, field: str = LINES) -> list[bytes]:
-    """The lines of a document's field; none of one that cannot be read."""
+def lines_in(document: Document) -> list[bytes]:
+    """The lines of a document's field ``d``; none of one that cannot be read."""
     try:
-        return zlib.decompress(document.fields[field]).splitlines()
+        return zlib.decompress(document.fields["d"]).splitlines()
     except (KeyError, TypeError, zlib.error) as error:
         log("document_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
         return []
 
 
-def each_line(document: Document, read: Callable[[Any], T], field: str = LINES) -> list[T]:
+def each_line(document: Document, read: Callable[[Any], T]) -> list[T]:
     """What ``read`` makes of each line's JSON, in their order, without those that it cannot read."""
     found: list[T] = []
-    for line in lines_in(document, field):
+    for line in lines_in(document):
         try:
             found.append(read(json.loads(line)))
         except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -121,12 +121,12 @@ def transition_line(transition: Transition) -> bytes:
 
 
 def transitions_in(document: Document) -> list[Transition]:
-    """The transitions of a document of ``history``, in their order; none of one that holds notices."""
-    return [] if NOTICES in document.fields else each_line(document, _transition)
+    """The transitions of a document of ``history``, in their order; none of one that holds announcements."""
+    return [] if _is_of_announcements(document) else each_line(document, _transition)
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Announcement:
     """What history keeps of a notification: of what, at which evaluation, and which channels were to be told."""
 
     id: str
@@ -144,7 +144,7 @@ class Notice:
     config_hash: str
 
 
-def notice_line(told: Notification) -> bytes:
+def announcement_line(told: Notification) -> bytes:
     """A notification as a line of history."""
     raw: dict[str, Any] = {
         "id": told.id,
@@ -164,13 +164,18 @@ def notice_line(told: Notification) -> bytes:
     return _line(raw)
 
 
-def notices_in(document: Document) -> list[Notice]:
-    """The notices of a document of ``history``, in their order; none of one that holds transitions."""
-    return each_line(document, _notice, NOTICES) if NOTICES in document.fields else []
+def announcements_in(document: Document) -> list[Announcement]:
+    """The announcements of a document of ``history``, in their order; none of one that holds transitions."""
+    return each_line(document, _announcement) if _is_of_announcements(document) else []
 
 
-def _notice(raw: Mapping[str, Any]) -> Notice:
-    return Notice(
+def _is_of_announcements(document: Document) -> bool:
+    """Documents of history hold either; the part after the minute tells."""
+    return document.id.rpartition("~")[2].startswith(ANNOUNCEMENTS)
+
+
+def _announcement(raw: Mapping[str, Any]) -> Announcement:
+    return Announcement(
         id=raw["id"],
         kind=NotificationKind(raw["kind"]),
         fingerprint=raw["fingerprint"],

@@ -23,7 +23,10 @@ MAX_TICK_BYTES = 3_400_000
 STATE_BYTES = 200
 """At most what a state takes besides its labels, deflated among others; a test measures it."""
 CHANGE_BYTES = 400
-"""At most what one T writes of one alert besides its labels, which stand in state, transition, notification, notice."""
+"""At most what one T writes of one alert besides its labels.
+
+These stand in its state, its transition, the notification, and the announcement of that.
+"""
 
 
 @dataclass(slots=True)

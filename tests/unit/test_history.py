@@ -80,12 +80,12 @@ def short(found: Sequence[Event]) -> list[str]:
         minute = int((one.at - START) / MINUTE)
         if isinstance(one, Entry):
             return f"{minute} {one.author} {one.deed.value}"
-        record = one.notice if isinstance(one, Told) else one
+        record = one.announcement if isinstance(one, Told) else one
         where = {EU: "eu", US: "us"}.get(dict(record.labels).get("region", ""), "users")
         if isinstance(one, Transition):
             return f"{minute} {where} {one.reason.value}{f' ({one.held})' if one.held else ''}"
         outcomes = "+".join(f"{each.channel} {each.state}" for each in one.outcomes)
-        return f"{minute} {where} told {one.notice.kind.value}: {outcomes}"
+        return f"{minute} {where} told {one.announcement.kind.value}: {outcomes}"
 
     return [words(one) for one in found]
 
@@ -116,8 +116,9 @@ def test_every_record_says_what_was_judged(world: World) -> None:
     assert isinstance(changed, Transition)
     assert isinstance(told, Told)
     assert (changed.value, changed.count, changed.config_hash) == (90.0, 1, CONFIG.hash)
-    assert (told.notice.value, told.notice.config_hash, told.notice.fired_at) == (90.0, CONFIG.hash, changed.episode)
-    assert told.notice.fingerprint == changed.fingerprint
+    said = told.announcement
+    assert (said.value, said.config_hash, said.fired_at) == (90.0, CONFIG.hash, changed.episode)
+    assert said.fingerprint == changed.fingerprint
     assert all(one.at is not None for one in told.outcomes)
 
 

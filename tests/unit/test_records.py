@@ -15,13 +15,12 @@ from shared.alerts import AlertKind, AlertState, Reason, State, Told
 from shared.decided import HISTORY_KEPT, MAX_LINES, MAX_LINES_BYTES, decided, notifications_in
 from shared.notifications import Notification, NotificationKind
 from shared.records import (
-    NOTICES,
-    Notice,
+    Announcement,
     alert_line,
     alerts_in,
+    announcement_line,
+    announcements_in,
     lines_in,
-    notice_line,
-    notices_in,
     packed,
     transition_line,
     transitions_in,
@@ -117,11 +116,11 @@ def test_transitions_there_and_back(some: list[Transition]) -> None:
 
 @FEW
 @given(st.lists(notifications, max_size=4))
-def test_notices_there_and_back(some: list[Notification]) -> None:
+def test_announcements_there_and_back(some: list[Notification]) -> None:
     """What history keeps of a notification is its own: which alert, to whom, and what was judged."""
-    found = notices_in(Document("history/x", {NOTICES: packed(map(notice_line, some))}, START))
+    found = announcements_in(Document("history/x~n000", {"d": packed(map(announcement_line, some))}, START))
     assert found == [
-        Notice(one.id, one.kind, one.fingerprint, one.rule_id, one.labels, one.severity, one.fired_at, one.at,
+        Announcement(one.id, one.kind, one.fingerprint, one.rule_id, one.labels, one.severity, one.fired_at, one.at,
                one.value, one.reason, AlertKind(one.about), one.channels, one.config_hash)
         for one in some
     ]  # fmt: skip
@@ -164,14 +163,17 @@ def test_one_document_a_rule() -> None:
 
 
 def test_history_expires_and_the_outbox_does_not() -> None:
-    """Transitions and notices are kept for ninety days, in documents of their own; notifications until published."""
+    """Transitions and announcements are kept for ninety days, each in its documents; notifications until published."""
     (result,) = play(RULE, "B")
-    history, notices, outbox = [one for one in decided((), result)[1:] if isinstance(one, Put)]
-    assert history.fields["expires_at"] == notices.fields["expires_at"] == START + HISTORY_KEPT
+    history, announcements, outbox = [one for one in decided((), result)[1:] if isinstance(one, Put)]
+    assert history.fields["expires_at"] == announcements.fields["expires_at"] == START + HISTORY_KEPT
     assert set(outbox.fields) == {"d"}
-    read = [Document(one.path, one.fields, START) for one in (history, notices)]
+    read = [Document(one.path, one.fields, START) for one in (history, announcements)]
     assert [transitions_in(one) for one in read] == [list(result.transitions), []]
-    assert [[one.id for one in notices_in(each)] for each in read] == [[], [told.id for told in result.notifications]]
+    assert [[one.id for one in announcements_in(each)] for each in read] == [
+        [],
+        [told.id for told in result.notifications],
+    ]
     (notification,) = result.notifications
     assert notifications_in(document(outbox.fields["d"])) == [(notification.id, notification.to_json())]
 

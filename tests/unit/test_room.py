@@ -18,7 +18,7 @@ from shared.decided import decided
 from shared.evaluator import STATE_PATH
 from shared.limits import commit_bytes
 from shared.notifications import Notification, NotificationKind, notification_id
-from shared.records import alerts_in, notices_in, transitions_in
+from shared.records import alerts_in, announcements_in, transitions_in
 from shared.room import CHANGE_BYTES, MAX_GROUPS, STATE_BYTES, Room, label_bytes
 from shared.rules import AlertRule, Operator, Query, Selection, Severity
 from shared.series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind, Labels, Series, make_labels
@@ -214,7 +214,7 @@ def test_the_worst_ticks_fit_a_commit(make: Callable[[random.Random, str], Label
     history = store.list("history").documents
     if make is short_labels:
         assert sum(len(transitions_in(one)) for one in history) == RULES * REGIONS * (1 + 1 + 2 + 2 + 1)
-        assert sum(len(notices_in(one)) for one in history) == told
+        assert sum(len(announcements_in(one)) for one in history) == told
         sizes = [len(value) for one in history for value in one.fields.values() if isinstance(value, bytes)]
         assert max(sizes) < MAX_COMMIT_BYTES / 8
 
