@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 from .alerts import AlertState, AlertStateManager
 from .configuration import document
-from .configuration.models import Collection, Dashboard, Metric, Panel, PanelKind, Region, Settings
+from .configuration.models import Collection, Dashboard, Metric, PagerDuty, Panel, PanelKind, Region, Settings
 from .configuration.reader import shown, suggestion
 from .errors import ConfigError
 from .own_collections import OWN_COLLECTIONS
@@ -116,20 +117,36 @@ class MonitoringConfig:
         """What a rule asks: its own query, or its metric type's. Raises ``ConfigError`` when there is neither."""
         if rule.query is not None:
             return rule.query
+        if rule.collection:
+            return self.get_collection(rule.collection).query
         if rule.metric_type not in self.settings.metric_types:
             raise ConfigError(f"rule {shown(rule.id)}: {rule.metric_type} has no query in metric_types")
         return self.settings.metric_types[rule.metric_type].query
 
-    def unit_for(self, rule: AlertRule) -> str:
-        """The unit of a rule's value: its threshold's, or its metric type's; empty for none."""
-        default = self.settings.metric_types.get(rule.metric_type)
-        return rule.threshold.unit or (default.unit if default else "")
+    def delay_seconds_for(self, rule: AlertRule) -> int:
+        """How long before T the windows of a rule end: its own delay or its collection's, whichever is longer."""
+        view = self.get_collection(rule.collection) if rule.collection else None
+        return max(rule.evaluation_delay_seconds, view.evaluation_delay_seconds if view is not None else 0)
 
-    def channels_for(self, rule: AlertRule) -> tuple[str, ...]:
-        """The channels that hear of a rule: its own, or those to which its severity is routed, in that order."""
+    def unit_for(self, rule: AlertRule) -> str:
+        """The unit of a rule's value: its threshold's, its collection's, or its metric type's; empty for none."""
+        if rule.threshold.unit or rule.collection:
+            return rule.threshold.unit or self.get_collection(rule.collection).unit
+        default = self.settings.metric_types.get(rule.metric_type)
+        return default.unit if default else ""
+
+    def channels_for(self, rule: AlertRule, severity: Severity) -> tuple[str, ...]:
+        """The channels that hear of a rule: its own, or those to which a severity is routed, in that order."""
         routing = self.settings.routing.items()
-        routed = tuple(name for name, severities in routing if rule.severity in severities)
+        routed = tuple(name for name, severities in routing if severity in severities)
         return tuple(rule.notification_channels) or routed
+
+    @property
+    def escalation(self) -> tuple[timedelta, tuple[Severity, ...]]:
+        """After how long an alert that nobody acknowledged is told again, and of which severities: PagerDuty's."""
+        settings = self.settings.channels.get("pagerduty")
+        found = settings if isinstance(settings, PagerDuty) else PagerDuty("")
+        return timedelta(minutes=found.escalation_minutes), found.high_urgency
 
 
 def _find(word: str, name: str, among: Sequence[T], name_of: Callable[[T], str]) -> T:

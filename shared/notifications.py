@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .alerts import AlertKind, Told
 from .errors import PermanentError
 from .rules import Operator, Severity
 from .series import Labels, make_labels
@@ -25,7 +26,13 @@ class NotificationKind(StrEnum):
     """What a notification says of its episode."""
 
     FIRING = "firing"
+    RAISED = "raised"
+    """It fires with a worse severity than was told."""
+    ESCALATED = "escalated"
+    """It still fires, and nobody has acknowledged it."""
     RESOLVED = "resolved"
+    SUMMARY = "summary"
+    """What fired and ended while nobody could be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,8 @@ class Notification:
     """One notification; on the topic ``notifications`` as JSON (``docs/notification.schema.json``).
 
     ``at`` is the evaluation that decided it, ``fired_at`` the one at which the episode fired (both aware UTC);
-    ``value`` is what was judged (None: there was no data), in ``unit``. ``reason`` is the transition's.
+    ``value`` is what was judged (None: there was no data), in ``unit``. ``reason`` is the transition's, ``about`` what
+    the alert is about (``AlertKind``). ``follows`` are the episode's notifications before this one, oldest first.
     """
 
     kind: NotificationKind
@@ -53,16 +61,21 @@ class Notification:
     channels: tuple[str, ...]
     config_hash: str
     runbook_url: str = ""
+    about: str = AlertKind.THRESHOLD.value
+    follows: tuple[Told, ...] = ()
 
     @property
     def id(self) -> str:
-        """``{episode}-{fingerprint}-{kind}``: the same whenever and by whomever it is decided."""
-        return notification_id(self.fingerprint, self.fired_at, self.kind)
+        """``{episode}-{fingerprint}-{kind}``: the same whenever and by whomever it is decided.
 
-    @property
-    def firing_id(self) -> str:
-        """The id of the notification that opened this episode."""
-        return notification_id(self.fingerprint, self.fired_at, NotificationKind.FIRING)
+        A rise names its severity too, because there may be several.
+        """
+        told = notification_id(self.fingerprint, self.fired_at, self.kind)
+        return f"{told}-{self.severity.value}" if self.kind is NotificationKind.RAISED else told
+
+    def before_on(self, channel: str) -> list[str]:
+        """The ids of the episode's earlier notifications that went to a channel, oldest first."""
+        return [told.notification_id for told in self.follows if channel in told.channels]
 
     def to_json(self) -> bytes:
         """The wire form: UTF-8 JSON with sorted keys, the same bytes for equal notifications."""
@@ -89,6 +102,8 @@ class Notification:
             "labels": dict(self.labels),
             "value": self.value,
             "reason": self.reason,
+            "about": self.about,
+            "follows": [{"id": told.notification_id, "channels": list(told.channels)} for told in self.follows],
             "channels": list(self.channels),
             "config_hash": self.config_hash,
         }
@@ -129,6 +144,8 @@ def _from_dict(raw: dict[str, Any]) -> Notification:
         channels=tuple(str(name) for name in raw["channels"]),
         config_hash=str(raw["config_hash"]),
         runbook_url=str(rule["runbook_url"]),
+        about=AlertKind(raw["about"]).value,
+        follows=tuple(Told(str(told["id"]), tuple(map(str, told["channels"]))) for told in raw["follows"]),
     )
 
 

@@ -3,8 +3,8 @@
 For each channel, apart from the others:
 
 1. read ``deliveries/{notification}~{channel}``; a terminal one is done;
-2. a resolution waits (transient) until its episode's firing delivery on the channel is terminal, because push keeps
-   no order;
+2. what follows an earlier notification of its episode waits (transient) until that one's delivery on the channel is
+   terminal, because push keeps no order;
 3. claim the delivery with a lease, on the condition that it is what was read: of two deliveries one sends;
 4. send; record the outcome on the condition that the claim is still ours.
 
@@ -23,7 +23,7 @@ from typing import Any
 from .bus import Message
 from .channels import Channel
 from .errors import PermanentError, PreconditionFailed, TransientError
-from .notifications import Notification, NotificationKind, notification_from_json
+from .notifications import Notification, notification_from_json
 from .retention import live
 from .store import Absent, Document, Precondition, Put, Store, Unchanged
 
@@ -92,7 +92,7 @@ class Notify:
         channel = self.channels.get(name)
         if channel is None:
             return self._record(notification, name, _as_read(before), DeliveryState.SKIPPED, "not set up")
-        self._wait_for_firing(notification, name)
+        self._wait_for_earlier(notification, name)
         claim = self._claim(notification, name, before)
         try:
             answer = channel.send(notification)
@@ -106,14 +106,19 @@ class Notify:
             raise TransientError("channel_broken", f"{name}: {type(error).__name__}") from error
         return self._record(notification, name, claim, DeliveryState.SENT, answer.detail)
 
-    def _wait_for_firing(self, notification: Notification, name: str) -> None:
-        """Raise unless the firing's delivery is over; of an episode that outlasts what is kept of it, it is."""
-        if notification.kind is not NotificationKind.RESOLVED or self.now() >= notification.fired_at + KEPT:
+    def _wait_for_earlier(self, notification: Notification, name: str) -> None:
+        """A notification waits until what was told of its episode before is done with on this channel.
+
+        A record older than deliveries are kept has expired, and what is as old as that is done with.
+        """
+        paths = [delivery_path(told, name) for told in notification.before_on(name)]
+        if not paths or self.now() >= notification.fired_at + KEPT:
             return
-        path = delivery_path(notification.firing_id, name)
-        firing = _live(self.store.get([path]).get(path), self.now())
-        if firing is None or DeliveryState(firing.fields["state"]) not in TERMINAL:
-            raise TransientError("waiting_for_firing", f"{name}: {notification.firing_id}")
+        found = self.store.get(paths)
+        for path in paths:
+            earlier = _live(found.get(path), self.now())
+            if earlier is None or DeliveryState(earlier.fields["state"]) not in TERMINAL:
+                raise TransientError("waiting_for_earlier", path)
 
     def _claim(self, notification: Notification, name: str, before: Document | None) -> Precondition:
         """Take the lease; whoever holds it is the only sender until it ends."""

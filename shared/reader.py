@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from .alerts import AlertState
+from .audit import Entry, read_entries
 from .evaluator import STATE_PATH
 from .minute_cache import Cursor, MinuteCache, Minutes
 from .notify import TERMINAL, DeliveryState
-from .records import alert_from_fields, transition_from_fields
+from .records import alerts_in, transitions_in
 from .retention import live
 from .store import Store
 from .tick import Transition
-from .timeline import minute_id
+from .timeline import MINUTE_SECONDS, from_minute, minute_id
 from .value_cache import ValueCache
 
 
@@ -51,12 +52,17 @@ class Reader:
     def alerts(self) -> list[AlertState]:
         """All alerts that are remembered, those in cooldown included."""
         documents = self._store.list("alerts").documents
-        return [alert_from_fields(raw) for document in documents for raw in document.fields["alerts"].values()]
+        return [alert for document in documents for alert in alerts_in(document)]
 
     def transitions(self, first: int, last: int, now: datetime) -> list[Transition]:
         """The transitions from ``first`` to ``last`` (Unix seconds, both included), oldest first."""
         found = live(self._store.list("history", minute_id(first), minute_id(last) + "~~").documents, now)
-        return [transition_from_fields(raw) for document in found for raw in document.fields["transitions"]]
+        return [transition for document in found for transition in transitions_in(document)]
+
+    def actions(self, first: int, last: int, now: datetime) -> list[Entry]:
+        """What people did in the minutes from ``first`` to ``last`` (Unix seconds, both included), oldest first."""
+        after = timedelta(microseconds=1)  # a minute holds its end, and not its beginning
+        return read_entries(self._store, from_minute(first - MINUTE_SECONDS) + after, from_minute(last) + after, now)
 
     def deliveries(self, since: int, now: datetime) -> Deliveries:
         """The deliveries of episodes since a minute."""

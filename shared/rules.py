@@ -157,8 +157,12 @@ class OnNoData(StrEnum):
 class AlertRule:
     """One rule. Windows, frequencies and periods are seconds; window and frequency are multiples of 60.
 
-    Constructed as in the specification's template. Without ``query`` the rule asks its metric type's own query
-    (`MonitoringConfig.query_for`).
+    Constructed as in the specification's template. It asks its ``query``, or that of the ``collection`` it names, or
+    its metric type's own (`MonitoringConfig.query_for`). ``levels`` are further thresholds of other severities, of
+    which the more severe lies beyond the less severe: one alert has the worst that held for ``min_occurrences``.
+    ``inhibited_by`` names rules (by id) whose firing on the same labels keeps this one quiet. ``message`` is the
+    description that an alert gets, with ``{value}``, ``{threshold}``, ``{unit}``, ``{severity}``, ``{rule}`` and the
+    names of group labels filled in.
     """
 
     name: str
@@ -178,6 +182,10 @@ class AlertRule:
     on_no_data: OnNoData = OnNoData.KEEP
     no_data_after: int = 900
     runbook_url: str = ""
+    levels: tuple[MetricThreshold, ...] = ()
+    inhibited_by: tuple[str, ...] = ()
+    message: str = ""
+    collection: str = ""
 
     @property
     def id(self) -> str:
@@ -185,6 +193,23 @@ class AlertRule:
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     @property
+    def thresholds(self) -> tuple[MetricThreshold, ...]:
+        """All thresholds, the worst severity first."""
+        return tuple(sorted((self.threshold, *self.levels), key=lambda one: one.severity.rank))
+
+    @property
     def severity(self) -> Severity:
-        """The severity of the threshold."""
-        return self.threshold.severity
+        """The worst severity that an alert of this rule can have."""
+        return self.thresholds[0].severity
+
+    def violated_by(self, value: float) -> MetricThreshold | None:
+        """The worst threshold that a value violates; None for a good value."""
+        return next((one for one in self.thresholds if one.violated_by(value)), None)
+
+    def recovered_by(self, value: float) -> bool:
+        """Whether a value is good enough to end an alert that fires."""
+        return all(one.recovered_by(value) for one in self.thresholds)
+
+    def threshold_of(self, severity: Severity) -> MetricThreshold:
+        """The threshold of a severity; the rule's own when it has none of it."""
+        return next((one for one in self.thresholds if one.severity is severity), self.threshold)

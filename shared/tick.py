@@ -1,39 +1,40 @@
 """The tick: what the rules make of the cells at one evaluation time. Pure; live, replay and backtest run this.
 
-Evaluation times T are whole multiples of a rule's frequency. A rule looks at (T - delay - window, T - delay]. Each
-transition of an alert is returned once; a notification goes with the first firing evaluation outside the cooldown
-and with the end of every episode that had one.
+Evaluation times T are whole multiples of a rule's frequency. A rule looks at (T - delay - window, T - delay]. First
+every rule is judged, then it is decided who hears (``telling``), because one rule's firing can keep another quiet.
+Each transition of an alert is returned once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from .alerts import AlertState, Decision, Reason, State, decide
+from .alerts import ENDINGS, TRANSITIONS, AlertKind, AlertState, Reason, State, decide
 from .cells import Cells
-from .monitoring_config import AlertRule, MonitoringConfig, OnNoData
-from .notifications import Notification, NotificationKind
+from .monitoring_config import AlertRule, MetricThreshold, MetricType, MonitoringConfig, OnNoData
+from .notifications import Notification
+from .room import Room
+from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, removed, still_missing
 from .series import Labels
+from .telling import Hearing, Quiet, Step, tell
 from .timeline import to_us
 from .windows import evaluate, read_window
 
 Windows: TypeAlias = dict[tuple[int, int], Cells]
 """Merged windows by end (Unix seconds) and length: rules share most of them."""
 
-MAX_ALERTS = 1000
-"""Alerts of one rule that are remembered at once, about 330 KB; what violates beyond is a failure of the rule."""
-_TRANSITIONS = {Reason.STARTED, Reason.CLEARED, Reason.FIRED, Reason.RESOLVED, Reason.NO_DATA}
-_ENDINGS = {Reason.RESOLVED, Reason.NO_DATA}
+MAX_REASON_CHARACTERS = 300
+"""Of why a rule failed: an error's own words can be of any length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
     """An alert changed its state at ``at`` (aware UTC); what was judged, under which configuration.
 
-    ``episode`` is when the alert fired (None: it never did).
+    ``episode`` is when the alert fired (None: it never did). ``kind`` says what the alert is about.
     """
 
     fingerprint: str
@@ -48,6 +49,7 @@ class Transition:
     count: int
     episode: datetime | None
     config_hash: str
+    kind: AlertKind = AlertKind.THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class TickResult:
     """The outcome at one T.
 
     ``states`` holds what has to be remembered: alerts that are pending or firing, and those in their cooldown; an
-    alert it does not hold is inactive.
+    alert it does not hold is inactive. ``unseen`` are the endings of episodes that nobody was told of because of
+    catch-up.
     """
 
     at: datetime
@@ -71,67 +74,59 @@ class TickResult:
     transitions: tuple[Transition, ...]
     notifications: tuple[Notification, ...]
     failures: tuple[RuleFailure, ...]
+    unseen: tuple[Transition, ...] = ()
 
 
 def tick(
-    config: MonitoringConfig, minutes: Mapping[int, Cells], states: Iterable[AlertState], at: datetime
+    config: MonitoringConfig,
+    minutes: Mapping[int, Cells],
+    states: Iterable[AlertState],
+    at: datetime,
+    hearing: Hearing | None = None,
+    broken: Sequence[str] = (),
 ) -> TickResult:
     """Evaluate every enabled rule that is due at ``at`` (aware UTC, on a whole minute).
 
     ``minutes`` are the cells of at least the longest window and delay before ``at``; ``states`` those of the tick
-    before. Alerts of rules that are gone or disabled are dropped.
+    before. Alerts of rules that are gone or disabled end. ``hearing`` is by default nobody's silence; ``broken`` says
+    what failed about the minutes themselves, which is a failure like that of a rule.
     """
+    known = tuple(states)
     by_rule: dict[str, list[AlertState]] = {}
-    for state in states:
+    for state in known:
         by_rule.setdefault(state.rule_id, []).append(state)
-    windows: Windows = {}
-    judged = [_evaluate_rule(config, rule, minutes, by_rule.get(rule.id, []), at, windows) for rule in _rules(config)]
-    return TickResult(
-        at,
-        tuple(state for part in judged for state in part.states),
-        tuple(transition for part in judged for transition in part.transitions),
-        tuple(notification for part in judged for notification in part.notifications),
-        tuple(failure for part in judged for failure in part.failures),
-    )
+    judging = _Judging(config, minutes, at, Room(known))
+    rules = sorted(_rules(config), key=lambda rule: rule.severity.rank)
+    judged = [judging.rule(rule, by_rule.pop(rule.id, [])) for rule in rules]
+    judged.append(judging.rollup(by_rule.pop(ROLLUP_ID, []), broken))
+    judged += [_removed(rule_id, left, at) for rule_id, left in by_rule.items()]
+    return _told(config, judged, hearing or Hearing(), at)
 
 
 def longest_reach_seconds(config: MonitoringConfig) -> int:
     """How far before T any enabled rule looks; 0 without rules."""
-    return max((_reach_seconds(rule) for rule in _rules(config)), default=0)
+    return max((_reach_seconds(config, rule) for rule in _rules(config)), default=0)
 
 
-def _reach_seconds(rule: AlertRule) -> int:
+def _reach_seconds(config: MonitoringConfig, rule: AlertRule) -> int:
     """A rule that misses groups also looks at who was there an evaluation ago."""
     earlier = rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0
-    return rule.evaluation_window + rule.evaluation_delay_seconds + earlier
+    return rule.evaluation_window + config.delay_seconds_for(rule) + earlier
 
 
 def _rules(config: MonitoringConfig) -> list[AlertRule]:
     return config.list_alert_rules(enabled_only=True)
 
 
-def _evaluate_rule(
-    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], states: list[AlertState], at: datetime,
-    windows: Windows,
-) -> TickResult:  # fmt: skip
-    """One rule at one T; not due, it keeps its states. A failure is contained here."""
-    if to_us(at) // 1_000_000 % rule.evaluation_frequency:
-        return TickResult(at, tuple(states), (), (), ())
-    try:
-        values = rule_values(config, rule, minutes, at, windows)
-        before = _groups_before(config, rule, minutes, at, windows)
-    except Exception as error:  # noqa: BLE001 - whatever a rule breaks by, it must not stop the others
-        return TickResult(at, tuple(states), (), (), (RuleFailure(rule.id, f"{type(error).__name__}: {error}"),))
-    return _judge(config, rule, values, {state.labels: state for state in states}, before, at)
+def _removed(rule_id: str, states: Sequence[AlertState], at: datetime) -> _Judged:
+    """The alerts of a rule that is not in the configuration any more, or disabled."""
+    return _Judged(rule_id, states, [Step(_gone(state), state, removed(state, at)) for state in states])
 
 
-def _groups_before(
-    config: MonitoringConfig, rule: AlertRule, minutes: Mapping[int, Cells], at: datetime, windows: Windows
-) -> set[Labels]:
-    """Where missing data violate, the groups that had a value an evaluation ago: inactive ones are not remembered."""
-    if rule.on_no_data is not OnNoData.ALERT:
-        return set()
-    return set(rule_values(config, rule, minutes, at - timedelta(seconds=rule.evaluation_frequency), windows))
+def _gone(state: AlertState) -> AlertRule:
+    """What stands for such a rule."""
+    limit = MetricThreshold(0.0, severity=state.severity)
+    return AlertRule(state.rule_id, "This rule is no longer in use.", MetricType.BUSINESS, limit)
 
 
 def rule_values(
@@ -146,71 +141,205 @@ def rule_values(
     ``windows`` keeps what was merged of the same ``minutes``, for the next rule.
     """
     windows = {} if windows is None else windows
-    key = to_us(at) // 1_000_000 - rule.evaluation_delay_seconds, rule.evaluation_window
+    key = to_us(at) // 1_000_000 - config.delay_seconds_for(rule), rule.evaluation_window
     if key not in windows:
         windows[key] = read_window(minutes, *key)
     return evaluate(windows[key], config.query_for(rule), rule.evaluation_window)
 
 
-def _judge(
-    config: MonitoringConfig, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState],
-    present_before: set[Labels], at: datetime,
-) -> TickResult:  # fmt: skip
-    states: list[AlertState] = []
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One rule at one T: its alerts ``before``, the steps of them and of new ones, and what failed.
+
+    ``steps`` None: nothing was evaluated, and all alerts stay as they were. ``rule`` is who tells of a failure; None
+    for a rule that was not due or is gone, of which nothing is told.
+    """
+
+    rule_id: str
+    before: Sequence[AlertState]
+    steps: Sequence[Step] | None = None
+    failure: RuleFailure | None = None
+    rule: AlertRule | None = None
+
+    def failed(self, error: Exception) -> _Judged:
+        """The rule of which nothing was evaluated, because of an error."""
+        return replace(self, steps=None, failure=_failure(self.rule_id, f"{type(error).__name__}: {error}"))
+
+    def kept(self) -> list[AlertState]:
+        """The alerts that stay as they were; the one on the rule itself has a step of its own."""
+        if self.steps is not None:
+            return []
+        return [state for state in self.before if self.rule is None or state.kind is not AlertKind.FAILURE]
+
+    def about_itself(self, at: datetime) -> Step | None:
+        """The alert that the rule cannot be evaluated, where there is one."""
+        if self.rule is None:
+            return None
+        known = next((state for state in self.before if state.kind is AlertKind.FAILURE), None)
+        decision = failing(known, self.rule_id, self.failure is not None, at)
+        if decision is None:
+            return None
+        return Step(self.rule, known or decision.alert.cleared(at), decision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """The rules of one T, one after the other, on the same windows and within the same room."""
+
+    config: MonitoringConfig
+    minutes: Mapping[int, Cells]
+    at: datetime
+    room: Room
+    windows: Windows = field(default_factory=dict)
+
+    def rule(self, rule: AlertRule, states: Sequence[AlertState]) -> _Judged:
+        """Evaluate a rule; one that is not due keeps its states. A failure is contained here, and alerts."""
+        if to_us(self.at) // 1_000_000 % rule.evaluation_frequency:
+            return _Judged(rule.id, states)
+        due = _Judged(rule.id, states, rule=rule)
+        try:
+            steps, failure = self._judge(rule, states)
+        except Exception as error:  # noqa: BLE001 - whatever a rule breaks by, it must not stop the others
+            return due.failed(error)
+        return replace(due, steps=steps, failure=failure)
+
+    def rollup(self, states: Sequence[AlertState], broken: Sequence[str]) -> _Judged:
+        """The alert that minutes cannot be rolled up."""
+        failure = _failure(ROLLUP_ID, "; ".join(broken)) if broken else None
+        return _Judged(ROLLUP_ID, states, (), failure, ROLLUP)
+
+    def _judge(self, rule: AlertRule, states: Sequence[AlertState]) -> tuple[list[Step], RuleFailure | None]:
+        """What is decided of each group, and that there is not room for all."""
+        values = rule_values(self.config, rule, self.minutes, self.at, self.windows)
+        known = {state.labels: state for state in states if state.kind is AlertKind.THRESHOLD}
+        missed = {state.labels: state for state in states if state.kind is AlertKind.NO_DATA}
+        steps: list[Step] = []
+        beyond = 0
+        for labels in self._groups(rule, values, known):
+            before = known.get(labels) or AlertState(rule.id, labels, rule.threshold.severity)
+            decision = decide(rule, before, values.get(labels), self.at)
+            if labels not in known and decision.alert.state is State.INACTIVE:
+                continue
+            if self.room.takes(rule.id, labels):
+                steps.append(Step(rule, before, decision))
+            else:
+                beyond += 1
+        steps += self._missing(rule, steps, missed, values)
+        reason = f"too_many_alerts: {beyond} groups violate for which there is no room"
+        return steps, _failure(rule.id, reason) if beyond else None
+
+    def _groups(
+        self, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]
+    ) -> list[Labels]:
+        """The groups to judge, what is remembered first. A rule without groups is judged on an empty window too."""
+        ungrouped: set[Labels] = set() if self.config.query_for(rule).group_by else {()}
+        return [*sorted(known), *sorted({*values, *self._present_before(rule), *ungrouped} - set(known))]
+
+    def _present_before(self, rule: AlertRule) -> Iterable[Labels]:
+        """Where missing data violate, the groups that had a value an evaluation ago: inactive ones are forgotten."""
+        if rule.on_no_data is not OnNoData.ALERT:
+            return ()
+        earlier = self.at - timedelta(seconds=rule.evaluation_frequency)
+        return rule_values(self.config, rule, self.minutes, earlier, self.windows)
+
+    def _missing(
+        self,
+        rule: AlertRule,
+        steps: Sequence[Step],
+        missed: Mapping[Labels, AlertState],
+        values: Mapping[Labels, float],
+    ) -> Iterator[Step]:
+        """The no-data alerts: those that take the place of what has just ended, and those that there are."""
+        ended = {step.before.labels: step.decision for step in steps if _lost_its_data(step)}
+        for labels in sorted({*missed, *ended}):
+            before = missed.get(labels) or no_data_alert(rule.id, labels, rule.severity)
+            if labels in ended:
+                yield Step(rule, before, missing(before, ended[labels], self.at))
+            else:
+                yield Step(rule, before, still_missing(before, labels in values, self.at))
+
+
+def _failure(rule_id: str, reason: str) -> RuleFailure:
+    """A failure, in so many words as can be stored: an error may quote whatever a writer sent."""
+    return RuleFailure(rule_id, reason.encode("utf-8", "replace").decode()[:MAX_REASON_CHARACTERS])
+
+
+def _lost_its_data(step: Step) -> bool:
+    """Whether an alert that fired has just ended for want of data, which its rule does not take for an answer."""
+    return step.decision.reason is Reason.NO_DATA and step.before.is_firing and step.rule.on_no_data is OnNoData.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A step, and who heard of it."""
+
+    step: Step
+    alert: AlertState
+    notification: Notification | None
+
+
+def _told(config: MonitoringConfig, judged: Sequence[_Judged], hearing: Hearing, at: datetime) -> TickResult:
+    """Decide who hears of each step, and what has to be remembered.
+
+    A rule of which nobody can be told, whatever it breaks by, keeps its states as one that cannot be evaluated.
+    """
+    firing = [alert for part in judged for alert in _after(part) if alert.is_firing]
+
+    def heard(step: Step) -> _Heard:
+        return _Heard(step, *tell(config, step, firing, hearing, at))
+
+    told: list[_Heard] = []
+    kept: list[AlertState] = []
+    failures: list[RuleFailure] = []
+    for judged_rule in judged:
+        part = judged_rule
+        try:
+            told += [heard(step) for step in part.steps or ()]
+        except Exception as error:  # noqa: BLE001 - as where rules are judged
+            part = part.failed(error)
+        kept += part.kept()
+        failures += [part.failure] if part.failure is not None else []
+        about = part.about_itself(at)
+        told += [heard(about)] if about is not None else []
+    return _result(config, told, kept, failures, at)
+
+
+def _after(part: _Judged) -> list[AlertState]:
+    return [*part.kept(), *(step.decision.alert for step in part.steps or ())]
+
+
+def _result(
+    config: MonitoringConfig,
+    told: Sequence[_Heard],
+    kept: Sequence[AlertState],
+    failures: Sequence[RuleFailure],
+    at: datetime,
+) -> TickResult:
+    states = list(kept)
     transitions: list[Transition] = []
-    notifications: list[Notification] = []
-    beyond = 0
-    for labels in _judged_labels(config, rule, {*values, *present_before}, known):
-        before = known.get(labels) or AlertState(rule.id, labels, rule.severity)
-        decision = decide(rule, before, values.get(labels), at)
-        if labels not in known and len(states) >= MAX_ALERTS:
-            beyond += decision.alert.state is not State.INACTIVE
-            continue
-        alert, kind = _tell(rule, before, decision, at)
-        if kind is not None:
-            episode = alert.fired_at or before.fired_at or at
-            notifications.append(_notification(config, rule, kind, alert, decision.reason, episode))
-        if decision.reason in _TRANSITIONS:
-            transitions.append(_transition(config, before, alert, decision.reason, at))
-        if _remembered(rule, alert, at):
-            states.append(alert)
-    reason = f"too_many_alerts: {beyond} more groups violate than the {MAX_ALERTS} that are remembered"
-    failures = (RuleFailure(rule.id, reason),) if beyond else ()
-    return TickResult(at, tuple(states), tuple(transitions), tuple(notifications), failures)
+    unseen: list[Transition] = []
+    for heard in told:
+        step = heard.step
+        if step.decision.reason in TRANSITIONS:
+            transition = _transition(config, step, at)
+            transitions.append(transition)
+            if step.decision.reason in ENDINGS and step.before.held == Quiet.CATCH_UP and not step.before.told:
+                unseen.append(transition)
+        if _is_remembered(step.rule, heard.alert, at):
+            states.append(heard.alert)
+    notifications = tuple(heard.notification for heard in told if heard.notification is not None)
+    return TickResult(at, tuple(states), tuple(transitions), notifications, tuple(failures), tuple(unseen))
 
 
-def _judged_labels(
-    config: MonitoringConfig, rule: AlertRule, groups: set[Labels], known: Mapping[Labels, AlertState]
-) -> list[Labels]:
-    """The groups to judge: what is remembered first. A rule without groups is judged on an empty window too."""
-    ungrouped: set[Labels] = set() if config.query_for(rule).group_by else {()}
-    return [*sorted(known), *sorted({*groups, *ungrouped} - set(known))]
-
-
-def _tell(
-    rule: AlertRule, before: AlertState, decision: Decision, at: datetime
-) -> tuple[AlertState, NotificationKind | None]:
-    """Whether this evaluation is one that somebody is told of: the ladder of reasons, first match wins."""
-    alert = decision.alert
-    if decision.reason in _ENDINGS:
-        return alert, NotificationKind.RESOLVED if before.told else None
-    if not alert.is_firing or alert.told:
-        return alert, None
-    if alert.told_at is not None and at - alert.told_at < timedelta(seconds=rule.cooldown_period):
-        return alert, None
-    return replace(alert, told=True, told_at=at), NotificationKind.FIRING
-
-
-def _remembered(rule: AlertRule, alert: AlertState, at: datetime) -> bool:
+def _is_remembered(rule: AlertRule, alert: AlertState, at: datetime) -> bool:
     """Inactive alerts are forgotten when their cooldown is over."""
     if alert.state is not State.INACTIVE:
         return True
     return alert.told_at is not None and at - alert.told_at < timedelta(seconds=rule.cooldown_period)
 
 
-def _transition(
-    config: MonitoringConfig, before: AlertState, alert: AlertState, reason: Reason, at: datetime
-) -> Transition:
+def _transition(config: MonitoringConfig, step: Step, at: datetime) -> Transition:
+    alert, before, reason = step.decision.alert, step.before, step.decision.reason
     return Transition(
         fingerprint=alert.fingerprint,
         rule_id=alert.rule_id,
@@ -224,33 +353,5 @@ def _transition(
         count=alert.count,
         episode=alert.fired_at or before.fired_at,
         config_hash=config.hash,
-    )
-
-
-def _notification(
-    config: MonitoringConfig,
-    rule: AlertRule,
-    kind: NotificationKind,
-    alert: AlertState,
-    reason: Reason,
-    episode: datetime,
-) -> Notification:
-    return Notification(
-        kind=kind,
-        fingerprint=alert.fingerprint,
-        rule_id=rule.id,
-        rule_name=rule.name,
-        description=rule.description,
-        severity=alert.severity,
-        labels=alert.labels,
-        value=None if reason is Reason.NO_DATA else alert.value,
-        unit=config.unit_for(rule),
-        operator=rule.threshold.operator,
-        threshold=rule.threshold.value,
-        fired_at=episode,
-        at=alert.evaluated_at or episode,
-        reason=reason.value,
-        channels=config.channels_for(rule),
-        config_hash=config.hash,
-        runbook_url=rule.runbook_url,
+        kind=alert.kind,
     )

@@ -69,7 +69,9 @@ def read_rules(node: Node) -> tuple[AlertRule, ...]:
     """The section ``rules`` alone, beside the bundled rest: only the metrics may have any name."""
     bundled = defaults()
     queries = QueryReader(None, frozenset(region.name for region in bundled.regions))
-    return RuleReader(queries, bundled.metric_types, bundled.channels).read_all(node)
+    types = {name: one.query for name, one in bundled.metric_types.items()}
+    collections = {one.name: one for one in bundled.collections}
+    return RuleReader(queries, types, bundled.channels, collections).read_all(node)
 
 
 def rule_to_plain(rule: AlertRule) -> object:

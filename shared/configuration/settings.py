@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..own_collections import OWN_COLLECTIONS, OWN_METRICS
-from ..rules import MetricType, Severity
+from ..rules import MetricType, Query, Severity
 from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind
 from . import models
 from .channels_reader import channels, severities
@@ -49,10 +49,15 @@ def read_settings(node: Node) -> Settings:
         collections=collections,
         channels=found,
         routing=f.get("routing", lambda n: _routing(n, found), {}),
-        rules=f.get("rules", RuleReader(queries, known_types, found).read_all, ()),
+        rules=f.get("rules", RuleReader(queries, known_types, found, _by_name(collections)).read_all, ()),
         dashboards=f.get("dashboards", lambda n: views.dashboards(n, _names([*collections, *OWN_COLLECTIONS])), ()),
         retention=f.get("retention", _retention, Retention()),
     )
+
+
+def _by_name(collections: Iterable[models.Collection]) -> dict[str, models.Collection]:
+    """The collections that rules may ask, the monitoring's own too."""
+    return {one.name: one for one in (*collections, *OWN_COLLECTIONS)}
 
 
 def _names(things: Iterable[Metric] | Iterable[models.Collection]) -> list[str]:
@@ -129,8 +134,8 @@ def _label_values(node: Node) -> dict[str, tuple[str, ...]]:
 
 def _metric_types(
     f: Fields, queries: QueryReader
-) -> tuple[dict[MetricType, MetricTypeQuery], Collection[MetricType] | None]:
-    """The queries of the metric types, and which types have one; None when the section is broken."""
+) -> tuple[dict[MetricType, MetricTypeQuery], dict[MetricType, Query] | None]:
+    """The metric types, and the queries that rules may rely on; None when the section is broken."""
 
     def read(node: Node) -> dict[MetricType, MetricTypeQuery]:
         entries = node.fields([], list(MetricType)).entries
@@ -138,7 +143,7 @@ def _metric_types(
 
     none: dict[MetricType, MetricTypeQuery] = {}
     sound, types = f.sound("metric_types", read, none)
-    return types, types if sound else None
+    return types, {name: one.query for name, one in types.items()} if sound else None
 
 
 def _metric_type(node: Node, queries: QueryReader) -> MetricTypeQuery:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ..alerts import AlertState, State, fingerprint
+from ..alerts import AlertKind, AlertState, State, fingerprint
 from ..cells import Cells, merge_writers
 from ..configuration import document
 from ..formats.native import decode_native
@@ -58,6 +58,7 @@ class Alert:
 class Evaluation:
     """What one evaluation time left: every alert that was ever seen, and what changed, was told, or failed.
 
+    Alerts are those on the rules' values; no-data alerts and failures of rules are among the transitions alone.
     An alert is seen from the first evaluation at which its group has a value; that of a rule without ``group_by``
     from the first evaluation at which it is due. In order of the rules, then of the labels.
     """
@@ -129,8 +130,9 @@ class Conformance:
         return Evaluation(at, tuple(alerts), result.transitions, result.notifications, result.failures)
 
     def _of(self, rule: AlertRule, result: TickResult, windows: Windows) -> Iterable[Alert]:
-        """A rule's alerts: the tick remembers those that matter, the others are inactive."""
-        states = {state.labels: state for state in result.states if state.rule_id == rule.id}
+        """A rule's alerts on its values: the tick remembers those that matter, the others are inactive."""
+        mine = [state for state in result.states if state.rule_id == rule.id and state.kind is AlertKind.THRESHOLD]
+        states = {state.labels: state for state in mine}
         values: dict[Labels, float] = {}
         seen = self._seen.setdefault(rule.id, set())
         due = to_us(result.at) // US_PER_SECOND % rule.evaluation_frequency == 0

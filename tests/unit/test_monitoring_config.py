@@ -202,13 +202,14 @@ def test_the_channels() -> None:
 def test_the_routing(rule_id: str, channels: set[str]) -> None:
     """Slack, Sentry and the local receivers hear of everything, mail of critical and high, PagerDuty of critical."""
     config = MonitoringConfig()
-    assert set(config.channels_for(config.get_rule(rule_id))) == channels
+    rule = config.get_rule(rule_id)
+    assert set(config.channels_for(rule, rule.severity)) == channels
 
 
 def test_a_rule_with_channels_of_its_own_is_not_routed() -> None:
     """``notification_channels`` takes the place of the routing, in its own order."""
     config = MonitoringConfig.from_dict(changed(("rules.0.notification_channels", ["pagerduty", "slack"])))
-    assert config.channels_for(config.list_alert_rules()[0]) == ("pagerduty", "slack")
+    assert config.channels_for(config.list_alert_rules()[0], Severity.LOW) == ("pagerduty", "slack")
 
 
 def test_the_rest_of_the_defaults() -> None:
@@ -296,11 +297,17 @@ def test_an_export_of_every_field_imports_equal() -> None:
         },
         "evaluation_delay_seconds": 300, "keep_firing_for": 90, "on_no_data": "alert", "no_data_after": 0,
         "runbook_url": "https://example.com/a",
+        "levels": [{"value": 0.5, "operator": "<", "severity": "critical", "unit": ""}],
+        "inhibited_by": ["other"], "message": "{region}: {value} {unit}", "collection": "",
     }  # fmt: skip
-    document = changed(("rules", [rule]))
+    other = {"name": "Other", "metric_type": "throughput", "threshold": {"value": 1}, "collection": "throughput_global"}
+    document = changed(("rules", [rule, other]))
     config = MonitoringConfig.from_dict(document)
     assert MonitoringConfig.from_dict(config.to_dict()) == config
-    assert config.to_dict()["rules"] == [rule]
+    exported = config.to_dict()["rules"]
+    assert isinstance(exported, list)
+    assert exported[0] == rule
+    assert exported[1]["collection"] == "throughput_global"
 
 
 def test_the_hash_names_the_content() -> None:
@@ -318,4 +325,4 @@ def test_only_six_sections_are_required() -> None:
     config = MonitoringConfig.from_dict(document)
     assert config.list_dashboards() == []
     assert config.list_collections() == []
-    assert config.channels_for(config.list_alert_rules()[0]) == ()
+    assert config.channels_for(config.list_alert_rules()[0], Severity.CRITICAL) == ()

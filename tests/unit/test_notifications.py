@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.alerts import fingerprint
+from shared.alerts import Told, fingerprint
 from shared.errors import PermanentError
 from shared.notifications import Notification, NotificationKind, notification_from_json
 from shared.rules import Operator, Severity
@@ -54,7 +54,7 @@ def test_round_trip(notification: Notification) -> None:
     again = notification_from_json(notification.to_json())
     assert again == notification
     assert again.to_json() == notification.to_json()
-    assert (again.id, again.firing_id) == (notification.id, notification.firing_id)
+    assert again.id == notification.id
 
 
 @FEW
@@ -67,8 +67,10 @@ def test_the_wire_form_is_as_documented(notification: Notification) -> None:
 def test_the_bytes_are_for_ever() -> None:
     """The same notification has the same bytes as when this was written: sorted keys, ASCII, UTC."""
     assert RESOLVED.to_json() == (
-        b'{"at": "2025-10-18T12:05:00Z", "channels": ["one", "two"], "config_hash": "abc", "episode": {"fingerprint": '
-        b'"0123456789abcdef", "fired_at": "2025-10-18T12:00:00Z"}, "id": "20251018T1200-0123456789abcdef-resolved", '
+        b'{"about": "threshold", "at": "2025-10-18T12:05:00Z", "channels": ["one", "two"], "config_hash": "abc", '
+        b'"episode": {"fingerprint": "0123456789abcdef", "fired_at": "2025-10-18T12:00:00Z"}, "follows": [{"channels": '
+        b'["one", "two"], "id": "20251018T1200-0123456789abcdef-firing"}], '
+        b'"id": "20251018T1200-0123456789abcdef-resolved", '
         b'"kind": "resolved", "labels": {"region": "eu"}, "reason": "resolved", "rule": {"description": "Too many '
         b'users.", "id": "users", "name": "Users", "operator": ">", "runbook_url": "", "severity": "critical", '
         b'"threshold": 100.0, "unit": ""}, "value": 300.0, "version": 1}'
@@ -89,7 +91,12 @@ def test_an_episode_has_one_id_of_each_kind() -> None:
     others = [RESOLVED, replace(FIRING, fired_at=later), replace(FIRING, fingerprint="fedcba9876543210")]
     assert len({FIRING.id, *(other.id for other in others)}) == 4
     assert replace(FIRING, value=None, at=later, reason="x", config_hash="y", channels=()).id == FIRING.id
-    assert RESOLVED.firing_id == FIRING.id
+
+
+def test_a_notification_knows_what_came_before_on_a_channel() -> None:
+    """Of the episode's earlier notifications those count that went to the channel, in their order."""
+    later = replace(RESOLVED, follows=(Told("a", ("slack",)), Told("b", ("slack", "pagerduty"))))
+    assert (later.before_on("slack"), later.before_on("pagerduty"), later.before_on("email")) == (["a", "b"], ["b"], [])
 
 
 def changed(*path: str, to: object) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
+from shared.alerts import Told
 from shared.bus import Message
 from shared.channels import Channel
 from shared.channels.inbox import InboxChannel
@@ -39,7 +40,14 @@ FIRING = Notification(
     channels=("one", "two"),
     config_hash="abc",
 )
-RESOLVED = replace(FIRING, kind=NotificationKind.RESOLVED, at=START + timedelta(minutes=5), reason="resolved")
+RESOLVED = replace(
+    FIRING,
+    kind=NotificationKind.RESOLVED,
+    at=START + timedelta(minutes=5),
+    reason="resolved",
+    follows=(Told(FIRING.id, FIRING.channels),),
+)
+OLDER = replace(FIRING, fired_at=START - timedelta(hours=1))
 
 
 class Bench:
@@ -160,7 +168,7 @@ def test_a_sender_that_outlives_its_lease() -> None:
 def test_a_resolution_waits_for_its_firing() -> None:
     """A resolution that comes first is not sent until the firing is; then it is, once."""
     bench = Bench()
-    assert bench.fails(RESOLVED) == "waiting_for_firing"
+    assert bench.fails(RESOLVED) == "waiting_for_earlier"
     assert (bench.one.sent, bench.two.sent) == ([], [])
     bench.notify(FIRING)
     bench.notify(RESOLVED)
@@ -185,7 +193,7 @@ def test_a_resolution_waits_on_each_channel_apart() -> None:
     """A firing that still fails on one channel holds its resolution there, and not on the other."""
     bench = Bench(one=FakeChannel(TransientError("down"), None))
     assert bench.fails(FIRING) == "down"
-    assert bench.fails(RESOLVED) == "waiting_for_firing"
+    assert bench.fails(RESOLVED) == "waiting_for_earlier"
     assert (bench.one.sent, bench.two.sent) == ([FIRING.id], [FIRING.id, RESOLVED.id])
     bench.notify(FIRING)
     bench.notify(RESOLVED)
@@ -193,7 +201,11 @@ def test_a_resolution_waits_on_each_channel_apart() -> None:
     assert bench.two.sent == [FIRING.id, RESOLVED.id]
 
 
-@pytest.mark.parametrize("other", [replace(RESOLVED, fired_at=START - timedelta(hours=1)), FIRING], ids=["old", "new"])
+@pytest.mark.parametrize(
+    "other",
+    [replace(RESOLVED, fired_at=OLDER.fired_at, follows=(Told(OLDER.id, OLDER.channels),)), FIRING],
+    ids=["old", "new"],
+)
 def test_only_its_own_firing_counts(other: Notification) -> None:
     """A resolution waits for the firing of its own episode, not for another's of the same alert; a firing for none."""
     bench = Bench()
@@ -201,7 +213,7 @@ def test_only_its_own_firing_counts(other: Notification) -> None:
     if other is FIRING:
         assert bench.notify(other)[0].state is DeliveryState.SENT
     else:
-        assert bench.fails(other) == "waiting_for_firing"
+        assert bench.fails(other) == "waiting_for_earlier"
 
 
 def test_a_refusal_is_recorded_and_stops_no_other() -> None:

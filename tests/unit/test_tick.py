@@ -2,87 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from shared.alerts import AlertState, Reason, State
+from shared.alerts import AlertKind, AlertState, Reason, State, Told
 from shared.cells import Cells, Observation, fold
-from shared.configuration import document
 from shared.errors import ConfigError
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
-from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Query, Selection, Severity
-from shared.series import Kind, Series
-from shared.tick import MAX_ALERTS, TickResult, longest_reach_seconds, tick
-from shared.timeline import US_PER_SECOND, minute_floor
+from shared.room import MAX_GROUPS
+from shared.rules import OnNoData, Query, Selection, Severity
+from shared.series import Kind, Series, make_labels
+from shared.tick import TickResult, longest_reach_seconds, tick
+from shared.timeline import minute_floor
 from tests.fakes import START
-from tests.world import labels
+from tests.ticks import GROUPED, MINUTE, RULE, config_of, level, minutes_after, minutes_of, play, reasons, run, told
 
-MINUTE = timedelta(minutes=1)
-RULE = AlertRule(
-    "Level",
-    "The level is high.",
-    MetricType.BUSINESS,
-    MetricThreshold(100.0, severity=Severity.CRITICAL),
-    evaluation_window=60,
-    min_occurrences=1,
-    cooldown_period=0,
-    notification_channels=("inbox",),
-    query=Query(Selection("level"), Aggregation.LAST),
-)
-GROUPED = Query(Selection("level"), Aggregation.LAST, group_by=("region",))
-VALUES = {"B": 300.0, "g": 10.0}
-
-
-def config_of(*rules: AlertRule) -> MonitoringConfig:
-    """The bundled configuration with other rules."""
-    return MonitoringConfig(replace(document.defaults(), rules=rules))
-
-
-def minutes_of(pattern: str, region: str = "") -> dict[int, Cells]:
-    """One gauge's minutes, the first ending at START: ``B`` bad, ``g`` good, ``.`` no data."""
-    series = Series("level", labels(region=region) if region else ())
-    first = minute_floor(START)
-    ends = [(first + 60 * number, letter) for number, letter in enumerate(pattern) if letter != "."]
-    return {end: fold([Observation(series, Kind.GAUGE, end * US_PER_SECOND, VALUES[letter])]) for end, letter in ends}
-
-
-def run(
-    config: MonitoringConfig, minutes: Mapping[int, Cells], ticks: int, states: Iterable[AlertState] = ()
-) -> list[TickResult]:
-    """The ticks of some minutes in a row, the first at START."""
-    results: list[TickResult] = []
-    for number in range(ticks):
-        results.append(tick(config, minutes, states, START + number * MINUTE))
-        states = results[-1].states
-    return results
-
-
-def play(rule: AlertRule, pattern: str) -> list[TickResult]:
-    """One rule over a pattern of minutes."""
-    return run(config_of(rule), minutes_of(pattern), len(pattern))
-
-
-def told(results: list[TickResult]) -> list[tuple[str, int, int]]:
-    """Each notification: its kind, and the minutes after START at which it was decided and its episode fired."""
-    return [
-        (one.kind.value, minutes_after(one.at), minutes_after(one.fired_at))
-        for result in results
-        for one in result.notifications
-    ]
-
-
-def minutes_after(instant: datetime) -> int:
-    """Whole minutes after START."""
-    return int((instant - START) / MINUTE)
-
-
-def reasons(results: list[TickResult]) -> list[tuple[int, str]]:
-    """Each transition's minute after START and reason."""
-    return [(minutes_after(one.at), one.reason.value) for result in results for one in result.transitions]
+TOLD = (Told("id", ("inbox",)),)
 
 
 @pytest.mark.parametrize(
@@ -197,23 +136,80 @@ def test_a_rule_that_raises_costs_no_other(error: Exception) -> None:
     """A rule that cannot be evaluated is a named failure; its alert keeps its state and the others go on."""
     wide = replace(RULE, name="Wide", evaluation_window=600)
     config = config_of(wide, RULE)
-    before = AlertState("wide", (), Severity.CRITICAL, State.FIRING, fired_at=START, told=True, told_at=START)
+    before = AlertState("wide", (), Severity.CRITICAL, State.FIRING, fired_at=START, told=TOLD, told_at=START)
     (result,) = run(config, Broken(minutes_of("B"), error), 1, [before])
     assert [(failure.rule_id, type(error).__name__ in failure.reason) for failure in result.failures] == [
         ("wide", True)
     ]
-    assert [state for state in result.states if state.rule_id == "wide"] == [before]
-    assert [(one.rule_id, one.reason) for one in result.transitions] == [("level", Reason.FIRED)]
+    mine = {state.kind: state for state in result.states if state.rule_id == "wide"}
+    assert mine[AlertKind.THRESHOLD] == before
+    assert mine[AlertKind.FAILURE].is_firing
+    assert {(one.rule_id, one.reason) for one in result.transitions} == {
+        ("level", Reason.FIRED), ("wide", Reason.FAILED)
+    }  # fmt: skip
 
 
-def test_disabled_and_removed_rules_are_dropped() -> None:
-    """Alerts of a rule that is disabled or gone are forgotten, and nothing is said of them."""
+class Unaskable(tuple[str, ...]):
+    """Names of rules among which none can be looked for."""
+
+    __slots__ = ()
+
+    def __contains__(self, _: object) -> bool:
+        raise RuntimeError("unaskable")
+
+
+def test_a_rule_that_nobody_can_be_told_of_costs_no_other() -> None:
+    """What breaks when it is decided who hears is contained as well: states stay, the rule alerts, the others are told.
+
+    When it works again the violation is judged and told as ever, and the alert on the rule ends.
+    """
+    other = replace(RULE, name="Other")
+    broken = config_of(replace(RULE, inhibited_by=Unaskable(["other"])), other)
+    minutes = minutes_of("BBB")
+    first = tick(broken, minutes, (), START)
+    second = tick(broken, minutes, first.states, START + MINUTE)
+    third = tick(config_of(RULE, other), minutes, second.states, START + 2 * MINUTE)
+    assert [[(one.rule_id, one.reason) for one in result.failures] for result in (first, second, third)] == [
+        [("level", "RuntimeError: unaskable")], [("level", "RuntimeError: unaskable")], []
+    ]  # fmt: skip
+    assert {(one.rule_id, one.kind) for one in second.states} == {
+        ("level", AlertKind.FAILURE), ("other", AlertKind.THRESHOLD)
+    }  # fmt: skip
+    said = [(one.rule_id, one.kind.value, one.about, minutes_after(one.at))
+            for result in (first, second, third) for one in result.notifications]  # fmt: skip
+    assert said == [
+        ("level", "firing", "failure", 0),
+        ("other", "firing", "threshold", 0),
+        ("level", "firing", "threshold", 2),
+        ("level", "resolved", "failure", 2),
+    ]
+
+
+def test_a_rule_that_works_again_ends_the_alert_on_itself() -> None:
+    """What failed is told once, whatever the number of failures, and once more when the rule is judged again."""
+    config = config_of(replace(RULE, evaluation_window=600, notification_channels=("inbox",)))
+    states: tuple[AlertState, ...] = ()
+    said: list[tuple[int, str, str]] = []
+    for number, minutes in enumerate([Broken(minutes_of("gggg"), ValueError("x"))] * 3 + [minutes_of("gggg")]):
+        result = tick(config, minutes, states, START + number * MINUTE)
+        states = result.states
+        said += [(number, one.kind.value, one.about) for one in result.notifications]
+    assert said == [(0, "firing", "failure"), (3, "resolved", "failure")]
+
+
+def test_alerts_of_disabled_and_removed_rules_end() -> None:
+    """The alerts of a rule that is disabled or gone end under that name, and who was told of them hears it."""
     firing = [
-        AlertState(rule_id, (), Severity.CRITICAL, State.FIRING, fired_at=START, told=True, told_at=START)
+        AlertState(rule_id, (), Severity.CRITICAL, State.FIRING, fired_at=START, told=TOLD, told_at=START)
         for rule_id in ("level", "gone")
     ]
-    (result,) = run(config_of(replace(RULE, enabled=False)), minutes_of("B"), 1, firing)
-    assert (result.states, result.transitions, result.notifications) == ((), (), ())
+    pending = AlertState("gone", make_labels({"region": "eu"}), Severity.CRITICAL, State.PENDING)
+    (result,) = run(config_of(replace(RULE, enabled=False)), minutes_of("B"), 1, [*firing, pending])
+    assert {state for state in result.states if state.state is not State.INACTIVE} == set()
+    assert [one.reason for one in result.transitions] == [Reason.REMOVED] * 3
+    assert [(one.rule_id, one.kind.value, one.channels) for one in result.notifications] == [
+        ("level", "resolved", ("inbox",)), ("gone", "resolved", ("inbox",))
+    ]  # fmt: skip
 
 
 def test_empty_windows_that_alert() -> None:
@@ -225,10 +221,10 @@ def test_empty_windows_that_alert() -> None:
 
 
 def test_an_alert_ends_without_data() -> None:
-    """After ``no_data_after`` of empty windows a firing ends: told once, by that name, and without a value."""
+    """After ``no_data_after`` of empty windows a firing ends by that name, and a no-data alert takes its place."""
     results = play(replace(RULE, no_data_after=180), "B.....")
-    assert reasons(results) == [(0, "fired"), (4, "no_data")]
-    assert told(results) == [("firing", 0, 0), ("resolved", 4, 0)]
+    assert reasons(results) == [(0, "fired"), (4, "no_data"), (4, "data_missing")]
+    assert told(results) == [("firing", 0, 0), ("resolved", 4, 0), ("firing", 4, 4)]
     ending = results[4].notifications[0]
     assert (ending.kind, ending.reason, ending.value) == (NotificationKind.RESOLVED, "no_data", None)
     assert results[4].transitions[0].value is None
@@ -237,17 +233,13 @@ def test_an_alert_ends_without_data() -> None:
 def test_a_held_firing_that_ends_without_data_tells_nobody() -> None:
     """The end of an episode that was never told is not told either, whatever ended it."""
     results = play(replace(RULE, cooldown_period=900, no_data_after=60), "BgB....")
-    assert told(results) == [("firing", 0, 0), ("resolved", 1, 0)]
-    assert reasons(results)[-1] == (4, "no_data")
+    assert told(results) == [("firing", 0, 0), ("resolved", 1, 0), ("firing", 4, 4)]
+    assert reasons(results)[-2:] == [(4, "no_data"), (4, "data_missing")]
 
 
 def test_each_group_is_an_alert_of_its_own() -> None:
     """Groups fire and resolve apart, under fingerprints and ids of their own."""
-    europe, america = minutes_of("BBg", "eu"), minutes_of("gBB", "us")
-    minutes = {end: fold([]) for end in europe}
-    for end in minutes:
-        rows = [(name, part[end].last[0]) for part in (europe, america) for name in part[end].series]
-        minutes[end] = fold([Observation(name, Kind.GAUGE, end * US_PER_SECOND, float(value)) for name, value in rows])
+    minutes = minutes_of({level("eu"): "BBg", level("us"): "gBB"})
     query = replace(RULE.query or Query(Selection("level")), group_by=("region",))
     results = run(config_of(replace(RULE, query=query)), minutes, 3)
     seen = [(minutes_after(one.at), dict(one.labels)["region"], one.reason) for r in results for one in r.transitions]
@@ -318,9 +310,11 @@ def test_alerts_of_a_rule_are_bounded() -> None:
     ]
     minutes = {int(at.timestamp()): fold(observations)}
     first = tick(MonitoringConfig(), minutes, (), at)
-    assert len(first.states) == MAX_ALERTS
+    remembered = [state for state in first.states if state.kind is AlertKind.THRESHOLD]
+    assert len(remembered) == MAX_GROUPS
+    assert [state.kind for state in first.states if state.is_firing] == [AlertKind.FAILURE]
     assert [(one.rule_id, one.reason.split(":")[0]) for one in first.failures] == [
         ("high-cpu-utilization", "too_many_alerts")
     ]
     second = tick(MonitoringConfig(), minutes, first.states, at + MINUTE)
-    assert [state.labels for state in second.states] == [state.labels for state in first.states]
+    assert {state.fingerprint for state in second.states} == {state.fingerprint for state in first.states}

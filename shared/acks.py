@@ -1,0 +1,67 @@
+"""Acknowledgements: somebody has an alert. One ends with its episode, and changes who hears, never a state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .alerts import AlertState
+from .people import check_author, check_comment
+from .retention import live
+from .store import Absent, Fields, Put, Store
+from .timeline import minute_id, to_us
+
+KEPT = timedelta(days=90)
+INVALID = "invalid_acknowledgement"
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """``author`` has taken the episode of ``fingerprint`` that fired at ``fired_at``; ``at`` is when (aware UTC)."""
+
+    fingerprint: str
+    fired_at: datetime
+    author: str
+    at: datetime
+    comment: str = ""
+
+    def write(self) -> Put:
+        """The document, created once: of two people the first has it, and the second is told who was."""
+        fields = {
+            "fingerprint": self.fingerprint,
+            "fired_at": self.fired_at,
+            "author": self.author,
+            "at": self.at,
+            "comment": self.comment,
+            "expires_at": self.at + KEPT,
+        }
+        return Put(ack_path(self.fingerprint, self.fired_at), fields, precondition=Absent())
+
+
+def ack_path(fingerprint: str, fired_at: datetime) -> str:
+    """Where the acknowledgement of an episode lies."""
+    return f"acks/{fingerprint}~{minute_id(to_us(fired_at) // 1_000_000)}"
+
+
+def ack_path_of(alert: AlertState) -> str | None:
+    """Where the acknowledgement of an alert's running episode lies; None for an alert that does not fire."""
+    return None if alert.fired_at is None else ack_path(alert.fingerprint, alert.fired_at)
+
+
+def read_acks(store: Store, paths: Sequence[str], now: datetime) -> dict[str, Ack]:
+    """The acknowledgements at some paths that were given, by path; none of no path."""
+    found = live(store.get(paths).values(), now) if paths else []
+    return {document.path: ack_from_fields(document.fields) for document in found}
+
+
+def check_ack(ack: Ack) -> Ack:
+    """The acknowledgement itself. Raises PermanentError ``invalid_acknowledgement``; a comment may be empty."""
+    check_author(INVALID, ack.author)
+    check_comment(INVALID, ack.comment, 0)
+    return ack
+
+
+def ack_from_fields(fields: Fields) -> Ack:
+    """The inverse of ``Ack.write``."""
+    return Ack(fields["fingerprint"], fields["fired_at"], fields["author"], fields["at"], fields["comment"])

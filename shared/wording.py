@@ -1,0 +1,34 @@
+"""The words of an alert: a rule's own, with its numbers and labels filled in."""
+
+from __future__ import annotations
+
+from .alerts import AlertKind, AlertState
+from .monitoring_config import AlertRule, MonitoringConfig
+from .rule_health import ROLLUP, ROLLUP_ID
+from .series import label_text
+from .templates import fill
+
+MAX_CHARACTERS = 2000
+"""Of a description: a message may name a long label many times."""
+
+
+def describe(config: MonitoringConfig, rule: AlertRule, alert: AlertState) -> str:
+    """One sentence about an alert. Label values are the writers' own: whoever renders it escapes it."""
+    if alert.kind is AlertKind.NO_DATA:
+        where = f" of {label_text(alert.labels)}" if alert.labels else ""
+        return f"No data{where} any more. {rule.description}"[:MAX_CHARACTERS]
+    if alert.rule_id == ROLLUP_ID:
+        return ROLLUP.description
+    if alert.kind is AlertKind.FAILURE:
+        return "This rule cannot be evaluated, so nobody hears of what it watches."
+    if not rule.message:
+        return rule.description
+    known = {
+        **dict(alert.labels),
+        "value": "no value" if alert.value is None else f"{alert.value:.4g}",
+        "threshold": f"{rule.threshold_of(alert.severity).value:g}",
+        "unit": config.unit_for(rule),
+        "severity": alert.severity.value,
+        "rule": rule.name,
+    }
+    return fill(rule.message, known)[:MAX_CHARACTERS]
