@@ -14,12 +14,13 @@ from typing import TypeAlias
 
 from .alerts import ENDINGS, TRANSITIONS, AlertKind, AlertState, Reason, State, decide
 from .cells import Cells
+from .errors import ConfigError
 from .monitoring_config import AlertRule, MetricThreshold, MetricType, MonitoringConfig, OnNoData
 from .notifications import Notification
 from .room import Room
 from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, removed, still_missing
 from .series import Labels
-from .telling import Hearing, Quiet, Step, tell
+from .telling import Firing, Hearing, Quiet, Step, tell
 from .timeline import to_us
 from .windows import evaluate, read_window
 
@@ -104,14 +105,17 @@ def tick(
 
 
 def longest_reach_seconds(config: MonitoringConfig) -> int:
-    """How far before T any enabled rule looks; 0 without rules."""
+    """How far before T any enabled rule looks; 0 without rules, or for one that cannot be judged anyway."""
     return max((_reach_seconds(config, rule) for rule in _rules(config)), default=0)
 
 
 def _reach_seconds(config: MonitoringConfig, rule: AlertRule) -> int:
     """A rule that misses groups also looks at who was there an evaluation ago."""
     earlier = rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0
-    return rule.evaluation_window + config.delay_seconds_for(rule) + earlier
+    try:
+        return rule.evaluation_window + config.delay_seconds_for(rule) + earlier
+    except ConfigError:
+        return 0
 
 
 def _rules(config: MonitoringConfig) -> list[AlertRule]:
@@ -179,7 +183,8 @@ class _Judged:
         decision = failing(known, self.rule_id, self.failure is not None, at)
         if decision is None:
             return None
-        return Step(self.rule, known or decision.alert.cleared(at), decision)
+        detail = "" if self.failure is None else self.failure.reason
+        return Step(self.rule, known or decision.alert.cleared(at), decision, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +199,10 @@ class _Judging:
 
     def rule(self, rule: AlertRule, states: Sequence[AlertState]) -> _Judged:
         """Evaluate a rule; one that is not due keeps its states. A failure is contained here, and alerts."""
-        if to_us(self.at) // 1_000_000 % rule.evaluation_frequency:
-            return _Judged(rule.id, states)
         due = _Judged(rule.id, states, rule=rule)
         try:
+            if to_us(self.at) // 1_000_000 % rule.evaluation_frequency:
+                return _Judged(rule.id, states)
             steps, failure = self._judge(rule, states)
         except Exception as error:  # noqa: BLE001 - whatever a rule breaks by, it must not stop the others
             return due.failed(error)
@@ -283,7 +288,7 @@ def _told(config: MonitoringConfig, judged: Sequence[_Judged], hearing: Hearing,
 
     A rule of which nobody can be told, whatever it breaks by, keeps its states as one that cannot be evaluated.
     """
-    firing = [alert for part in judged for alert in _after(part) if alert.is_firing]
+    firing = Firing(alert for part in judged for alert in _after(part))
 
     def heard(step: Step) -> _Heard:
         return _Heard(step, *tell(config, step, firing, hearing, at))

@@ -182,7 +182,7 @@ def test_what_was_running_goes_on_when_the_configuration_is_mended(path: Path) -
     assert _play(path, text, mended_at=5) == _play(path, text, mended_at=2)
 
 
-def _play(path: Path, text: str, mended_at: int) -> tuple[list[object], ...]:
+def _play(path: Path, text: str, mended_at: int) -> tuple[object, ...]:
     """History, states and what was told of a story whose minutes from the third to ``mended_at`` fail."""
     clock = Clock(START)
     sound = Config("ion-test", config_path=path)
