@@ -328,6 +328,48 @@ def test_recording_in_the_midst_of_recording() -> None:
     assert counts[Series("m")] == 400 + sum(count for series, count in counts.items() if series.labels)
 
 
+def test_interrupted_while_taking() -> None:
+    """What another thread or a signal handler records and reads between the copy and the removal counts once."""
+    service = Service()
+    one = service.instrument()
+
+    interruptions = itertools.count()
+
+    class Interrupted(list[float]):
+        def __getitem__(self, key: Any) -> Any:
+            found = super().__getitem__(key)
+            if next(interruptions) < 4:
+                one.observe(1.0)
+                service.metrics.recent()
+            return found
+
+    one._held = Interrupted()
+    one._plain = one._held.extend
+    for _ in range(5):
+        one.observe(1.0)
+    for _ in range(5):
+        service.metrics.flush_now()
+    assert service.counts() == {Series("m"): 9}
+
+
+def test_a_later_minute_waits_once() -> None:
+    """What belongs to the minute after the one that is cut waits for the next cut, and no longer."""
+    service = Service()
+    one = service.instrument()
+    one.observe(1.0)
+    service.clock.us += 120_000_000
+    one.observe(1.0)
+    assert service.metrics._life is not None
+    core = service.metrics._life.core
+    sent = []
+    for _ in range(3):
+        core.cut(START_US + 15_000_000)
+        core.send()
+        sent.append(len(service.taken))
+    assert sent == [1, 2, 2]
+    assert [len(chunk.sections) for chunk in service.taken] == [1, 1]
+
+
 def test_recording_in_the_midst_of_folding() -> None:
     """What is recorded and read by whoever interrupts a fold, here a value's own conversion, is lost neither."""
     service = Service()
