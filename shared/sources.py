@@ -15,7 +15,7 @@ from .rules import AlertRule, MetricThreshold, MetricType, Query
 from .series import Labels
 from .tick import Transition, longest_reach_seconds
 from .timeline import MINUTE_SECONDS, minute_floor
-from .windows import evaluate, read_window
+from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
 """The window of every number that no rule gives another."""
@@ -33,14 +33,12 @@ class Sources:
     start: int
     end: int
     now: datetime
-    windows: dict[int, Cells] = field(default_factory=dict)
-    """The windows that end with the page, merged once each, by their seconds."""
+    windows: Windows = field(default_factory=Windows)
+    """The windows that end with the page, and what was found in them."""
 
     def at(self, query: Query, seconds: int = WINDOW_SECONDS) -> dict[Labels, float]:
         """A query's values over the window that ends with the page."""
-        if seconds not in self.windows:
-            self.windows[seconds] = read_window(self.minutes, self.end, seconds)
-        return evaluate(self.windows[seconds], query, seconds)
+        return evaluate(self.windows.read(self.minutes, self.end, seconds), query, seconds)
 
     def over(self, query: Query, points: int) -> tuple[int, list[dict[Labels, float]]]:
         """A query's values over the range, oldest first, in at most about ``points`` steps: step seconds, values."""

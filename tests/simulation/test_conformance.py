@@ -14,14 +14,14 @@ from typing import TypeAlias
 
 import pytest
 
-from shared import tick
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, Decision, State, decide
 from shared.cells import Cells
 from shared.conformance import Conformance
 from shared.rules import AlertRule, OnNoData
+from shared.selections import Memo
 from shared.timeline import MINUTE_SECONDS, from_minute
-from shared.windows import read_window
+from shared.windows import Window, read_window
 from tests.fakes import START, Clock
 from tests.reference import Expected, judge
 from tests.stories import FIRST, MINUTES, check_story, draw_rule, first_known, native, story
@@ -86,12 +86,12 @@ def _counts_on(rule: AlertRule, alert: AlertState, value: float | None, now: dat
     return replace(decision, alert=replace(decision.alert, count=alert.count)) if cleared else decision
 
 
-def _closed_window(minutes: dict[int, Cells], end: int, seconds: int) -> Cells:
-    return read_window(minutes, end, seconds + MINUTE_SECONDS)
+def _closed_window(minutes: dict[int, Cells], end: int, seconds: int, memo: Memo) -> Window:
+    return read_window(minutes, end, seconds + MINUTE_SECONDS, memo)
 
 
-def _early_window(minutes: dict[int, Cells], end: int, seconds: int) -> Cells:
-    return read_window(minutes, end - MINUTE_SECONDS, seconds)
+def _early_window(minutes: dict[int, Cells], end: int, seconds: int, memo: Memo) -> Window:
+    return read_window(minutes, end - MINUTE_SECONDS, seconds, memo)
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,16 @@ def test_a_broken_state_machine_is_noticed(mutant: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("name", "mutant"),
-    [("read_window", _closed_window), ("read_window", _early_window), ("_groups_before", lambda *_: set())],
+    [
+        ("shared.windows.read_window", _closed_window),
+        ("shared.windows.read_window", _early_window),
+        ("shared.tick._groups_before", lambda *_: set()),
+    ],
     ids=["closed on the left", "open on the right", "no group is missed"],
 )
 def test_a_broken_tick_is_noticed(name: str, mutant: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of three small mistakes around the state machine makes a story that the definitions do not tell."""
-    monkeypatch.setattr(tick, name, mutant)
+    monkeypatch.setattr(name, mutant)
     with pytest.raises(AssertionError):
         [check_story(seed) for seed in STORIES]
 
