@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from .series import Labels
 
@@ -145,6 +146,11 @@ class MetricThreshold:
         return not self.operator.holds(value, limit) and not self.violated_by(value)
 
 
+@lru_cache(maxsize=1024)
+def _id_of(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 class OnNoData(StrEnum):
     """What an evaluation of an empty window means."""
 
@@ -193,7 +199,7 @@ class AlertRule:
     @property
     def id(self) -> str:
         """The name as a document id and URL part: ``high-response-time-critical``."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return _id_of(self.name)
 
     @property
     def thresholds(self) -> tuple[MetricThreshold, ...]:

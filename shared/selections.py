@@ -89,16 +89,17 @@ class Memo:
     """What selections took of minutes, for all windows that hold them."""
 
     def __init__(self) -> None:
-        self._parts: dict[int, tuple[Cells, dict[tuple[Selection, Names], Part]]] = {}
+        self._parts: dict[tuple[Selection, Names], dict[int, Part]] = {}
         self._layouts: dict[tuple[tuple[Series, ...], Names], Layout] = {}
 
-    def part(self, cells: Cells, selection: Selection, names: Names) -> Part:
-        """The rows that a selection takes of a minute, which must never change."""
-        _, parts = self._parts.setdefault(id(cells), (cells, {}))  # it holds the cells, so the id stays theirs
-        if (selection, names) not in parts:
-            rows, series = _rows(cells.series, selection)
-            parts[selection, names] = Part(cells, rows, self.layout(series, names))
-        return parts[selection, names]
+    def parts(self, minutes: Sequence[Cells], selection: Selection, names: Names) -> list[Part]:
+        """The rows that a selection takes of some minutes, which must never change."""
+        known = self._parts.setdefault((selection, names), {})
+        for cells in minutes:
+            if id(cells) not in known:  # what is known holds its cells, so that the id stays theirs
+                rows, series = _rows(cells.series, selection)
+                known[id(cells)] = Part(cells, rows, self.layout(series, names))
+        return [known[id(cells)] for cells in minutes]
 
     def layout(self, series: tuple[Series, ...], names: Names) -> Layout:
         """The layout of some series: the same object for equal ones, while it is remembered."""
@@ -112,7 +113,9 @@ class Memo:
     def keep(self, held: Sequence[Cells]) -> None:
         """Forget all minutes but these."""
         ids = {id(cells) for cells in held}
-        self._parts = {key: found for key, found in self._parts.items() if key in ids}
+        for known in self._parts.values():
+            for gone in [key for key in known if key not in ids]:
+                del known[gone]
 
 
 def _rows(series: tuple[Series, ...], selection: Selection) -> tuple[Ints, tuple[Series, ...]]:

@@ -29,7 +29,7 @@ class Window:
         """What a selection takes of the window, by the labels named."""
         found = self._selected.get((selection, names))
         if found is None:
-            parts = [self.memo.part(cells, selection, names) for cells in self.minutes]
+            parts = self.memo.parts(self.minutes, selection, names)
             found = self._selected[selection, names] = Selected(parts, names, self.memo)
         return found
 
