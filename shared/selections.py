@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -110,7 +110,7 @@ class Memo:
             found = self._layouts[series, names] = layout_of(series, names)
         return found
 
-    def keep(self, held: Sequence[Cells]) -> None:
+    def keep(self, held: Iterable[Cells]) -> None:
         """Forget all minutes but these."""
         ids = {id(cells) for cells in held}
         for known in self._parts.values():

@@ -57,11 +57,11 @@ class Windows(dict[tuple[int, int], Window]):
             self[end, seconds] = read_window(minutes, end, seconds, self._memo)
         return self[end, seconds]
 
-    def forget(self, before: int) -> None:
-        """Forget the windows that end before a minute, and the minutes that no other holds."""
+    def forget(self, before: int, kept: Iterable[Cells]) -> None:
+        """Forget the windows that end before a minute, and what was found in any minute but those ``kept``."""
         for key in [key for key in self if key[0] < before]:
             del self[key]
-        self._memo.keep([cells for window in self.values() for cells in window.minutes])
+        self._memo.keep(kept)
 
 
 def read_window(minutes: Mapping[int, Cells], end: int, seconds: int, memo: Memo | None = None) -> Window:

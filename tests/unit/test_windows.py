@@ -302,7 +302,7 @@ def by_merging(window: list[Cells], query: Query, seconds: int) -> dict[Labels, 
         return {key: value for key, value in values.items() if not math.isnan(value)}
     per = merged(window, query.per, query.group_by)
     sums = dict(zip([name.labels for name in per.series], per.sum.tolist(), strict=True))
-    return {key: values.get(key, 0.0) / total for key, total in sums.items() if total}
+    return {key: values.get(key, 0.0) / total for key, total in sums.items() if total > 0}
 
 
 QUERIES = [
@@ -339,7 +339,7 @@ def test_what_is_selected_is_what_merging_everything_gives_to_the_bit(
             expected = by_merging(window, query, 300)
             assert evaluate(read_window(minutes, end, 300), query, 300) == expected
             assert evaluate(shared.read(minutes, end, 300), query, 300) == expected
-        shared.forget(end)
+        shared.forget(end, [cells for minute, cells in minutes.items() if minute > end - 240])
     assert list(shared) == [(end, 300)]
 
 
