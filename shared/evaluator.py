@@ -65,12 +65,13 @@ class Report:
 class Cursor:
     """The last T that was judged (Unix seconds), and what must still hold when the next is committed.
 
-    ``missed`` is what fired and ended during a catch-up that is not over.
+    ``missed`` is what fired and ended during a catch-up that is not over; ``first`` the first T that was ever judged.
     """
 
     minute: int
     condition: Precondition
     missed: Missed = field(default_factory=Missed)
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,10 @@ class Evaluator:
         """Where the evaluator stands; the first call ever begins with the newest minute that has ended."""
         state = self.store.get([STATE_PATH]).get(STATE_PATH)
         if state is None:
-            return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent())
+            return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent(), first=minute_floor(now))
         missed = missed_from_fields(state.fields.get("missed", {}))
-        return Cursor(int(state.fields["minute"]), Unchanged(state.update_time), missed)
+        first = state.fields.get("first_minute")
+        return Cursor(int(state.fields["minute"]), Unchanged(state.update_time), missed, first)
 
     def _roll_up_past(self, newest: int) -> None:
         """Before the first evaluation ever: what came in time for the last hour, when nobody was there to see it."""
@@ -237,10 +239,11 @@ class Evaluator:
             "config_hash": self.config.hash,
             "decided_at": self.now(),
             "missed": missed_to_fields(missed),
+            "first_minute": cursor.first,
         }
         state["failures"] = [f"{failure.rule_id}: {failure.reason}" for failure in result.failures]
         writes = [Put(STATE_PATH, state, precondition=cursor.condition), *decided(before, result)]
-        return Cursor(minute, Unchanged(self.store.commit(writes)), missed)
+        return Cursor(minute, Unchanged(self.store.commit(writes)), missed, cursor.first)
 
     def _publish_outbox(self, refused: list[MonitoringError]) -> int:
         """Publish what was decided and take it from the outbox; how many notifications.

@@ -147,7 +147,8 @@ class MetricThreshold:
 
 
 @lru_cache(maxsize=1024)
-def _id_of(name: str) -> str:
+def rule_id_of(name: str) -> str:
+    """The id of a rule of that name: lower-case letters, digits and single hyphens; maybe empty."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
@@ -199,7 +200,7 @@ class AlertRule:
     @property
     def id(self) -> str:
         """The name as a document id and URL part: ``high-response-time-critical``."""
-        return _id_of(self.name)
+        return rule_id_of(self.name)
 
     @property
     def thresholds(self) -> tuple[MetricThreshold, ...]:

@@ -29,7 +29,7 @@ class Episode:
     """An alert that fired. ``ended_at`` None: it fires still at the end of the span, and ``reason`` is empty.
 
     ``severity`` is the worst that it had, ``value`` what it fired with (None: no data). ``told`` are its notifications,
-    oldest first; ``held`` says why there are none.
+    oldest first; ``held`` names what one of them waited for, or waits still.
     """
 
     fingerprint: str
@@ -42,7 +42,7 @@ class Episode:
     ended_at: datetime | None = None
     reason: str = ""
     told: tuple[Telling, ...] = ()
-    held: str = ""
+    held: tuple[str, ...] = ()
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ Key = tuple[str, datetime]
 def episodes_of(
     transitions: Iterable[Transition],
     tellings: Mapping[Key, Sequence[Telling]],
-    held: Mapping[Key, str] | None = None,
+    held: Mapping[Key, Sequence[str]] | None = None,
 ) -> list[Episode]:
     """The episodes of some transitions, oldest first. One that had fired before the first of them is left out."""
     found: dict[Key, Episode] = {}
@@ -84,7 +84,8 @@ def episodes_of(
         elif key in found and change.reason in ENDINGS:
             found[key] = replace(found[key], ended_at=change.at, reason=change.reason.value)
     told = [
-        replace(one, told=tuple(tellings.get(key, ())), held=(held or {}).get(key, "")) for key, one in found.items()
+        replace(one, told=tuple(tellings.get(key, ())), held=tuple((held or {}).get(key, ())))
+        for key, one in found.items()
     ]
     return sorted(told, key=lambda one: (one.fired_at, one.severity.rank, one.rule_id, one.labels))
 

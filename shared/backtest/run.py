@@ -1,4 +1,4 @@
-"""The run: every evaluation time of a span, oldest first, for each of some configurations, in one pass over the minutes.
+"""The run: every evaluation time of a span, oldest first, for each of some configurations, in one pass.
 
 Minutes are read an hour at a time and let go when no rule looks back to them, so a run holds about an hour and the
 longest window of them. Alerts begin inactive. Pure but for what the source reads.
@@ -13,14 +13,15 @@ from typing import Protocol
 
 from ..alerts import AlertState
 from ..cells import Cells, Observation, fold
+from ..errors import ConfigError
 from ..hours import hour_of, minutes_of
-from ..monitoring_config import MonitoringConfig, OnNoData
+from ..monitoring_config import AlertRule, MonitoringConfig, OnNoData
 from ..notifications import Notification
 from ..telling import Hearing
 from ..tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
 from ..timeline import MINUTE_SECONDS, from_minute, minute_of_us
 from ..windows import Windows
-from .episodes import Episode, Telling, episodes_of
+from .episodes import Episode, Key, Telling, episodes_of
 
 
 class Source(Protocol):
@@ -43,10 +44,17 @@ class Recorded:
         """See ``Source.read``."""
         return {minute: fold(self._by_minute[minute]) for minute in minutes if minute in self._by_minute}
 
-    def span(self, config: MonitoringConfig) -> Span:
-        """From the first minute with data to when every alert has ended for want of them. Raises ValueError: none."""
-        last = max(self._by_minute) + tail_seconds(config)
-        return Span(min(self._by_minute), last // MINUTE_SECONDS * MINUTE_SECONDS)
+    def span(self, configs: Iterable[MonitoringConfig], hours: float | None = None) -> Span:
+        """From the first minute with data to when every alert has ended for want of them; only the last ``hours``.
+
+        Raises ``ConfigError`` without any data, and for hours that are not positive.
+        """
+        if not self._by_minute or (hours is not None and hours <= 0):
+            raise ConfigError("expected data and a positive number of hours")
+        first, newest = min(self._by_minute), max(self._by_minute)
+        if hours is not None:
+            first = max(first, newest + MINUTE_SECONDS - max(1, round(hours * 60)) * MINUTE_SECONDS)
+        return Span(first, newest + max(map(tail_seconds, configs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +84,32 @@ def nobody(_at: datetime, _alerts: Sequence[AlertState]) -> Hearing:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A configuration to run, and what people say meanwhile."""
+    """A configuration to run, and what people say meanwhile.
+
+    ``earlier`` are configurations that judge before it, oldest first, each with the evaluation time (Unix seconds) at
+    which the next takes over.
+    """
 
     config: MonitoringConfig
     hears: Hears = nobody
+    earlier: Sequence[tuple[int, MonitoringConfig]] = ()
+
+    def at(self, minute: int) -> MonitoringConfig:
+        """The configuration that judges T."""
+        return next((config for until, config in self.earlier if minute < until), self.config)
+
+    def rules(self) -> list[AlertRule]:
+        """The rules of all its configurations that are enabled."""
+        return [rule for config in self.configs() for rule in config.list_alert_rules(enabled_only=True)]
+
+    def configs(self) -> list[MonitoringConfig]:
+        """All its configurations."""
+        return [*(config for _, config in self.earlier), self.config]
 
 
 @dataclass(slots=True)
 class Run:
-    """What a configuration did over a span, oldest first. ``held`` says of episodes nobody was told of what for."""
+    """What a candidate did over a span, oldest first. ``held`` names of each episode what a notification waited for."""
 
     config: MonitoringConfig
     span: Span
@@ -92,11 +117,11 @@ class Run:
     notifications: list[Notification] = field(default_factory=list)
     failures: dict[RuleFailure, int] = field(default_factory=dict)
     """How often each failed."""
-    held: dict[tuple[str, datetime], str] = field(default_factory=dict)
+    held: dict[Key, list[str]] = field(default_factory=dict)
 
     def episodes(self) -> list[Episode]:
         """The alerts that fired, by time."""
-        tellings: dict[tuple[str, datetime], list[Telling]] = {}
+        tellings: dict[Key, list[Telling]] = {}
         for one in self.notifications:
             told = tellings.setdefault((one.fingerprint, one.fired_at), [])
             told.append(Telling(one.kind.value, one.at, one.channels))
@@ -131,7 +156,7 @@ def tail_seconds(config: MonitoringConfig) -> int:
 
 def _evaluations(source: Source, span: Span, candidates: Sequence[Candidate]) -> Iterator[tuple[int, dict[int, Cells]]]:
     """Each evaluation time with the minutes that it looks back to."""
-    reach = max((longest_reach_seconds(one.config) for one in candidates), default=0)
+    reach = max((longest_reach_seconds(config) for one in candidates for config in one.configs()), default=0)
     held: dict[int, Cells] = {}
     read_until = span.first - max(reach, MINUTE_SECONDS)
     for minute in range(span.first, span.last + MINUTE_SECONDS, MINUTE_SECONDS):
@@ -145,11 +170,11 @@ def _evaluations(source: Source, span: Span, candidates: Sequence[Candidate]) ->
 
 def _asked_again_seconds(candidates: Sequence[Candidate]) -> int:
     """How long before the next evaluation time a window may end that is asked for again."""
-    rules = [rule for one in candidates for rule in one.config.list_alert_rules(enabled_only=True)]
     return max(
         (
             rule.evaluation_delay_seconds + (rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0)
-            for rule in rules
+            for one in candidates
+            for rule in one.rules()
         ),
         default=0,
     )
@@ -166,7 +191,7 @@ class _Running:
     def step(self, minutes: Mapping[int, Cells], minute: int, windows: Windows) -> None:
         at = from_minute(minute)
         hearing = self.candidate.hears(at, self.states)
-        result = tick(self.candidate.config, minutes, self.states, at, hearing, windows=windows)
+        result = tick(self.candidate.at(minute), minutes, self.states, at, hearing, windows=windows)
         self.states = result.states
         self._note(result)
 
@@ -177,5 +202,6 @@ class _Running:
         for failure in result.failures:
             run.failures[failure] = run.failures.get(failure, 0) + 1
         for alert in result.states:
-            if alert.held and alert.fired_at is not None and not alert.told:
-                run.held[alert.fingerprint, alert.fired_at] = alert.held
+            if alert.held and alert.fired_at is not None:
+                held = run.held.setdefault((alert.fingerprint, alert.fired_at), [])
+                held += [alert.held] if alert.held not in held else []
