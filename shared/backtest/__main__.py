@@ -105,7 +105,8 @@ def _compare(config: MonitoringConfig, stored: Stored, options: argparse.Namespa
     span = stored.judged(stored.span(DEFAULT_HOURS if options.hours is None else options.hours))
     earlier = [MonitoringConfig.from_json(path.read_text("utf-8")) for path in options.earlier]
     cooldown = max((rule.cooldown_period for rule in config.list_alert_rules()), default=0)
-    then = Replayed(config, stored.history(span, cooldown), stored.rolled_up_at, stored.now, earlier)
+    history = stored.history(span, cooldown)
+    then = Replayed(config, history, stored.rolled_up_at, stored.now, earlier, stored.first_judged())
     found = compare(stored, span, then, _progress())
     _say(comparison(config, found))
     return UNEXPLAINED if Cause.UNEXPLAINED in found.causes() else 0

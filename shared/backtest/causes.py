@@ -38,8 +38,8 @@ class Cause(StrEnum):
     ROLLUP_FAILED = "a minute could not be rolled up"
     SILENCE = "silence"
     ACKNOWLEDGEMENT = "acknowledgement"
-    INHIBITED = "inhibited"
     COOLDOWN = "cooldown"
+    """What was told before was told at another time than the rules alone would have."""
     CATCH_UP = "catch-up"
     """The evaluator had been away for more than ten minutes."""
     NOT_DELIVERED = "not delivered"
@@ -68,7 +68,8 @@ class Difference:
 class Replayed:
     """What to compare with, and how: ``configs`` are those that are known besides the present one.
 
-    ``rolled_up_at`` says when minutes were rolled up last; ``now`` is aware UTC.
+    ``rolled_up_at`` says when minutes were rolled up last; ``now`` is aware UTC. ``first_judged`` is the first minute
+    that was ever judged, where that is known: nothing began before it.
     """
 
     config: MonitoringConfig
@@ -76,6 +77,7 @@ class Replayed:
     rolled_up_at: Callable[[Sequence[int]], Mapping[int, datetime]]
     now: datetime
     configs: Sequence[MonitoringConfig] = ()
+    first_judged: int | None = None
 
 
 def timeline(then: Replayed) -> list[tuple[int, MonitoringConfig]]:

@@ -84,6 +84,8 @@ class _Transitions:
 
     def _began_before(self) -> dict[tuple[str, Labels], _Stretch]:
         """The alerts that were not inactive when the replay began, as their first transition or they themselves say."""
+        if self._facts.span.first == self._facts.then.first_judged:
+            return {}
         first: dict[str, Transition] = {}
         for change in self._facts.then.history.transitions:
             first.setdefault(change.fingerprint, change)

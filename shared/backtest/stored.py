@@ -106,12 +106,16 @@ class Stored:
         last = int(state.fields["minute"])
         return Span(last + MINUTE_SECONDS - max(1, round(hours * HOUR_SECONDS / MINUTE_SECONDS)) * MINUTE_SECONDS, last)
 
-    def judged(self, span: Span) -> Span:
-        """What of a span the evaluator has judged: nothing before its first evaluation ever, or without minutes."""
+    def first_judged(self) -> int | None:
+        """The first minute that was ever judged (Unix seconds); None where that is not known."""
         state = self.store.get([STATE_PATH]).get(STATE_PATH)
         first = None if state is None else state.fields.get("first_minute")
+        return None if first is None else int(first)
+
+    def judged(self, span: Span) -> Span:
+        """What of a span the evaluator has judged: nothing before its first evaluation ever, or without minutes."""
         kept = next(one for one in range(span.first, span.last + 1, MINUTE_SECONDS) if not self.is_old(one))
-        return Span(max(kept, span.first if first is None else int(first)), span.last)
+        return Span(max(kept, self.first_judged() or kept), span.last)
 
     def history(self, span: Span, cooldown_seconds: int = 0) -> History:
         """What the evaluator did over a span, and what was told of it and for ``cooldown_seconds`` before."""

@@ -19,7 +19,6 @@ ON_ITS_WAY = timedelta(minutes=10)
 """How long after its evaluation a notification may not have been delivered yet."""
 _QUIET = {
     Quiet.SILENCED: Cause.SILENCE,
-    Quiet.INHIBITED: Cause.INHIBITED,
     Quiet.COOLDOWN: Cause.COOLDOWN,
     Quiet.CATCH_UP: Cause.CATCH_UP,
 }
@@ -34,7 +33,10 @@ class Tellings:
         self._differing = differing
         self._alone = {one.id: one for one in alone.notifications}
         self._decided = {one.id for one in people.notifications}
-        self._held = people.held
+        self._held = {  # what people changed about waiting
+            key: [_QUIET[Quiet(name)] for name in names if name in _QUIET and name not in alone.held.get(key, ())]
+            for key, names in people.held.items()
+        }
         self._before = [one for one in facts.then.history.deliveries if one.episode[1] < first]
         self.live: dict[str, list[Delivery]] = {}
         for one in facts.then.history.deliveries:
@@ -77,7 +79,7 @@ class Tellings:
         if one.kind == NotificationKind.SUMMARY:
             return Cause.CATCH_UP
         if one.notification in self._decided:  # what was not told before began no cooldown for this one
-            earlier = [key for key in self._held if key[0] == fingerprint and key[1] < fired_at]
+            earlier = [key for key, held in self._held.items() if held and key[0] == fingerprint and key[1] < fired_at]
             return self._quiet(max(earlier, default=one.episode), None)
         return Cause.CONFIGURATION if self._facts.is_foreign(minute_of(fired_at)) else Cause.UNEXPLAINED
 
@@ -87,5 +89,4 @@ class Tellings:
             acks = {ack_path(one.fingerprint, one.fired_at) for one in self._facts.then.history.acks}
             if ack_path(*key) in acks:
                 return Cause.ACKNOWLEDGEMENT
-        reasons = [_QUIET[Quiet(name)] for name in self._held.get(key, ())]
-        return reasons[0] if reasons else Cause.UNEXPLAINED
+        return next(iter(self._held.get(key, ())), Cause.UNEXPLAINED)
