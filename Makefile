@@ -11,8 +11,11 @@ BIN := .venv/bin
 SOURCES := shared functions tests
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
+# --name 'value' of a variable that is set.
+option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
+
 .DEFAULT_GOAL := help
-.PHONY: help run replay install test format lint types test-unit test-integration soak redrive bundle plan
+.PHONY: help run replay backtest bench install test format lint types test-unit test-integration soak redrive bundle plan
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -25,6 +28,13 @@ replay: .venv/.runs ## Replay CSV=file of timestamp,value as COLLECTION=cpu_util
 		"make replay CSV=tests/events/cpu_sample.csv COLLECTION=cpu_utilization_us" >&2; exit 2; }
 	@exec $(BIN)/python -m shared.local replay "$(CSV)" "$(COLLECTION)" $(LOCAL) --speed $(SPEED) \
 		$(if $(filter 0,$(SERVE)),--no-serve)
+
+backtest: .venv/.runs ## What rules would have done: RULE=... SET=threshold=250 HOURS=72, or CSV=... COLLECTION=...; COMPARE=history
+	@exec $(BIN)/python -m shared.backtest $(foreach name,RULE SET HOURS COLLECTION WINDOWS COMPARE,$(call option,$(name))) \
+		$(foreach file,$(CSV),--csv '$(file)') $(foreach file,$(EARLIER),--earlier '$(file)')
+
+bench: .venv/.tests ## Measure, beside references of the same run; PARTS="alerts bill" only those
+	@exec $(BIN)/python -m tests.bench $(PARTS)
 
 install: .venv/.tests ## Install what tests and checks need
 	@:

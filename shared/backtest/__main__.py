@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         environment = load_config(defaults={"ION_PROJECT": LOCAL_PROJECT})
         config = monitoring_config(environment)
         if options.compare:
-            return _compare(config, Stored(_store(environment, options.folder), utc_now()), options)
+            return _compare(config, environment, options)
         asked = Asked.read(config, options.rule, options.set)
         windows = None if options.windows is None else read_windows(options.windows.read_text("utf-8"))
         if options.csv:
@@ -98,10 +98,11 @@ def _over_store(asked: Asked, stored: Stored, hours: float | None, windows: Wind
         _say(["", *scores(found.scores)])
 
 
-def _compare(config: MonitoringConfig, stored: Stored, options: argparse.Namespace) -> int:
+def _compare(config: MonitoringConfig, environment: Config, options: argparse.Namespace) -> int:
     """Compare a replay with history; whether all of it is explained, as the exit status."""
     if options.csv or options.rule or options.set or options.windows:
         raise ConfigError("a comparison is of stored minutes and of all rules, as they are")
+    stored = Stored(_store(environment, options.folder), utc_now())
     span = stored.judged(stored.span(DEFAULT_HOURS if options.hours is None else options.hours))
     earlier = [MonitoringConfig.from_json(path.read_text("utf-8")) for path in options.earlier]
     cooldown = max((rule.cooldown_period for rule in config.list_alert_rules()), default=0)

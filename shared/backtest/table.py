@@ -49,7 +49,7 @@ def alerts(config: MonitoringConfig, span: Span, main: Column, beside: Sequence[
 def _cells(config: MonitoringConfig, one: Episode, end: datetime) -> list[str]:
     unit = next((config.unit_for(rule) for rule in config.list_alert_rules() if rule.id == one.rule_id), "")
     value = NONE if one.value is None or one.kind != "threshold" else f"{one.value:.4g} {unit}".strip()
-    tells = " ".join(one.channels) or f"nobody: {' '.join(one.held) or 'no channel'}"
+    tells = " ".join(one.channels) or ": ".join(["nobody", *one.held])
     return [_moment(one.fired_at), _lasting(one, end), _name(config, one), one.severity.value, value, tells]
 
 
