@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .rules import AlertRule, OnNoData, Severity
+from .rules import AlertRule, MetricThreshold, OnNoData, Severity
 from .series import Labels
 
 GONE_AFTER = timedelta(hours=24)
@@ -169,7 +169,7 @@ def decide(rule: AlertRule, alert: AlertState, value: float | None, now: datetim
     The severity of an alert that fires only rises until its episode ends.
     """
     judged = alert.value if value is None else value
-    keeps = alert.is_firing and alert.severity in {one.severity for one in rule.thresholds}
+    keeps = alert.state is not State.INACTIVE and alert.severity in {one.severity for one in rule.thresholds}
     severity = alert.severity if keeps else rule.threshold.severity
     alert = replace(alert, value=judged, severity=severity, evaluated_at=now)
     if value is None:
@@ -225,14 +225,16 @@ def _violating(rule: AlertRule, alert: AlertState, value: float | None, now: dat
 
 
 def _counted(rule: AlertRule, alert: AlertState, value: float | None) -> tuple[tuple[Severity, int], ...]:
-    """Violations in a row of each threshold, the worst first; missing data violate the rule's own threshold."""
+    """Violations in a row of each threshold, the worst first.
+
+    Missing data violate the rule's own threshold and, as any value that violates it, the milder ones.
+    """
     before = dict(alert.counts)
-    return tuple(
-        (one.severity, before.get(one.severity, 0) + 1)
-        if (one is rule.threshold if value is None else one.violated_by(value))
-        else (one.severity, 0)
-        for one in rule.thresholds
-    )
+
+    def violated(one: MetricThreshold) -> bool:
+        return one.severity.rank >= rule.threshold.severity.rank if value is None else one.violated_by(value)
+
+    return tuple((one.severity, before.get(one.severity, 0) + 1 if violated(one) else 0) for one in rule.thresholds)
 
 
 def _still_firing(alert: AlertState, worst: Severity | None) -> Decision:

@@ -23,15 +23,16 @@ from .timeline import iso
 CATCH_UP_AFTER = timedelta(minutes=10)
 MAX_EPISODES = 50
 """Named in a summary; of more, how many."""
+MAX_LINE_CHARACTERS = 400
+"""Of an episode's line: its labels may be longer."""
 RULE_ID = "~catch-up"
 _NAME = "Evaluation was late"
 
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What fired and ended since a catch-up began; ``since`` None: there is none, and nothing was missed."""
+    """What fired and ended during a catch-up, a line each; ``more`` is how many others there are."""
 
-    since: datetime | None = None
     episodes: tuple[str, ...] = ()
     more: int = 0
     worst: Severity = Severity.LOW
@@ -42,22 +43,21 @@ def after_tick(
 ) -> tuple[Missed, tuple[Notification, ...]]:
     """What was missed after a tick, and the summary when the catch-up is over and there is any."""
     for transition in result.unseen:
-        missed = _with(missed, transition, _name_of(config, transition.rule_id), result.at)
+        missed = _with(missed, transition, _name_of(config, transition.rule_id))
     if hearing.catching_up:
         return missed, ()
-    return Missed(), (_summary(config, missed, result.at),) if missed.since is not None else ()
+    return Missed(), (_summary(config, missed, result.at),) if missed.episodes else ()
 
 
-def _with(missed: Missed, transition: Transition, name: str, at: datetime) -> Missed:
+def _with(missed: Missed, transition: Transition, name: str) -> Missed:
     severity = Severity(transition.severity)
     worst = min(missed.worst, severity, key=lambda one: one.rank)
-    since = missed.since or transition.episode or at
     if len(missed.episodes) >= MAX_EPISODES:
-        return Missed(since, missed.episodes, missed.more + 1, worst)
+        return Missed(missed.episodes, missed.more + 1, worst)
     where = f" ({label_text(transition.labels)})" if transition.labels else ""
     fired = iso(transition.episode) if transition.episode is not None else "?"
-    line = f"{severity.value}: {name}{where}, {fired} to {iso(transition.at)}"
-    return Missed(since, (*missed.episodes, line), missed.more, worst)
+    line = f"{severity.value}: {fired} to {iso(transition.at)}: {name}{where}"[:MAX_LINE_CHARACTERS]
+    return Missed((*missed.episodes, line), missed.more, worst)
 
 
 def _name_of(config: MonitoringConfig, rule_id: str) -> str:
@@ -65,6 +65,7 @@ def _name_of(config: MonitoringConfig, rule_id: str) -> str:
 
 
 def _summary(config: MonitoringConfig, missed: Missed, at: datetime) -> Notification:
+    """The summary; an episode of its own, which fired at ``at``, because no T has two of them."""
     count = len(missed.episodes) + missed.more
     rule = AlertRule(_NAME, "", MetricType.BUSINESS, MetricThreshold(0.0, severity=missed.worst))
     lines = [*missed.episodes, *([f"and {missed.more} more"] if missed.more else [])]
@@ -80,7 +81,7 @@ def _summary(config: MonitoringConfig, missed: Missed, at: datetime) -> Notifica
         unit="alerts",
         operator=Operator.GREATER,
         threshold=0.0,
-        fired_at=missed.since or at,
+        fired_at=at,
         at=at,
         reason="catch_up",
         channels=config.channels_for(rule, missed.worst),
@@ -90,18 +91,13 @@ def _summary(config: MonitoringConfig, missed: Missed, at: datetime) -> Notifica
 
 def missed_to_fields(missed: Missed) -> dict[str, Any]:
     """What was missed as a map; an empty one for nothing."""
-    if missed.since is None:
+    if not missed.episodes:
         return {}
-    return {
-        "since": missed.since,
-        "episodes": list(missed.episodes),
-        "more": missed.more,
-        "worst": missed.worst.value,
-    }
+    return {"episodes": list(missed.episodes), "more": missed.more, "worst": missed.worst.value}
 
 
 def missed_from_fields(fields: Mapping[str, Any]) -> Missed:
     """The inverse of ``missed_to_fields``."""
     if not fields:
         return Missed()
-    return Missed(fields["since"], tuple(fields["episodes"]), fields["more"], Severity(fields["worst"]))
+    return Missed(tuple(fields["episodes"]), fields["more"], Severity(fields["worst"]))

@@ -6,22 +6,20 @@ fits one commit.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from .alerts import AlertState
 from .notifications import notification_from_json
-from .records import alert_to_fields, transition_to_fields
-from .store import Document, Put, Write
+from .records import alert_line, lines_in, packed, transition_line
+from .store import Delete, Document, Put, Write
 from .tick import TickResult
 from .timeline import minute_id, to_us
 
 HISTORY_KEPT = timedelta(days=90)
-PER_DOCUMENT = 200
-"""Transitions or notifications in one document: about 1 KB each at most, a fifth of what a document holds."""
-T = TypeVar("T")
+MAX_LINES = 200
+MAX_LINES_BYTES = 800_000
+"""Of the transitions or notifications in one document, before they are deflated."""
 
 
 def decided(before: Sequence[AlertState], result: TickResult) -> list[Write]:
@@ -30,46 +28,60 @@ def decided(before: Sequence[AlertState], result: TickResult) -> list[Write]:
 
 
 def _alert_writes(before: Sequence[AlertState], after: Sequence[AlertState]) -> list[Write]:
-    """One document a rule, for the rules whose alerts changed."""
-    rules = {alert.rule_id for alert in (*before, *after)}
+    """One document a rule, for the rules whose alerts changed; of a rule without any there is none."""
+    old, new = _by_rule(before), _by_rule(after)
     writes: list[Write] = []
-    for rule_id in sorted(rules):
-        old = [alert for alert in before if alert.rule_id == rule_id]
-        new = [alert for alert in after if alert.rule_id == rule_id]
-        if old != new:
-            writes.append(Put(f"alerts/{rule_id}", {"alerts": {a.fingerprint: alert_to_fields(a) for a in new}}))
+    for rule_id in sorted({*old, *new}):
+        path, alerts = f"alerts/{rule_id}", new.get(rule_id)
+        if alerts is None:
+            writes.append(Delete(path))
+        elif alerts != old.get(rule_id):
+            writes.append(Put(path, {"d": packed(map(alert_line, alerts))}))
     return writes
 
 
+def _by_rule(alerts: Sequence[AlertState]) -> dict[str, list[AlertState]]:
+    found: dict[str, list[AlertState]] = {}
+    for alert in alerts:
+        found.setdefault(alert.rule_id, []).append(alert)
+    return found
+
+
 def _history_writes(result: TickResult) -> list[Write]:
-    """The transitions of a T, ``PER_DOCUMENT`` to a document, so that a storm fits one commit."""
+    """The transitions of a T."""
     expires_at = result.at + HISTORY_KEPT
     return [
-        Put(
-            f"history/{_part_id(result.at, part)}",
-            {"transitions": [*map(transition_to_fields, some)], "expires_at": expires_at},
-        )
-        for part, some in enumerate(_parts(result.transitions))
+        Put(f"history/{_part_id(result.at, part)}", {"d": packed(lines), "expires_at": expires_at})
+        for part, lines in enumerate(_parts([*map(transition_line, result.transitions)]))
     ]
 
 
 def _outbox_writes(result: TickResult) -> list[Write]:
-    """The notifications of a T, ``PER_DOCUMENT`` to a document: JSON, one a line, deflated to a tenth."""
+    """The notifications of a T, as they are published."""
     return [
-        Put(f"outbox/{_part_id(result.at, part)}", {"d": zlib.compress(b"\n".join(told.to_json() for told in some))})
-        for part, some in enumerate(_parts(result.notifications))
+        Put(f"outbox/{_part_id(result.at, part)}", {"d": packed(lines)})
+        for part, lines in enumerate(_parts([told.to_json() for told in result.notifications]))
     ]
 
 
 def notifications_in(document: Document) -> list[tuple[str, bytes]]:
     """The notifications of an outbox document with their ids, in their order."""
-    lines = zlib.decompress(document.fields["d"]).splitlines()
-    return [(notification_from_json(line).id, line) for line in lines]
+    return [(notification_from_json(line).id, line) for line in lines_in(document)]
 
 
 def _part_id(at: datetime, part: int) -> str:
     return f"{minute_id(to_us(at) // 1_000_000)}~{part:03}"
 
 
-def _parts(items: tuple[T, ...]) -> list[tuple[T, ...]]:
-    return [items[start : start + PER_DOCUMENT] for start in range(0, len(items), PER_DOCUMENT)]
+def _parts(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Lines by document."""
+    some: list[bytes] = []
+    size = 0
+    for line in lines:
+        if some and (len(some) >= MAX_LINES or size + len(line) > MAX_LINES_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(line)
+        size += len(line)
+    if some:
+        yield some

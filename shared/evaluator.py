@@ -32,7 +32,7 @@ from .errors import MonitoringError, PermanentError, PreconditionFailed, Transie
 from .hours import hour_of, roll_up_hour
 from .logs import log
 from .monitoring_config import MonitoringConfig
-from .records import alert_from_fields
+from .records import alerts_in
 from .retention import live
 from .rollups import NOT_SETTLED, RolledUp, read_live, read_rollups, roll_up
 from .silences import silence_from_fields
@@ -145,7 +145,7 @@ class Evaluator:
 
     def _read_alerts(self) -> tuple[AlertState, ...]:
         documents = self.store.list("alerts").documents
-        return tuple(alert_from_fields(raw) for document in documents for raw in document.fields["alerts"].values())
+        return tuple(alert for document in documents for alert in alerts_in(document))
 
     def _hearing(self, states: Sequence[AlertState], at: datetime) -> Hearing:
         """What people said: the silences, and of the alerts that are to be told again, who has acknowledged them."""
@@ -165,9 +165,8 @@ class Evaluator:
         """Roll a minute up, and have all that the rules look back to: one read of what is not held yet; what failed."""
         first = minute - longest_reach_seconds(self.config) + MINUTE_SECONDS
         missing = [past for past in range(first, minute, MINUTE_SECONDS) if past not in minutes]
-        found = read_rollups(self.store, missing, self.now()) if missing else {}
-        minutes.update({past: found[past] for past in missing if past in found})
         broken: list[str] = []
+        minutes.update(self._read_past(missing, broken))
         with _contained(broken):
             minutes[minute] = self._roll_up(minute).cells
         if broken:
@@ -178,6 +177,20 @@ class Evaluator:
         for past in [past for past in minutes if past < first]:
             del minutes[past]
         return broken
+
+    def _read_past(self, minutes: Sequence[int], broken: list[str]) -> dict[int, Cells]:
+        """The rollups of some minutes; of one that cannot be read, for good, what its chunks say."""
+        found: dict[int, Cells] = {}
+        with contextlib.suppress(PermanentError):
+            return read_rollups(self.store, minutes, self.now()) if minutes else found
+        for minute in minutes:
+            failed: list[str] = []
+            with _contained(failed):
+                found |= read_rollups(self.store, [minute], self.now())
+            if failed:
+                found[minute] = read_live(self.store, minute, self.now())
+            broken += failed
+        return found
 
     def _roll_up(self, minute: int) -> RolledUp:
         """Roll a minute up; where the store's clock is behind ours, wait for it."""

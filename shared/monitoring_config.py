@@ -123,6 +123,11 @@ class MonitoringConfig:
             raise ConfigError(f"rule {shown(rule.id)}: {rule.metric_type} has no query in metric_types")
         return self.settings.metric_types[rule.metric_type].query
 
+    def delay_seconds_for(self, rule: AlertRule) -> int:
+        """How long before T the windows of a rule end: its own delay or its collection's, whichever is longer."""
+        view = self.get_collection(rule.collection) if rule.collection else None
+        return max(rule.evaluation_delay_seconds, view.evaluation_delay_seconds if view is not None else 0)
+
     def unit_for(self, rule: AlertRule) -> str:
         """The unit of a rule's value: its threshold's, its collection's, or its metric type's; empty for none."""
         if rule.threshold.unit or rule.collection:

@@ -18,7 +18,7 @@ from .buckets import expired
 from .cells import Cells
 from .evaluator import STATE_PATH
 from .notify import TERMINAL, DeliveryState
-from .records import alert_from_fields, transition_from_fields
+from .records import alerts_in, transitions_in
 from .retention import live
 from .rollups import read_rollups
 from .rules import Query
@@ -99,12 +99,12 @@ class Reader:
     def alerts(self) -> list[AlertState]:
         """All alerts that are remembered, those in cooldown included."""
         documents = self._store.list("alerts").documents
-        return [alert_from_fields(raw) for document in documents for raw in document.fields["alerts"].values()]
+        return [alert for document in documents for alert in alerts_in(document)]
 
     def transitions(self, first: int, last: int, now: datetime) -> list[Transition]:
         """The transitions from ``first`` to ``last`` (Unix seconds, both included), oldest first."""
         found = live(self._store.list("history", minute_id(first), minute_id(last) + "~~").documents, now)
-        return [transition_from_fields(raw) for document in found for raw in document.fields["transitions"]]
+        return [transition for document in found for transition in transitions_in(document)]
 
     def deliveries(self, since: int, now: datetime) -> Deliveries:
         """The deliveries of episodes since a minute."""

@@ -1,89 +1,131 @@
-"""Alerts and transitions as store documents, and back."""
+"""Alerts and transitions as they are stored, and back: JSON, one a line, many in one deflated field.
+
+A document of a thousand alerts is about 100 kB so, and a commit of all that a storm changes fits; as maps they would
+not. Fields at their defaults are left out, and a reader takes the default for what a record lacks, so that another
+version's records can be read.
+"""
 
 from __future__ import annotations
 
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from .alerts import AlertKind, AlertState, Reason, State, Told
 from .rules import Severity
 from .series import make_labels
-from .store import Fields
+from .store import Document
 from .tick import Transition
+from .timeline import iso, parse_iso
 
 _INSTANTS = (
     "since", "pending_since", "fired_at", "good_since", "no_data_since", "told_at", "escalated_at", "evaluated_at",
 )  # fmt: skip
 
 
-def alert_to_fields(alert: AlertState) -> dict[str, Any]:
-    """An alert as a map."""
-    return {
-        "rule_id": alert.rule_id,
+def packed(lines: Iterable[bytes]) -> bytes:
+    """Lines of JSON, which hold no line feed, deflated; an empty text for none."""
+    return zlib.compress(b"\n".join(lines))
+
+
+def lines_in(document: Document) -> list[bytes]:
+    """The lines of a document's field ``d``."""
+    return zlib.decompress(document.fields["d"]).splitlines()
+
+
+def alert_line(alert: AlertState) -> bytes:
+    """An alert as a line."""
+    may_lack: dict[str, Any] = {
         "labels": dict(alert.labels),
-        "severity": alert.severity.value,
-        "state": alert.state.value,
         "value": alert.value,
-        "count": alert.count,
-        "told": [{"id": told.notification_id, "channels": list(told.channels)} for told in alert.told],
-        "told_severity": None if alert.told_severity is None else alert.told_severity.value,
-        "kind": alert.kind.value,
+        "count": alert.count or None,
+        "told": [[told.notification_id, *told.channels] for told in alert.told],
+        "told_severity": alert.told_severity,
+        "kind": None if alert.kind is AlertKind.THRESHOLD else alert.kind.value,
         "counts": {severity.value: count for severity, count in alert.counts},
         "held": alert.held,
-        **{name: getattr(alert, name) for name in _INSTANTS},
+        **{name: _written(getattr(alert, name)) for name in _INSTANTS},
     }
+    raw = {"rule": alert.rule_id, "severity": alert.severity.value, "state": alert.state.value}
+    return _line({**raw, **{name: value for name, value in may_lack.items() if value not in (None, "", [], {})}})
 
 
-def alert_from_fields(fields: Fields) -> AlertState:
-    """The inverse of ``alert_to_fields``."""
+def alerts_in(document: Document) -> list[AlertState]:
+    """The alerts of a document of ``alerts``, in their order."""
+    return [_alert(json.loads(line)) for line in lines_in(document)]
+
+
+def _alert(raw: Mapping[str, Any]) -> AlertState:
+    told_severity = raw.get("told_severity")
+    counts = raw.get("counts", {})
     return AlertState(
-        rule_id=fields["rule_id"],
-        labels=make_labels(fields["labels"]),
-        severity=Severity(fields["severity"]),
-        state=State(fields["state"]),
-        value=fields["value"],
-        count=fields["count"],
-        told=tuple(Told(told["id"], tuple(told["channels"])) for told in fields["told"]),
-        told_severity=None if fields["told_severity"] is None else Severity(fields["told_severity"]),
-        kind=AlertKind(fields["kind"]),
-        counts=tuple((severity, fields["counts"][severity]) for severity in Severity if severity in fields["counts"]),
-        held=fields["held"],
-        **{name: fields[name] for name in _INSTANTS},
+        rule_id=raw["rule"],
+        labels=make_labels(raw.get("labels", {})),
+        severity=Severity(raw["severity"]),
+        state=State(raw["state"]),
+        value=raw.get("value"),
+        count=raw.get("count", 0),
+        told=tuple(Told(notification_id, tuple(channels)) for notification_id, *channels in raw.get("told", [])),
+        told_severity=None if told_severity is None else Severity(told_severity),
+        kind=AlertKind(raw.get("kind", AlertKind.THRESHOLD)),
+        counts=tuple((severity, counts[severity]) for severity in Severity if severity in counts),
+        held=raw.get("held", ""),
+        **{name: _read(raw.get(name)) for name in _INSTANTS},
     )
 
 
-def transition_to_fields(transition: Transition) -> dict[str, Any]:
-    """A transition as a document of ``history``."""
-    return {
+def transition_line(transition: Transition) -> bytes:
+    """A transition as a line."""
+    raw: dict[str, Any] = {
         "fingerprint": transition.fingerprint,
-        "rule_id": transition.rule_id,
+        "rule": transition.rule_id,
         "labels": dict(transition.labels),
         "severity": transition.severity,
-        "at": transition.at,
+        "at": iso(transition.at),
         "before": transition.before.value,
         "after": transition.after.value,
         "reason": transition.reason.value,
         "value": transition.value,
         "count": transition.count,
-        "episode": transition.episode,
+        "episode": _written(transition.episode),
         "config_hash": transition.config_hash,
         "kind": transition.kind.value,
     }
+    return _line(raw)
 
 
-def transition_from_fields(fields: Fields) -> Transition:
-    """The inverse of ``transition_to_fields``."""
+def transitions_in(document: Document) -> list[Transition]:
+    """The transitions of a document of ``history``, in their order."""
+    return [_transition(json.loads(line)) for line in lines_in(document)]
+
+
+def _transition(raw: Mapping[str, Any]) -> Transition:
     return Transition(
-        fingerprint=fields["fingerprint"],
-        rule_id=fields["rule_id"],
-        labels=make_labels(fields["labels"]),
-        severity=fields["severity"],
-        at=fields["at"],
-        before=State(fields["before"]),
-        after=State(fields["after"]),
-        reason=Reason(fields["reason"]),
-        value=fields["value"],
-        count=fields["count"],
-        episode=fields["episode"],
-        config_hash=fields["config_hash"],
-        kind=AlertKind(fields["kind"]),
+        fingerprint=raw["fingerprint"],
+        rule_id=raw["rule"],
+        labels=make_labels(raw["labels"]),
+        severity=raw["severity"],
+        at=parse_iso(raw["at"]),
+        before=State(raw["before"]),
+        after=State(raw["after"]),
+        reason=Reason(raw["reason"]),
+        value=raw["value"],
+        count=raw["count"],
+        episode=_read(raw["episode"]),
+        config_hash=raw["config_hash"],
+        kind=AlertKind(raw["kind"]),
     )
+
+
+def _line(raw: Mapping[str, Any]) -> bytes:
+    return json.dumps(raw, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _written(instant: datetime | None) -> str | None:
+    return None if instant is None else iso(instant)
+
+
+def _read(text: str | None) -> datetime | None:
+    return None if text is None else parse_iso(text)

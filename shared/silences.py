@@ -6,6 +6,7 @@ what had been told is told under it, too. A silence needs an author, a reason an
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -92,7 +93,7 @@ def check_silence(silence: Silence) -> Silence:
     if not 1 <= len(silence.matchers) <= MAX_LABELS:
         raise _invalid(f"matchers: expected 1 to {MAX_LABELS}, got {len(silence.matchers)}")
     for one in silence.matchers:
-        if not 1 <= len(one.name.encode()) <= MAX_NAME_BYTES or len(one.value.encode()) > MAX_LABEL_VALUE_BYTES:
+        if not (1 <= _bytes(one.name) <= MAX_NAME_BYTES and _bytes(one.value) <= MAX_LABEL_VALUE_BYTES):
             raise _invalid(f"matchers: {one.name[:40]!r} has a name or a value that no label has")
     if all(one.is_not for one in silence.matchers):
         raise _invalid("matchers: at least one has to say what is silenced, not only what is not")
@@ -103,8 +104,16 @@ def check_silence(silence: Silence) -> Silence:
     return silence
 
 
+def _bytes(text: str) -> int:
+    """The length as UTF-8; of what is none, more than anything may have."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return sys.maxsize
+
+
 def _check_text(name: str, text: str, most_bytes: int) -> None:
-    if not text.strip() or len(text.encode("utf-8", "replace")) > most_bytes:
+    if not text.strip() or _bytes(text) > most_bytes:
         raise _invalid(f"{name}: expected 1 to {most_bytes} bytes of text")
 
 

@@ -15,24 +15,18 @@ from .alerts import ENDINGS, TRANSITIONS, AlertKind, AlertState, Reason, State, 
 from .cells import Cells
 from .monitoring_config import AlertRule, MetricThreshold, MetricType, MonitoringConfig, OnNoData
 from .notifications import Notification
+from .room import Room
 from .rule_health import failing, missing, no_data_alert, removed, still_missing
 from .series import Labels
 from .telling import Hearing, Quiet, Step, tell
 from .timeline import to_us
 from .windows import Windows, evaluate
 
-MAX_ALERTS = 1000
-"""Alerts of one rule that are remembered at once; what violates beyond is a failure of the rule."""
-MAX_RULE_BYTES = 800_000
-"""Of the states of one rule, which are one document."""
-MAX_TICK_BYTES = 3_000_000
-"""Of all that one T may change: states, transitions and notifications go in one commit."""
 ROLLUP_ID = "~rollup"
 """What stands for a rule's id in the failure of the minutes themselves; no rule has such a one."""
 _ROLLUP = AlertRule("Rollup of minutes", "Minutes cannot be rolled up.", MetricType.BUSINESS, MetricThreshold(0.0))
-_STATE_BYTES = 700
-_CHANGE_BYTES = 1100
-"""A transition and a notification, which is stored deflated."""
+MAX_REASON_CHARACTERS = 300
+"""Of why a rule failed: an error's own words can be of any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +92,11 @@ def tick(
     what failed about the minutes themselves, which is a failure like that of a rule. ``windows`` keeps what was found
     in the same minutes for the evaluations that follow.
     """
+    known = tuple(states)
     by_rule: dict[str, list[AlertState]] = {}
-    for state in states:
+    for state in known:
         by_rule.setdefault(state.rule_id, []).append(state)
-    judging = _Judging(config, minutes, at, _Budget(MAX_TICK_BYTES), Windows() if windows is None else windows)
+    judging = _Judging(config, minutes, at, Room(known), Windows() if windows is None else windows)
     rules = sorted(_rules(config), key=lambda rule: rule.severity.rank)
     judged = [judging.rule(rule, by_rule.pop(rule.id, [])) for rule in rules]
     judged.append(judging.rollup(by_rule.pop(ROLLUP_ID, []), broken))
@@ -114,13 +109,13 @@ def tick(
 
 def longest_reach_seconds(config: MonitoringConfig) -> int:
     """How far before T any enabled rule looks; 0 without rules."""
-    return max((_reach_seconds(rule) for rule in _rules(config)), default=0)
+    return max((_reach_seconds(config, rule) for rule in _rules(config)), default=0)
 
 
-def _reach_seconds(rule: AlertRule) -> int:
+def _reach_seconds(config: MonitoringConfig, rule: AlertRule) -> int:
     """A rule that misses groups also looks at who was there an evaluation ago."""
     earlier = rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0
-    return rule.evaluation_window + rule.evaluation_delay_seconds + earlier
+    return rule.evaluation_window + config.delay_seconds_for(rule) + earlier
 
 
 def _rules(config: MonitoringConfig) -> list[AlertRule]:
@@ -144,29 +139,9 @@ def rule_values(
 
     ``windows`` keeps what was found in the same ``minutes``, for the next rule.
     """
-    end = to_us(at) // 1_000_000 - rule.evaluation_delay_seconds
+    end = to_us(at) // 1_000_000 - config.delay_seconds_for(rule)
     window = (Windows() if windows is None else windows).read(minutes, end, rule.evaluation_window)
     return evaluate(window, config.query_for(rule), rule.evaluation_window)
-
-
-@dataclass(slots=True)
-class _Budget:
-    """What may still be remembered, in bytes."""
-
-    left: int
-
-    def takes(self, alert: AlertState, spent: int) -> bool:
-        """Spend an alert's bytes; False, and nothing spent, when there is no room in the rule or in the tick."""
-        state = _state_bytes(alert)
-        size = 3 * state + _CHANGE_BYTES - 2 * _STATE_BYTES  # the labels stand in the transition and notification, too
-        if size > self.left or spent + state > MAX_RULE_BYTES:
-            return False
-        self.left -= size
-        return True
-
-
-def _state_bytes(alert: AlertState) -> int:
-    return _STATE_BYTES + sum(len(name.encode()) + len(value.encode()) for name, value in alert.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +155,12 @@ class _Judged:
 
 @dataclass(frozen=True, slots=True)
 class _Judging:
-    """The rules of one T, one after the other, on the same windows and within one budget."""
+    """The rules of one T, one after the other, on the same windows and within the same room."""
 
     config: MonitoringConfig
     minutes: Mapping[int, Cells]
     at: datetime
-    budget: _Budget
+    room: Room
     windows: Windows
 
     def rule(self, rule: AlertRule, states: Sequence[AlertState]) -> _Judged:
@@ -196,12 +171,12 @@ class _Judging:
         try:
             judged = self._judge(rule, others)
         except Exception as error:  # noqa: BLE001 - whatever a rule breaks by, it must not stop the others
-            judged = _Judged(kept=others, failure=RuleFailure(rule.id, f"{type(error).__name__}: {error}"))
+            judged = _Judged(kept=others, failure=_failure(rule.id, f"{type(error).__name__}: {error}"))
         return self._about_itself(rule, rule.id, states, judged)
 
     def rollup(self, states: Sequence[AlertState], broken: Sequence[str]) -> _Judged:
         """The alert that minutes cannot be rolled up."""
-        failure = RuleFailure(ROLLUP_ID, "; ".join(broken)) if broken else None
+        failure = _failure(ROLLUP_ID, "; ".join(broken)) if broken else None
         return self._about_itself(_ROLLUP, ROLLUP_ID, states, _Judged(failure=failure))
 
     def _about_itself(self, rule: AlertRule, rule_id: str, states: Sequence[AlertState], judged: _Judged) -> _Judged:
@@ -218,7 +193,7 @@ class _Judging:
         known = {state.labels: state for state in states if state.kind is AlertKind.THRESHOLD}
         missed = {state.labels: state for state in states if state.kind is AlertKind.NO_DATA}
         steps: list[Step] = []
-        spent = beyond = 0
+        beyond = 0
         for labels in self._groups(rule, values, known):
             if labels not in known and labels in values and rule.violated_by(values[labels]) is None:
                 continue  # as most are: inactive, and nothing to remember
@@ -226,15 +201,13 @@ class _Judging:
             decision = decide(rule, before, values.get(labels), self.at)
             if labels not in known and decision.alert.state is State.INACTIVE:
                 continue
-            fits = len(steps) < MAX_ALERTS and self.budget.takes(decision.alert, spent)
-            if labels not in known and not fits:
+            if self.room.takes(rule.id, labels):
+                steps.append(Step(rule, before, decision))
+            else:
                 beyond += 1
-                continue
-            spent += _state_bytes(decision.alert)
-            steps.append(Step(rule, before, decision))
         steps += self._missing(rule, steps, missed, values)
-        reason = f"too_many_alerts: {beyond} more groups violate than the {len(steps)} that are remembered"
-        return _Judged(steps, failure=RuleFailure(rule.id, reason) if beyond else None)
+        reason = f"too_many_alerts: {beyond} groups violate for which there is no room"
+        return _Judged(steps, failure=_failure(rule.id, reason) if beyond else None)
 
     def _groups(
         self, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]
@@ -265,6 +238,11 @@ class _Judging:
                 yield Step(rule, before, missing(before, ended[labels], self.at))
             else:
                 yield Step(rule, before, still_missing(before, labels in values, self.at))
+
+
+def _failure(rule_id: str, reason: str) -> RuleFailure:
+    """A failure, in so many words as can be stored: an error may quote whatever a writer sent."""
+    return RuleFailure(rule_id, reason.encode("utf-8", "replace").decode()[:MAX_REASON_CHARACTERS])
 
 
 def _lost_its_data(step: Step) -> bool:

@@ -7,12 +7,15 @@ from .monitoring_config import AlertRule, MonitoringConfig
 from .series import label_text
 from .templates import fill
 
+MAX_CHARACTERS = 2000
+"""Of a description: a message may name a long label many times."""
+
 
 def describe(config: MonitoringConfig, rule: AlertRule, alert: AlertState) -> str:
     """One sentence about an alert. Label values are the writers' own: whoever renders it escapes it."""
     if alert.kind is AlertKind.NO_DATA:
         where = f" of {label_text(alert.labels)}" if alert.labels else ""
-        return f"No data{where} any more. {rule.description}"
+        return f"No data{where} any more. {rule.description}"[:MAX_CHARACTERS]
     if alert.kind is AlertKind.FAILURE:
         return "This rule cannot be evaluated, so nobody hears of what it watches."
     if not rule.message:
@@ -25,4 +28,4 @@ def describe(config: MonitoringConfig, rule: AlertRule, alert: AlertState) -> st
         "severity": alert.severity.value,
         "rule": rule.name,
     }
-    return fill(rule.message, known)
+    return fill(rule.message, known)[:MAX_CHARACTERS]

@@ -14,6 +14,7 @@ from fractions import Fraction
 from math import ceil
 from typing import NamedTuple, TypeAlias
 
+from shared.monitoring_config import MonitoringConfig
 from shared.rules import AlertRule, Query, Selection
 
 Group: TypeAlias = tuple[tuple[str, str], ...]
@@ -25,7 +26,9 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+WORST_FIRST = ("critical", "high", "medium", "low")
 US = 1_000_000
+DAY_SECONDS = 86_400
 
 
 class Point(NamedTuple):
@@ -49,28 +52,46 @@ class Verdict(Enum):
 
 
 class Found(NamedTuple):
-    """What one evaluation (Unix seconds) found."""
+    """What one evaluation (Unix seconds) found, and the severities of the thresholds that are violated."""
 
     at: int
     verdict: Verdict
+    violated: frozenset[str] = frozenset()
 
 
 class Said(NamedTuple):
-    """A notification: its kind, when it was decided, and which evaluation its episode fired at."""
+    """A notification: its kind, when it was decided, which evaluation its episode fired at, how bad, and to whom."""
 
     kind: str
     at: int
     fired_at: int
+    severity: str
+    channels: tuple[str, ...]
+
+
+class Episode(NamedTuple):
+    """An episode that fires, or has just ended."""
+
+    fired_at: int
+    severity: str
+    over: bool
 
 
 @dataclass
 class Expected:
-    """One group of one rule: its state and the violations in a row; what was said so far."""
+    """One group of one rule: its state, the violations in a row, how bad it is; what was said so far.
+
+    ``missing_since`` is when a no-data alert took its place, ``said_of_missing`` what was said of those.
+    """
 
     state: str = "inactive"
     count: int = 0
+    severity: str = ""
     said: list[Said] = field(default_factory=list)
     episode: list[Found] = field(default_factory=list)
+    missing_since: int | None = None
+    missing_severity: str = ""
+    said_of_missing: list[Said] = field(default_factory=list)
 
 
 def values(query: Query, points: Sequence[Point], end: int, seconds: int) -> dict[Group, float]:
@@ -135,23 +156,32 @@ def _last_of_each(points: Sequence[Point]) -> dict[Group, float]:
     return {labels: value for labels, (_, value) in newest.items()}
 
 
+def violated(rule: AlertRule, value: float | None) -> frozenset[str]:
+    """The severities of the thresholds that a value violates; for none, of the rule's own and the milder ones."""
+    limits = [rule.threshold, *rule.levels]
+    if value is not None:
+        return frozenset(one.severity for one in limits if COMPARE[one.operator.value](value, one.value))
+    least = WORST_FIRST.index(rule.threshold.severity)
+    missed = [one.severity for one in limits if WORST_FIRST.index(one.severity) >= least]
+    return frozenset(missed if rule.on_no_data == "alert" else [])
+
+
 def verdict(rule: AlertRule, value: float | None) -> Verdict:
     """What a value, or none, means to a rule."""
     if value is None:
         return {"ok": Verdict.GOOD, "alert": Verdict.BAD, "keep": Verdict.EMPTY}[rule.on_no_data.value]
-    limit = rule.threshold
-    violates = COMPARE[limit.operator.value]
-    if violates(value, limit.value):
+    if violated(rule, value):
         return Verdict.BAD
-    if limit.recovery_value is not None and violates(value, limit.recovery_value):
-        return Verdict.HELD
+    for limit in [rule.threshold, *rule.levels]:
+        if limit.recovery_value is not None and COMPARE[limit.operator.value](value, limit.recovery_value):
+            return Verdict.HELD
     return Verdict.GOOD
 
 
 def state_of(rule: AlertRule, episode: Sequence[Found]) -> str:
     """The state after an episode's evaluations, the first of which was bad; inactive when it is over."""
-    now, newest = episode[-1]
-    judged = [found for found in episode if found.verdict is not Verdict.EMPTY]
+    now, newest = episode[-1].at, episode[-1].verdict
+    judged = _judged(episode)
     silent = [found.at for found in episode if found.at > judged[-1].at]
     if silent and now - silent[0] >= rule.no_data_after:
         return "inactive"
@@ -176,57 +206,137 @@ def bad_in_a_row(episode: Sequence[Found]) -> int:
     return count
 
 
+def _judged(episode: Sequence[Found]) -> list[Found]:
+    return [found for found in episode if found.verdict is not Verdict.EMPTY]
+
+
+def has_fired(rule: AlertRule, episode: Sequence[Found]) -> bool:
+    """Whether the first N evaluations that say anything were all bad."""
+    first = _judged(episode)[: rule.min_occurrences]
+    return len(first) == rule.min_occurrences and all(found.verdict is Verdict.BAD for found in first)
+
+
 def fired_at(rule: AlertRule, episode: Sequence[Found]) -> int:
     """The evaluation at which an episode that fires fired."""
-    return [found.at for found in episode if found.verdict is not Verdict.EMPTY][rule.min_occurrences - 1]
+    return _judged(episode)[rule.min_occurrences - 1].at
+
+
+def severity_of(rule: AlertRule, episode: Sequence[Found]) -> str:
+    """The worst severity that held N times in a row in an episode that fired; before that, what the newest violates."""
+    judged = _judged(episode)
+    if not has_fired(rule, episode):
+        return min(judged[-1].violated, key=WORST_FIRST.index, default="")
+    runs = [judged[end - rule.min_occurrences : end] for end in range(rule.min_occurrences, len(judged) + 1)]
+    held = [severity for run in runs for severity in WORST_FIRST if all(severity in found.violated for found in run)]
+    return min(held, key=WORST_FIRST.index)
 
 
 class Reference:
     """One rule over points, evaluation by evaluation."""
 
-    def __init__(self, rule: AlertRule, query: Query, points: Sequence[Point]) -> None:
+    def __init__(self, rule: AlertRule, config: MonitoringConfig, points: Sequence[Point]) -> None:
         self.rule = rule
-        self.query = query
+        self.query = config.query_for(rule)
+        self.config = config
+        self.delay = max([rule.evaluation_delay_seconds, *_delays_of_collection(config, rule)])
         self.points = points
         self.groups: dict[Group, Expected] = {}
+        self.changed: list[tuple[Group, str, Episode]] = []
 
     def evaluate(self, at: int) -> dict[Group, float]:
         """Evaluate at a whole minute (Unix seconds); the values that were judged, none when the rule is not due."""
+        self.changed = []
         if at % self.rule.evaluation_frequency:
             return {}
         known = [point for point in self.points if point.known_from <= at]
         judged = self._values(known, at)
         missed = self._values(known, at - self.rule.evaluation_frequency) if self.rule.on_no_data == "alert" else {}
-        running = {group for group, one in self.groups.items() if one.episode}
+        running = {group for group, one in self.groups.items() if one.episode or one.missing_since}
         for group in {*judged, *missed, *running, *([] if self.query.group_by else [()])}:
-            judge(self.rule, self.groups.setdefault(group, Expected()), at, judged.get(group))
+            one = self.groups.setdefault(group, Expected())
+            about = judge(self.rule, one, at, judged.get(group))
+            self.changed += [(group, what, episode) for what, episode in about.items()]
         return judged
 
+    def say(self, others: Sequence[Reference], at: int) -> None:
+        """Decide who hears of what this evaluation found, when all rules have been evaluated."""
+        for group, about, episode in self.changed:
+            one = self.groups[group]
+            quiet = about == "threshold" and self._is_inhibited(group, others)
+            _say(self, one.said if about == "threshold" else one.said_of_missing, episode, at, quiet=quiet)
+
+    def _is_inhibited(self, group: Group, others: Sequence[Reference]) -> bool:
+        mine = dict(group)
+        firing = [
+            labels
+            for other in others
+            if other.rule.id in self.rule.inhibited_by
+            for labels, one in other.groups.items()
+            if one.state == "firing"
+        ]
+        return any(all(mine.get(name, value) == value for name, value in labels) for labels in firing)
+
+    def routed(self, severity: str) -> tuple[str, ...]:
+        """Who hears of a severity."""
+        to = [name for name, severities in self.config.settings.routing.items() if severity in severities]
+        return tuple(self.rule.notification_channels or to)
+
     def _values(self, known: Sequence[Point], at: int) -> dict[Group, float]:
-        return values(self.query, known, at - self.rule.evaluation_delay_seconds, self.rule.evaluation_window)
+        return values(self.query, known, at - self.delay, self.rule.evaluation_window)
 
 
-def judge(rule: AlertRule, one: Expected, at: int, value: float | None) -> None:
-    """One evaluation of one group at ``at`` (Unix seconds); ``value`` None: there is none."""
-    found = Found(at, verdict(rule, value))
+def _delays_of_collection(config: MonitoringConfig, rule: AlertRule) -> list[int]:
+    return [one.evaluation_delay_seconds for one in config.list_collections() if one.name == rule.collection]
+
+
+def judge(rule: AlertRule, one: Expected, at: int, value: float | None) -> dict[str, Episode]:
+    """One evaluation of one group at ``at`` (Unix seconds); ``value`` None: there is none.
+
+    The episodes that fire or have just ended, by what they are about: the threshold, or that there are no data.
+    """
+    found = Found(at, verdict(rule, value), violated(rule, value))
+    changed: dict[str, Episode] = {}
+    if one.missing_since is not None:
+        over = value is not None or at - one.missing_since >= DAY_SECONDS
+        changed["no_data"] = Episode(one.missing_since, one.missing_severity, over)
+        one.missing_since = None if over else one.missing_since
     if not one.episode and found.verdict is not Verdict.BAD:
-        return
-    before = one.state
+        return changed
     one.episode.append(found)
     one.state = state_of(rule, one.episode)
     one.count = bad_in_a_row(one.episode) if one.state != "inactive" else 0
-    _say(rule, one, before, at)
-    if one.state == "inactive":
+    one.severity = severity_of(rule, one.episode)
+    over = one.state == "inactive"
+    if has_fired(rule, one.episode):
+        changed["threshold"] = Episode(fired_at(rule, one.episode), one.severity, over)
+        if over and found.verdict is Verdict.EMPTY:
+            one.missing_since, one.missing_severity = at, one.severity
+            changed["no_data"] = Episode(at, one.severity, over=False)
+    if over:
         one.episode = []
+    return changed
 
 
-def _say(rule: AlertRule, one: Expected, before: str, at: int) -> None:
-    if "firing" not in (before, one.state):
-        return
-    fired = fired_at(rule, one.episode)
-    told = [said for said in one.said if said.kind == "firing"]
-    this_one = any(said.fired_at == fired for said in told)
-    if one.state == "inactive":
-        one.said += [Said("resolved", at, fired)] if this_one else []
-    elif not this_one and (not told or at - told[-1].at >= rule.cooldown_period):
-        one.said.append(Said("firing", at, fired))
+def _say(rule: Reference, said: list[Said], episode: Episode, at: int, *, quiet: bool) -> None:
+    """What is told of an episode, if anything: once that it fires, each rise, once that nobody took it, its end."""
+    told = [one for one in said if one.fired_at == episode.fired_at]
+    heard = [channel for one in told for channel in one.channels]
+    fires = [one for one in said if one.kind in ("firing", "raised")]
+    worse = bool(fires) and WORST_FIRST.index(episode.severity) < WORST_FIRST.index(fires[-1].severity)
+    after, urgent = rule.config.escalation
+    if episode.over:
+        kind = "resolved" if told else ""
+    elif quiet:
+        kind = ""
+    elif not told:
+        cooling = bool(fires) and at - fires[-1].at < rule.rule.cooldown_period and not worse
+        kind = "" if cooling else "firing"
+    elif worse:
+        kind = "raised"
+    else:
+        due = episode.severity in urgent and at - fires[-1].at >= after.total_seconds()
+        kind = "escalated" if due and all(one.kind != "escalated" for one in told) else ""
+    if kind:
+        routed = rule.routed(episode.severity) if kind in ("firing", "raised") else ()
+        channels = tuple(dict.fromkeys([*heard, *routed]))
+        said.append(Said(kind, at, episode.fired_at, episode.severity, channels))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from shared.bins import SCALE, error_bound
+from shared.configuration import document
+from shared.configuration.models import Collection, PagerDuty
 from shared.conformance import Alert, Conformance, Evaluation
+from shared.monitoring_config import MonitoringConfig
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Query, Selection
 from shared.rules import Severity as Urgency
 from shared.series import make_labels
@@ -41,17 +45,38 @@ QUANTILES = [one for one in Aggregation if one.quantile is not None]
 
 @dataclass(frozen=True)
 class Story:
-    """Rules, and the points they see."""
+    """A configuration, and the points that its rules see."""
 
-    rules: tuple[AlertRule, ...]
+    config: MonitoringConfig
     points: tuple[Point, ...]
 
 
 def story(seed: int) -> Story:
     """The rules and points of a seed, the same for ever."""
     rng = random.Random(seed)
-    rules = tuple(draw_rule(rng, number) for number in range(RULES))
-    return Story(rules, tuple(point for _ in range(SERIES) for point in _series(rng)))
+    rules = [draw_rule(rng, number) for number in range(RULES)]
+    points = tuple(point for _ in range(SERIES) for point in _series(rng))
+    return Story(_config(rng, rules), points)
+
+
+def _config(rng: random.Random, rules: Sequence[AlertRule]) -> MonitoringConfig:
+    """The rules, some of which ask their query as a collection; alerts escalate while a story lasts."""
+    views: list[Collection] = []
+    asking: list[AlertRule] = []
+    for number, rule in enumerate(rules):
+        if rng.random() < 0.2:
+            view = Collection(f"view_{number}", "", "", MonitoringConfig().query_for(rule), 60 * rng.choice([0, 1, 2]))
+            views.append(view)
+            rule = replace(rule, query=None, collection=view.name)
+        asking.append(rule)
+    urgent = (Urgency.CRITICAL, Urgency.HIGH)
+    bundled = document.defaults()
+    pager = PagerDuty("service", high_urgency=urgent, escalation_minutes=6)
+    return MonitoringConfig(
+        replace(
+            bundled, rules=tuple(asking), collections=tuple(views), channels={**bundled.channels, "pagerduty": pager}
+        )
+    )
 
 
 def _series(rng: random.Random) -> list[Point]:
@@ -83,11 +108,17 @@ def _point(rng: random.Random, metric: str, place: Group, at_us: int, level: flo
 def draw_rule(rng: random.Random, number: int) -> AlertRule:
     """A rule with any of its fields."""
     query = _query(rng)
+    threshold, levels = _thresholds(rng, query)
+    earlier = {f"rule-{rng.randrange(number)}" for _ in range(rng.choice([0, 0, 1, 2]))} if number else set()
     return AlertRule(
         name=f"rule {number}",
         description="",
         metric_type=MetricType.BUSINESS,
-        threshold=_threshold(rng, query),
+        threshold=threshold,
+        levels=levels,
+        inhibited_by=tuple(sorted(earlier)),
+        notification_channels=rng.choice([(), (), ("inbox",), ("slack", "email")]),
+        message=rng.choice(["", "{rule} is {value} {unit}, above {threshold}: {severity}"]),
         evaluation_window=MINUTE_SECONDS * rng.choice([1, 1, 2, 3, 5]),
         evaluation_frequency=MINUTE_SECONDS * rng.choice([1, 1, 1, 2, 3]),
         min_occurrences=rng.choice([1, 1, 2, 3, 5]),
@@ -114,31 +145,45 @@ def _query(rng: random.Random) -> Query:
     return Query(Selection(metric, where), aggregation, None, scale, False, names, float(rng.choice([0, 0, 0, 2, 4])))
 
 
-def _threshold(rng: random.Random, query: Query) -> MetricThreshold:
-    """A limit that values often equal; of a percentile, which bins blur, one that lies between them."""
+def _thresholds(rng: random.Random, query: Query) -> tuple[MetricThreshold, tuple[MetricThreshold, ...]]:
+    """A limit that values often equal, and now and then further ones; of a percentile, which bins blur, between values.
+
+    The worse lies beyond the milder, and which of them is the rule's own is anybody's guess.
+    """
     limits = [30.0, 60.0, 120.0] if query.aggregation.quantile else [0.0, 0.1, 1.0, 7.0, 50.0, 75.0, 90.0, 100.0]
-    operator, value = rng.choice(list(Operator)), rng.choice(limits)
-    recovery = rng.choice([None, rng.choice(limits)])
-    if operator in (Operator.EQUAL, Operator.NOT_EQUAL) or recovery is None:
-        return MetricThreshold(value, operator, rng.choice(list(Urgency)))
-    harder = min if operator in (Operator.GREATER, Operator.GREATER_EQUAL) else max
-    return MetricThreshold(value, operator, rng.choice(list(Urgency)), recovery_value=harder(value, recovery))
+    operator = rng.choice(list(Operator))
+    if operator in (Operator.EQUAL, Operator.NOT_EQUAL):
+        return MetricThreshold(rng.choice(limits), operator, rng.choice(list(Urgency))), ()
+    rising = operator in (Operator.GREATER, Operator.GREATER_EQUAL)
+    values = sorted(rng.sample(limits, rng.choice([1, 1, 1, 2, 3])), reverse=rising)
+    urgencies = sorted(rng.sample(list(Urgency), len(values)), key=lambda one: one.rank)
+    harder = min if rising else max
+    found = [
+        MetricThreshold(value, operator, urgency, recovery_value=harder(value, rng.choice([value, rng.choice(limits)])))
+        for value, urgency in zip(values, urgencies, strict=True)
+    ]
+    found = [one if rng.random() < 0.5 else replace(one, recovery_value=None) for one in found]
+    rng.shuffle(found)
+    return found[0], tuple(found[1:])
 
 
-def check_story(seed: int) -> int:
-    """Tell a story to both, compare them at every minute; how many alerts fired in it."""
+def check_story(seed: int) -> Counter[str]:
+    """Tell a story to both, compare them at every minute; what was said in it, by kind and by what it is about."""
     told = story(seed)
     rng = random.Random(seed)
-    run = Conformance(told.rules)
-    references = [Reference(rule, run.config.query_for(rule), told.points) for rule in told.rules]
+    run = Conformance(told.config)
+    references = [Reference(rule, run.config, told.points) for rule in run.config.list_alert_rules()]
     for minute in range(FIRST, FIRST + MINUTE_SECONDS * MINUTES, MINUTE_SECONDS):
         _feed(rng, run, [point for point in told.points if first_known(point) == minute])
         (evaluation,) = run.step(from_minute(minute))
         judged = [reference.evaluate(minute) for reference in references]
         assert evaluation.failures == ()
         for reference, values in zip(references, judged, strict=True):
+            reference.say(references, minute)
             _compare(seed, reference, values, evaluation)
-    return sum(said.kind == "firing" for one in references for group in one.groups.values() for said in group.said)
+    groups = [group for one in references for group in one.groups.values()]
+    kinds = Counter(said.kind for one in groups for said in one.said)
+    return kinds + Counter({"no_data": sum(len(one.said_of_missing) for one in groups)})
 
 
 def first_known(point: Point) -> int:
@@ -161,27 +206,38 @@ def native(point: Point) -> dict[str, object]:
 
 
 def _compare(seed: int, reference: Reference, values: dict[Group, float], evaluation: Evaluation) -> None:
-    """States, counts, values and notifications of one rule at one minute are the same."""
+    """States, severities, counts, values and notifications of one rule at one minute are the same."""
     rule = reference.rule
     alerts = {alert.labels: alert for alert in evaluation.alerts if alert.rule_id == rule.id}
     where = f"seed {seed}, {evaluation.at:%H:%M}, {rule}"
     assert _states(alerts) == {
-        group: (one.state, one.count) for group, one in reference.groups.items() if one.state != "inactive"
+        group: (one.state, one.count, one.severity)
+        for group, one in reference.groups.items()
+        if one.state != "inactive"
     }, where
     found = {group: alert.value for group, alert in alerts.items() if alert.value is not None}
     quantile = reference.query.aggregation.quantile
     assert found == pytest.approx(values, rel=error_bound(SCALE) + 1e-9 if quantile else 1e-12), where
     at = to_us(evaluation.at) // US
     said = {
-        (group, one.kind, one.fired_at) for group, so in reference.groups.items() for one in so.said if one.at == at
+        (group, about, *one)
+        for group, so in reference.groups.items()
+        for about, some in (("threshold", so.said), ("no_data", so.said_of_missing))
+        for one in some
+        if one.at == at
     }
     notified = {
-        (one.labels, one.kind.value, to_us(one.fired_at) // US)
+        (one.labels, one.about, one.kind.value, to_us(one.at) // US, to_us(one.fired_at) // US, one.severity.value,
+         one.channels)
         for one in evaluation.notifications
         if one.rule_id == rule.id
-    }
+    }  # fmt: skip
     assert notified == said, where
 
 
-def _states(alerts: dict[Group, Alert]) -> dict[Group, tuple[str, int]]:
-    return {group: (one.state.value, one.count) for group, one in alerts.items() if one.state.value != "inactive"}
+def _states(alerts: dict[Group, Alert]) -> dict[Group, tuple[str, int, str]]:
+    return {
+        group: (one.state.value, one.count, one.severity.value)
+        for group, one in alerts.items()
+        if one.state.value != "inactive"
+    }

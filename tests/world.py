@@ -22,7 +22,7 @@ from shared.evaluator import Report
 from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification, notification_from_json
-from shared.records import alert_from_fields
+from shared.records import alerts_in
 from shared.rollups import read_rollups
 from shared.self_watch import without_own
 from shared.series import Labels, Series, make_labels
@@ -113,7 +113,7 @@ class World:
     def alerts(self) -> list[AlertState]:
         """All alerts that are remembered."""
         documents = self.store.list("alerts").documents
-        return [alert_from_fields(raw) for document in documents for raw in document.fields["alerts"].values()]
+        return [alert for document in documents for alert in alerts_in(document)]
 
     def inbox(self) -> list[Notification]:
         """What the inbox received, by time and episode."""

@@ -15,7 +15,7 @@ from ..alerts import AlertState
 from ..cells import Cells, Observation, fold
 from ..errors import ConfigError
 from ..hours import hour_of, minutes_of
-from ..monitoring_config import AlertRule, MonitoringConfig, OnNoData
+from ..monitoring_config import MonitoringConfig, OnNoData
 from ..notifications import Notification
 from ..telling import Hearing
 from ..tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
@@ -98,10 +98,6 @@ class Candidate:
         """The configuration that judges T."""
         return next((config for until, config in self.earlier if minute < until), self.config)
 
-    def rules(self) -> list[AlertRule]:
-        """The rules of all its configurations that are enabled."""
-        return [rule for config in self.configs() for rule in config.list_alert_rules(enabled_only=True)]
-
     def configs(self) -> list[MonitoringConfig]:
         """All its configurations."""
         return [*(config for _, config in self.earlier), self.config]
@@ -172,9 +168,10 @@ def _asked_again_seconds(candidates: Sequence[Candidate]) -> int:
     """How long before the next evaluation time a window may end that is asked for again."""
     return max(
         (
-            rule.evaluation_delay_seconds + (rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0)
+            config.delay_seconds_for(rule) + (rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0)
             for one in candidates
-            for rule in one.rules()
+            for config in one.configs()
+            for rule in config.list_alert_rules(enabled_only=True)
         ),
         default=0,
     )

@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..evaluator import STATE_PATH
 from ..hours import KEPT, hour_of, minutes_in, read_hours
 from ..notify import DeliveryState
-from ..records import alert_from_fields, transition_from_fields
+from ..records import alerts_in, transitions_in
 from ..retention import live
 from ..rollups import read_rollups, rolled_up_at
 from ..silences import Silence, silence_from_fields
@@ -125,7 +125,7 @@ class Stored:
         delivered = live(self.store.list("deliveries", earlier, last).documents, self.now)
         alerts = self.store.list("alerts").documents
         return History(
-            tuple(transition_from_fields(raw) for one in documents for raw in one.fields["transitions"]),
+            tuple(change for one in documents for change in transitions_in(one)),
             {parse_minute_id(one.id.partition("~")[0]): one.update_time for one in documents},
             tuple(
                 Delivery(
@@ -138,7 +138,7 @@ class Stored:
             ),
             tuple(silence_from_fields(one.id, one.fields) for one in self.store.list("silences").documents),
             tuple(ack_from_fields(one.fields) for one in self.store.list("acks").documents),
-            tuple(alert_from_fields(raw) for one in alerts for raw in one.fields["alerts"].values()),
+            tuple(alert for one in alerts for alert in alerts_in(one)),
         )
 
     def rolled_up_at(self, minutes: Sequence[int]) -> Mapping[int, datetime]:

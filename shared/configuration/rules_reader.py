@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection as Names
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..rules import AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Query, Severity
 from ..series import MAX_LABELS
@@ -13,7 +13,7 @@ from ..templates import unknown_places
 from ..timeline import HOUR_SECONDS, MINUTE_SECONDS
 from .models import Collection
 from .queries import QueryReader
-from .reader import Fields, Node, shown, suggestion
+from .reader import Fields, Node, shown
 
 MAX_WINDOW_SECONDS = 72 * HOUR_SECONDS
 """As long as minutes are kept: no window, frequency or period is longer."""
@@ -135,8 +135,9 @@ class RuleReader:
             rule = self.read(item)
             self._check_id(item, rule, rules)
             rules.append(rule)
+        quiet = _Inhibition({rule.id: rule.inhibited_by for rule in rules if rule.id})
         for item, rule in zip(items, rules, strict=True):
-            _check_inhibition(item.child("inhibited_by", None), rule, rules)
+            quiet.check(item.child("inhibited_by", list(rule.inhibited_by)), rule)
         return tuple(rules)
 
     def read(self, node: Node) -> AlertRule:
@@ -209,21 +210,36 @@ class RuleReader:
         return node.distinct(lambda n: n.reference("channel", self.channels))
 
 
-def _check_inhibition(node: Node, rule: AlertRule, rules: list[AlertRule]) -> None:
-    """The rules that are named exist, and none of them waits for this one in turn: both would be quiet for ever."""
-    known = {one.id: one for one in rules}
-    for name in rule.inhibited_by:
-        if name not in known:
-            node.fail(f"unknown rule {shown(name)}{suggestion(name, known)}")
-    reached, left = set[str](), [rule.id]
-    while left:
-        for name in known[left.pop()].inhibited_by:
-            if name == rule.id:
-                node.fail(f"{shown(rule.id)} would keep itself quiet")
-                return
-            if name in known and name not in reached:
-                reached.add(name)
-                left.append(name)
+@dataclass(frozen=True, slots=True)
+class _Inhibition:
+    """Which rules each rule names, by id: each exists, and none waits for itself, or it would be quiet for ever."""
+
+    names: Mapping[str, Names[str]]
+    in_circles: set[str] = field(default_factory=set)
+
+    def check(self, node: Node, rule: AlertRule) -> None:
+        """Report what a rule names that is not there, and the circle it is in unless that was reported."""
+        for item in node.items():
+            if item.value and item.value not in self.names:
+                item.reference("rule", self.names)
+        circle = self._circle(rule.id)
+        if circle and not self.in_circles.intersection(circle):
+            way = f" by way of {', '.join(map(shown, circle[1:]))}" if circle[1:] else ""
+            node.fail(f"{shown(rule.id)} would keep itself quiet{way}")
+        self.in_circles.update(circle)
+
+    def _circle(self, rule_id: str) -> list[str]:
+        """The shortest way from a rule back to itself, without its end; empty when there is none."""
+        ways = [[rule_id]]
+        seen = set[str]()
+        for way in ways:
+            for name in self.names.get(way[-1], ()):
+                if name == rule_id:
+                    return way
+                if name not in seen:
+                    seen.add(name)
+                    ways.append([*way, name])
+        return []
 
 
 def _minutes(node: Node) -> int:

@@ -21,6 +21,12 @@ _WORDS = {
     "resolved": "resolved",
     "cleared": "calm",
     "no_data": "no data",
+    "raised": "WORSE",
+    "data_missing": "NO DATA",
+    "data_back": "data",
+    "rule_failed": "FAILED",
+    "rule_works": "works",
+    "rule_removed": "removed",
 }
 _LOUD = ("WARNING", "ERROR", "CRITICAL")
 
@@ -48,10 +54,16 @@ class Narrator:
         self.say(clean(f"  {delivery.subscription.name}, attempt {delivery.received.delivery_attempt}: {error}"))
 
     def _transition(self, event: dict[str, Any]) -> str:
-        rule = self.config.get_rule(event["rule_id"])
+        name, unit = name_and_unit(self.config, event["rule_id"])
         labels = label_text(make_labels(event["labels"]))
         at = datetime.fromisoformat(event["at"])
-        return transition_line(at, event["reason"], rule.name, labels, event["value"], self.config.unit_for(rule))
+        return transition_line(at, event["reason"], name, labels, event["value"], unit)
+
+
+def name_and_unit(config: MonitoringConfig, rule_id: str) -> tuple[str, str]:
+    """A rule's name and the unit of its value; the id and none for what is no rule of the configuration."""
+    found = next((rule for rule in config.list_alert_rules() if rule.id == rule_id), None)
+    return (rule_id, "") if found is None else (found.name, config.unit_for(found))
 
 
 def transition_line(at: datetime, reason: str, rule: str, labels: str, value: float | None, unit: str) -> str:

@@ -18,14 +18,14 @@ from ..cells import Observation
 from ..errors import TransientError
 from ..monitoring_config import MonitoringConfig
 from ..publisher import Publisher
-from ..records import transition_from_fields
+from ..records import transitions_in
 from ..series import label_text
 from ..store import Store
 from ..tick import Transition, longest_reach_seconds
 from ..timeline import MINUTE_SECONDS, from_minute, iso, minute_floor, minute_of_us, to_us
 from .clock import ManualClock
 from .hosting import Hosted
-from .narrator import transition_line
+from .narrator import name_and_unit, transition_line
 from .series_file import Point, Target
 
 BOOT = "replay"
@@ -77,7 +77,7 @@ class Replay:
             self._pause(Progress(from_minute(minute), done, len(minutes)))
 
     def _tail_seconds(self) -> int:
-        """After this long without points every window is empty and every alert has ended."""
+        """After this long without points every window is empty and every alert on its values has ended."""
         config = self._hosted.services.config
         without = max((rule.no_data_after for rule in config.list_alert_rules(enabled_only=True)), default=0)
         return longest_reach_seconds(config) + without // MINUTE_SECONDS * MINUTE_SECONDS + MINUTE_SECONDS
@@ -133,7 +133,7 @@ def shown_range(first: datetime, last: datetime, fired: Sequence[datetime]) -> t
 def transitions_of(store: Store) -> list[Transition]:
     """Everything that the rules did, oldest first, as ``history`` keeps it."""
     documents = store.list("history").documents
-    found = [transition_from_fields(raw) for document in documents for raw in document.fields["transitions"]]
+    found = [transition for document in documents for transition in transitions_in(document)]
     return sorted(found, key=lambda change: (change.at, change.rule_id, change.labels))
 
 
@@ -145,8 +145,6 @@ def table(config: MonitoringConfig, transitions: Sequence[Transition]) -> list[s
 
 
 def _row(config: MonitoringConfig, change: Transition) -> str:
-    rule = config.get_rule(change.rule_id)
-    said = transition_line(
-        change.at, change.reason.value, rule.name, label_text(change.labels), change.value, config.unit_for(rule)
-    )
+    name, unit = name_and_unit(config, change.rule_id)
+    said = transition_line(change.at, change.reason.value, name, label_text(change.labels), change.value, unit)
     return f"{change.at:%Y-%m-%d} {said.strip()}"

@@ -35,7 +35,8 @@ MINUTE = timedelta(minutes=1)
 def expected(points: Sequence[Point]) -> list[tuple[datetime, str]]:
     """What the rule has to do, from the definitions alone: avg over (T - 5 min, T] above 80 % at 5 minutes in a row.
 
-    After the last window that holds a point the alert is frozen, and ends with no data 15 minutes later.
+    After the last window that holds a point the alert is frozen, and ends with no data 15 minutes later; if it fired, a
+    no-data alert takes its place.
     """
     changes: list[tuple[datetime, str]] = []
     bad, at, last = 0, points[0].at, points[-1].at + WINDOW_MINUTES * MINUTE
@@ -47,7 +48,9 @@ def expected(points: Sequence[Point]) -> list[tuple[datetime, str]]:
         if before and not bad:
             changes.append((at, "resolved" if before >= OCCURRENCES else "cleared"))
         at += MINUTE
-    return [*changes, (last + NO_DATA_AFTER, "no_data")] if bad else changes
+    ended = last + NO_DATA_AFTER
+    changes += [(ended, "no_data")] if bad else []
+    return [*changes, (ended, "data_missing")] if bad >= OCCURRENCES else changes
 
 
 def embedded(clock: ManualClock) -> Backend:
@@ -101,12 +104,15 @@ def test_one_call_for_five_minutes_decides_what_five_calls_do() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 30])
 def test_a_series_that_ends_while_it_fires_ends_its_alert(length: int) -> None:
-    """A single bad point counts for five evaluations and fires at the fifth; then the data's end ends the alert."""
+    """A single bad point counts for five evaluations and fires at the fifth; then the data's end ends the alert.
+
+    What is left is the alert that the data are missing.
+    """
     points = read_series(SAMPLE)[:length]
     changes, inbox = replayed(points, embedded, step=5)
     assert [(at, reason) for at, reason, _ in changes] == expected(points)
-    assert changes[-1][1] == "no_data"
-    assert len(inbox) == 2 * [reason for _, reason, _ in changes].count("fired")
+    assert [reason for _, reason, _ in changes[-2:]] == ["no_data", "data_missing"]
+    assert len(inbox) == 2 * [reason for _, reason, _ in changes].count("fired") + 1
 
 
 def test_the_emulators_give_the_same_outcome() -> None:

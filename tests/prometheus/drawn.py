@@ -18,7 +18,8 @@ def questions(seed: int) -> Iterator[Question]:
     """The rules of a story that Prometheus can judge, each over the story's points."""
     told = story(seed)
     points = tuple(_points(told.points))
-    for rule in told.rules:
+    for drawn in told.config.list_alert_rules():
+        rule = replace(drawn, levels=(), inhibited_by=())
         query = rule.query
         if query is not None and _is_known(query, points):
             yield Question(_without_keep(rule, query), query, points, FIRST, SECONDS // _step(rule) * _step(rule))

@@ -19,7 +19,7 @@ from shared.buckets import SETTLE
 from shared.conformance.run import config_of
 from shared.errors import PermanentError
 from shared.monitoring_config import MonitoringConfig
-from shared.records import transition_from_fields, transition_to_fields
+from shared.records import packed, transition_line, transitions_in
 from shared.silences import Matcher, Silence
 from shared.store import Put
 from shared.tick import Transition
@@ -271,10 +271,10 @@ def test_a_history_that_nothing_explains_is_said_to_be_so() -> None:
     live = Deployment()
     live.minutes([GOOD, BAD, BAD, GOOD, GOOD])
     document = live.world.store.list("history").documents[1]
-    (fired,) = map(transition_from_fields, document.fields["transitions"])
+    (fired,) = transitions_in(document)
     assert fired.after is State.FIRING
     invented: Transition = replace(fired, labels=labels(region="us"), fingerprint="f" * 16)
-    fields = {**document.fields, "transitions": [transition_to_fields(invented)]}
+    fields = {**document.fields, "d": packed([transition_line(invented)])}
     live.world.store.commit([Put(document.path, fields)])
     found = live.compared()
     assert {one.what: one.cause for one in found.differences if not one.told} == {"fired": Cause.UNEXPLAINED}
@@ -285,7 +285,7 @@ def lived(seed: int) -> World:
     """A deployment that went through a story of drawn rules, points and late points."""
     told = story(seed)
     clock = Clock(START - timedelta(seconds=MINUTE_SECONDS))
-    world = World(SqliteStore(":memory:", clock, synchronous="OFF"), clock, seed=seed, config=config_of(told.rules))
+    world = World(SqliteStore(":memory:", clock, synchronous="OFF"), clock, seed=seed, config=told.config)
     for minute in range(FIRST, FIRST + MINUTE_SECONDS * MINUTES, MINUTE_SECONDS):
         points = [native(point) for point in told.points if first_known(point) == minute]
         if points:

@@ -14,11 +14,13 @@ from typing import TypeAlias
 
 import pytest
 
+from shared import telling, tick, windows
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, Decision, State, decide
 from shared.cells import Cells
 from shared.conformance import Conformance
-from shared.rules import AlertRule, OnNoData
+from shared.monitoring_config import MonitoringConfig
+from shared.rules import AlertRule, OnNoData, Severity
 from shared.selections import Memo
 from shared.timeline import MINUTE_SECONDS, from_minute
 from shared.windows import Window, read_window
@@ -36,8 +38,12 @@ NUMBERS = (-50.0, 0.0, 1.0, 7.0, 30.0, 50.0, 75.0, 90.0, 100.0, 120.0, 500.0)
 
 @pytest.mark.parametrize("block", range(0, len(STORIES), 8))
 def test_states_are_what_the_definitions_say(block: int) -> None:
-    """Of 288 rules over 120 series, every state, count, value and notification is that of the naive reference."""
-    assert sum(map(check_story, STORIES[block : block + 8])) > 0, "alerts fired"
+    """Of 288 rules over 120 series, every state, severity, count, value and notification is the naive reference's.
+
+    Each block has all that can be said: firings, rises, escalations, resolutions, and alerts that data are missing.
+    """
+    said = sum(map(check_story, STORIES[block : block + 8]), Counter[str]())
+    assert set(said) == {"firing", "raised", "escalated", "resolved", "no_data"}
 
 
 @pytest.mark.parametrize("block", range(0, len(PATHS), 1000))
@@ -60,6 +66,7 @@ def _walk(seed: int, engine: Engine) -> list[State]:
         alert = engine(rule, alert, value, from_minute(at)).alert
         judge(rule, expected, at, value)
         assert (alert.state.value, alert.count) == (expected.state, expected.count), (seed, number, rule)
+        assert alert.state is State.INACTIVE or alert.severity.value == expected.severity, (seed, number, rule)
         states.append(alert.state)
     return states
 
@@ -86,6 +93,23 @@ def _counts_on(rule: AlertRule, alert: AlertState, value: float | None, now: dat
     return replace(decision, alert=replace(decision.alert, count=alert.count)) if cleared else decision
 
 
+def _falls_again(rule: AlertRule, alert: AlertState, value: float | None, now: datetime) -> Decision:
+    decision = decide(rule, alert, value, now)
+    limit = None if value is None else rule.violated_by(value)
+    return _with_severity(decision, limit.severity) if limit is not None and decision.alert.is_firing else decision
+
+
+def _rises_at_once(rule: AlertRule, alert: AlertState, value: float | None, now: datetime) -> Decision:
+    decision = decide(rule, alert, value, now)
+    limit = None if value is None else rule.violated_by(value)
+    rises = limit is not None and limit.severity.rank < decision.alert.severity.rank
+    return _with_severity(decision, limit.severity) if limit is not None and rises else decision
+
+
+def _with_severity(decision: Decision, severity: Severity) -> Decision:
+    return replace(decision, alert=replace(decision.alert, severity=severity))
+
+
 def _closed_window(minutes: dict[int, Cells], end: int, seconds: int, memo: Memo) -> Window:
     return read_window(minutes, end, seconds + MINUTE_SECONDS, memo)
 
@@ -96,27 +120,42 @@ def _early_window(minutes: dict[int, Cells], end: int, seconds: int, memo: Memo)
 
 @pytest.mark.parametrize(
     "mutant",
-    [_fires_early, _keeps_longer, _keeps_no_silence, _forgets_recovery, _counts_on],
+    [_fires_early, _keeps_longer, _keeps_no_silence, _forgets_recovery, _counts_on, _falls_again, _rises_at_once],
     ids=lambda one: one.__name__,
 )
 def test_a_broken_state_machine_is_noticed(mutant: Engine) -> None:
-    """Each of five small mistakes in the state machine leads somewhere that the definitions do not."""
+    """Each of seven small mistakes in the state machine leads somewhere that the definitions do not."""
     with pytest.raises(AssertionError):
         [_walk(seed, mutant) for seed in PATHS]
 
 
+def _never(*_: object) -> bool:
+    return False
+
+
+def _own_delay(_: MonitoringConfig, rule: AlertRule) -> int:
+    return rule.evaluation_delay_seconds
+
+
 @pytest.mark.parametrize(
-    ("name", "mutant"),
+    ("owner", "name", "mutant"),
     [
-        ("shared.windows.read_window", _closed_window),
-        ("shared.windows.read_window", _early_window),
-        ("shared.tick._groups_before", lambda *_: set()),
+        pytest.param(windows, "read_window", _closed_window, id="closed on the left"),
+        pytest.param(windows, "read_window", _early_window, id="open on the right"),
+        pytest.param(tick._Judging, "_present_before", lambda *_: (), id="no group is missed"),
+        pytest.param(tick, "_lost_its_data", _never, id="nothing takes the place of what lost its data"),
+        pytest.param(telling, "_is_inhibited", _never, id="nothing keeps another quiet"),
+        pytest.param(telling, "_is_cooling", _never, id="no cooldown"),
+        pytest.param(telling, "_is_worse", _never, id="no rise is told"),
+        pytest.param(telling, "escalation_due", _never, id="nothing escalates"),
+        pytest.param(MonitoringConfig, "delay_seconds_for", _own_delay, id="a collection's delay is forgotten"),
     ],
-    ids=["closed on the left", "open on the right", "no group is missed"],
 )
-def test_a_broken_tick_is_noticed(name: str, mutant: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of three small mistakes around the state machine makes a story that the definitions do not tell."""
-    monkeypatch.setattr(name, mutant)
+def test_a_broken_tick_is_noticed(
+    owner: object, name: str, mutant: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of nine small mistakes around the state machine makes a story that the definitions do not tell."""
+    monkeypatch.setattr(owner, name, mutant)
     with pytest.raises(AssertionError):
         [check_story(seed) for seed in STORIES]
 
@@ -125,7 +164,7 @@ def test_a_broken_tick_is_noticed(name: str, mutant: Callable[..., object], monk
 def test_the_entry_point_says_what_a_deployment_says(seed: int) -> None:
     """Points that are published, ingested, rolled up and judged leave the very states that the entry point reads."""
     told = story(seed)
-    run = Conformance(told.rules)
+    run = Conformance(told.config)
     clock = Clock(START - timedelta(seconds=MINUTE_SECONDS))
     world = World(SqliteStore(":memory:", now=clock), clock, seed=seed, config=run.config)
     fired = 0

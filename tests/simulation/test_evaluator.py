@@ -24,6 +24,7 @@ from shared.formats.compact import Chunk, Section, encode
 from shared.formats.hour_columns import encode_hour
 from shared.hours import hour_of, hour_path, read_hours, roll_up_hour
 from shared.monitoring_config import MonitoringConfig
+from shared.notifications import NotificationKind
 from shared.rollups import NOT_SETTLED, read_rollups, roll_up, rollup_path
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection, Severity
 from shared.self_watch import without_own
@@ -275,7 +276,10 @@ def test_a_rebuild_leaves_what_was_judged() -> None:
 
 @pytest.mark.parametrize("outage_minutes", [2, 30])
 def test_catching_up(outage_minutes: int) -> None:
-    """After an outage one call judges each T once, oldest first, as if it had been judged in its minute."""
+    """After an outage one call judges each T once, oldest first, with the states and history of one that was in time.
+
+    What fired and ended more than ten minutes ago is told in one summary, and all else as if it had been in time.
+    """
     worlds = new_world(), new_world()
     for number in range(outage_minutes + 2):
         for index, world in enumerate(worlds):
@@ -287,7 +291,16 @@ def test_catching_up(outage_minutes: int) -> None:
     report = behind.evaluate()
     assert report.ended == "caught_up"
     assert list(report.evaluated) == [START + (number + 2) * MINUTE for number in range(outage_minutes + 1)]
-    assert left_by(behind) == left_by(in_time)
+    expected, found = left_by(in_time), left_by(behind)
+    assert replace(found, inbox=[]) == replace(expected, inbox=[])
+    told_from = report.evaluated[-1] - 10 * MINUTE
+    summaries = [one for one in behind.inbox() if one.kind is NotificationKind.SUMMARY]
+    assert [one for one in found.inbox if "summary" not in one[0]] == [
+        one for one in expected.inbox if one[1] >= told_from
+    ]
+    ended = [one for one in expected.inbox if one[1] < told_from and "resolved" in one[0]]
+    assert [(one.at, one.value) for one in summaries] == ([(told_from, len(ended))] if ended else [])
+    assert len(ended) == (8 if outage_minutes == 30 else 0)
 
 
 def test_the_first_call_ever_begins_with_the_newest_minute() -> None:

@@ -38,6 +38,11 @@ def query(**query: object) -> dict[str, object]:
     return {"select": {"metric": "response_time"}, **query}
 
 
+def limit(value: float, severity: str, operator: str = ">", **more: object) -> dict[str, object]:
+    """A threshold."""
+    return {"value": value, "severity": severity, "operator": operator, **more}
+
+
 MISTAKES: list[tuple[str, Any, str]] = [
     ("rules.3.threshold.value", "abc", 'rules[3].threshold.value: expected a number, got "abc"'),
     ("rules.3.threshold.value", True, "rules[3].threshold.value: expected a number, got true"),
@@ -157,4 +162,50 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("routing.sms", ["critical"],
      'routing.sms: unknown channel "sms"; known: slack, pagerduty, email, sentry, webhook, inbox'),
     ("retention", {"minutes_hours": 24}, "retention.late_hours: expected at most minutes_hours, 24, got 72"),
+    ("rules.0.levels", 5, "rules[0].levels: expected a list, got 5"),
+    ("rules.0.levels", [limit(level, "low") for level in range(4)],
+     "rules[0].levels: expected at most 3 elements, got 4"),
+    ("rules.0.levels", [{"operator": ">"}], "rules[0].levels[0].value: missing"),
+    ("rules.0.levels", [limit(100, "critical")],
+     "rules[0].levels[0]: the severity critical has a threshold already"),
+    ("rules.0.levels", [limit(100, "high"), limit(90, "high")],
+     "rules[0].levels[1]: the severity high has a threshold already"),
+    ("rules.0.levels", [limit(300, "high")],
+     "rules[0].levels[0]: critical has to lie beyond high on the same side, got > 200 and > 300"),
+    ("rules.0.levels", [limit(200, "high", ">=")],
+     "rules[0].levels[0]: critical has to lie beyond high on the same side, got > 200 and >= 200"),
+    ("rules.0.levels", [limit(100, "high", "<")],
+     "rules[0].levels[0]: critical has to lie beyond high on the same side, got > 200 and < 100"),
+    ("rules.0.levels", [limit(100, "high", "!=")],
+     "rules[0].levels[0]: critical has to lie beyond high on the same side, got > 200 and != 100"),
+    ("rules.0.levels", [limit(100, "high"), limit(150, "low")],
+     "rules[0].levels[1]: high has to lie beyond low on the same side, got > 100 and > 150"),
+    ("rules.6.levels", [limit(75, "high", "<")],
+     "rules[6].levels[0]: high has to lie beyond low on the same side, got < 75 and < 70"),
+    ("rules.0.levels", [limit(100, "high", recovery_value=120)],
+     "rules[0].levels[0].recovery_value: expected at most the threshold 100, got 120"),
+    ("rules.0.inhibited_by", "high-error-rate-critical",
+     'rules[0].inhibited_by: expected a list, got "high-error-rate-critical"'),
+    ("rules.0.inhibited_by", [5], "rules[0].inhibited_by[0]: expected a string, got 5"),
+    ("rules.0.inhibited_by", [""], 'rules[0].inhibited_by[0]: expected some text, got ""'),
+    ("rules.0.inhibited_by", ["low-cache-hit-rate", "high-error-rate-critcal"],
+     'rules[0].inhibited_by[1]: unknown rule "high-error-rate-critcal"; did you mean "high-error-rate-critical"?'),
+    ("rules.0.inhibited_by", ["low-cache-hit-rate", "low-cache-hit-rate"],
+     'rules[0].inhibited_by[1]: "low-cache-hit-rate" stands here twice'),
+    ("rules.0.inhibited_by", ["high-response-time-critical"],
+     'rules[0].inhibited_by: "high-response-time-critical" would keep itself quiet'),
+    ("rules.0.message", 5, "rules[0].message: expected a string, got 5"),
+    ("rules.0.message", "{valu} ms", 'rules[0].message: nothing fills "{valu}"'),
+    ("rules.0.message", "{region} {zone}", 'rules[0].message: nothing fills "{zone}"'),
+    ("rules.0.message", "a\nb", 'rules[0].message: expected text without control characters, got "a\\nb"'),
+    ("rules.0.message", "x" * 1001, "rules[0].message: expected at most 1000 bytes, got 1001"),
+    ("rules.0.collection", 5, "rules[0].collection: expected a string, got 5"),
+    ("rules.0.collection", "error_rate",
+     'rules[0].collection: unknown collection "error_rate"; did you mean "error_rate_global"?'),
+    ("rules.0", {**changed()["rules"][0], "collection": "error_rate_global", "query": query()},
+     "rules[0].collection: a rule asks a query or a collection, not both"),
+    ("rules.0", {**changed()["rules"][0], "collection": "error_rate_global", "message": "{region}"},
+     'rules[0].message: nothing fills "{region}"'),
+    ("rules", [{**changed()["rules"][0], "name": f"rule {number}"} for number in range(301)],
+     "rules: expected at most 300 elements, got 301"),
 ]  # fmt: skip

@@ -28,7 +28,15 @@ _SHORT = {
     Reason.RESOLVED: "RESOLVED",
     Reason.NO_DATA: "NO_DATA",
     Reason.FROZEN: "frozen",
+    Reason.RAISED: "RAISED",
 }
+_LEVELS = {"g": 10.0, "l": 150.0, "h": 300.0, "c": 500.0, ".": None}
+_LEVELLED = replace(
+    _RULE,
+    threshold=MetricThreshold(100, severity=Severity.LOW),
+    levels=(MetricThreshold(400, severity=Severity.CRITICAL), MetricThreshold(200, severity=Severity.HIGH)),
+)
+"""Low above 100, high above 200, critical above 400."""
 
 
 def _run(rule: AlertRule, values: Iterable[float | None], alert: AlertState = _ALERT) -> list[Decision]:
@@ -272,3 +280,110 @@ def test_the_manager_keeps_the_newest_of_each_alert() -> None:
     newer = _run(_RULE, [_BAD, 400.0])[1].alert
     manager.add_alert(newer)
     assert manager.get_active_alerts() == [newer]
+
+
+def _levels(rule: AlertRule, pattern: str) -> list[Decision]:
+    """The decisions on values of some levels: good, low, high, critical, none."""
+    return _run(rule, [_LEVELS[letter] for letter in pattern])
+
+
+def _letters(decisions: Sequence[Decision]) -> str:
+    """Each evaluation's severity, by its first letter, large where it fires, and ``.`` where it is inactive."""
+    alerts = [decision.alert for decision in decisions]
+    return "".join(
+        "."
+        if one.state is State.INACTIVE
+        else one.severity.value[0].upper()
+        if one.is_firing
+        else one.severity.value[0]
+        for one in alerts
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "pattern", "severities"),
+    [
+        pytest.param(1, "glhcg", ".LHC.", id="the first violation"),
+        pytest.param(1, "chl", "CCC", id="never falls"),
+        pytest.param(2, "lhhc", "lLHH", id="each level wants N of its own"),
+        pytest.param(2, "lhlhc", "lLLLH", id="the worst that held N times, milder ones count for it no more"),
+        pytest.param(3, "chl", "chL", id="fires as the worst that all of them violate"),
+        pytest.param(3, "cclccc", "ccLLLC", id="a milder one begins the count of the worse anew"),
+        pytest.param(3, "hch", "hcH", id="a worse one counts for the milder"),
+        pytest.param(2, "ccgll", "cC.lL", id="a new episode begins anew"),
+        pytest.param(2, "cc.l", "cCCC", id="missing data freeze the severity"),
+        pytest.param(3, "h.h", "hhh", id="also of a pending one"),
+        pytest.param(2, "lc.c", "lLLC", id="missing data say nothing against a level"),
+    ],
+)
+def test_levels(n: int, pattern: str, severities: str) -> None:
+    """A rule of several levels fires at the worst that held N times in a row, rises with each, and never falls."""
+    assert _letters(_levels(replace(_LEVELLED, min_occurrences=n), pattern)) == severities
+
+
+def test_a_rise_is_a_transition_and_a_fall_is_none() -> None:
+    """Each rise is decided once, under its own name."""
+    assert _reasons(_levels(_LEVELLED, "lhhclg")) == "FIRED RAISED still RAISED still RESOLVED"
+
+
+def test_a_held_level_counts_anew() -> None:
+    """A value that does not violate breaks the row of every level, though the alert is held."""
+    rule = replace(_LEVELLED, min_occurrences=2, keep_firing_for=600)
+    assert _letters(_levels(rule, "llcgcc")) == "lLLLLC"
+
+
+def test_every_level_has_to_recover() -> None:
+    """Between a milder level and its recovery value an alert that fired as critical is held."""
+    low = replace(_LEVELLED.threshold, recovery_value=50.0)
+    assert _reasons(_run(replace(_LEVELLED, threshold=low), [500.0, 60.0, 50.0])) == "FIRED kept RESOLVED"
+
+
+@pytest.mark.parametrize(
+    ("own", "pattern", "severities"),
+    [
+        pytest.param(Severity.LOW, "..", "lL", id="the mildest"),
+        pytest.param(Severity.CRITICAL, "..", "cC", id="the worst"),
+        pytest.param(Severity.HIGH, "l.", "lL", id="and what is milder"),
+        pytest.param(Severity.HIGH, "c.", "cH", id="not what is worse"),
+        pytest.param(Severity.HIGH, "..cc", "hHHC", id="data may be worse"),
+    ],
+)
+def test_missing_data_violate_the_rules_own_threshold(own: Severity, pattern: str, severities: str) -> None:
+    """With ``on_no_data: alert`` an empty window violates the rule's own threshold, and so the milder levels."""
+    limits = {one.severity: one for one in _LEVELLED.thresholds}
+    others = tuple(limit for severity, limit in limits.items() if severity is not own)
+    rule = replace(_LEVELLED, threshold=limits[own], levels=others, on_no_data=OnNoData.ALERT, min_occurrences=2)
+    assert _letters(_levels(rule, pattern)) == severities
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity", "reason"),
+    [
+        pytest.param(replace(_LEVELLED, levels=_LEVELLED.levels[1:]), Severity.LOW, Reason.STILL, id="level removed"),
+        pytest.param(replace(_LEVELLED, levels=()), Severity.LOW, Reason.STILL, id="all levels removed"),
+        pytest.param(
+            replace(_LEVELLED, levels=(MetricThreshold(120, severity=Severity.MEDIUM), *_LEVELLED.levels)),
+            Severity.CRITICAL, Reason.STILL, id="level added",
+        ),
+        pytest.param(
+            replace(_LEVELLED, threshold=MetricThreshold(100, severity=Severity.MEDIUM)), Severity.CRITICAL,
+            Reason.STILL, id="another level's severity",
+        ),
+        pytest.param(replace(_LEVELLED, min_occurrences=9), Severity.CRITICAL, Reason.STILL, id="more occurrences"),
+    ],
+)  # fmt: skip
+def test_levels_that_change_under_a_firing_alert(rule: AlertRule, severity: Severity, reason: Reason) -> None:
+    """An alert keeps its severity while its rule has it; of one that is gone it takes the rule's own, and fires on."""
+    firing = _levels(_LEVELLED, "cc")[-1].alert
+    decision = decide(rule, firing, 150.0, _START + 2 * _MINUTE)
+    assert (decision.alert.severity, decision.reason, decision.alert.is_firing) == (severity, reason, True)
+
+
+def test_a_level_that_is_added_wants_its_own_violations() -> None:
+    """What was counted before a level was configured does not count for it."""
+    plain = replace(_RULE, threshold=MetricThreshold(200, severity=Severity.HIGH), min_occurrences=3)
+    pending = _run(plain, [500.0, 500.0])[-1].alert
+    fired = decide(replace(plain, levels=_LEVELLED.levels[:1]), pending, 500.0, _START + 2 * _MINUTE)
+    assert (fired.reason, fired.alert.severity) == (Reason.FIRED, Severity.HIGH)
+    raised = _run(replace(plain, levels=_LEVELLED.levels[:1]), [500.0, 500.0], fired.alert)[-1]
+    assert (raised.reason, raised.alert.severity) == (Reason.RAISED, Severity.CRITICAL)

@@ -11,6 +11,7 @@ import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
 from shared.backtest import __main__ as command
+from shared.records import packed
 from shared.store import Put
 from shared.timeline import from_minute
 from tests.fakes import START, Clock
@@ -114,7 +115,7 @@ def test_history_is_compared(run: Run, world: World) -> None:
     assert out.splitlines()[-1] == "0 differences: none."
     assert "3 transitions live and 3 replayed, 2 notifications told and 2 replayed." in out
     document = world.store.list("history").documents[0]
-    world.store.commit([Put(document.path, {**document.fields, "transitions": []})])
+    world.store.commit([Put(document.path, {**document.fields, "d": packed([])})])
     status, out, _ = run("--compare", "history")
     assert status == 1
     assert "1 differences: unexplained 1." in out

@@ -94,3 +94,46 @@ def test_a_key_that_comes_twice_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         MonitoringConfig.from_json(text)
     assert caught.value.detail == 'rules[0]: key "enabled" stands here twice'
+
+
+A, B, C = "high-response-time-critical", "high-error-rate-critical", "availability-sla-breach"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({0: [B], 1: [A]}, f'rules[0].inhibited_by: "{A}" would keep itself quiet by way of "{B}"'),
+        ({0: [B], 1: [C], 2: [A]}, f'rules[0].inhibited_by: "{A}" would keep itself quiet by way of "{B}", "{C}"'),
+        ({0: [B], 1: [C], 2: [B]}, f'rules[1].inhibited_by: "{B}" would keep itself quiet by way of "{C}"'),
+        ({0: [B, C], 1: [C], 2: [A]}, f'rules[0].inhibited_by: "{A}" would keep itself quiet by way of "{C}"'),
+    ],
+    ids=["two", "three", "behind another", "the shortest way"],
+)
+def test_a_circle_of_inhibition_is_reported_once(names: dict[int, list[str]], message: str) -> None:
+    """Rules that keep one another quiet would be so for ever: the first of them is named with the way back to it."""
+    assert _detail(changed(*((f"rules.{number}.inhibited_by", some) for number, some in names.items()))) == message
+
+
+def test_two_circles_are_two_mistakes() -> None:
+    """Each is reported under its first rule."""
+    found = _detail(
+        changed(("rules.0.inhibited_by", [A]), ("rules.2.inhibited_by", [C]), ("rules.1.inhibited_by", [A]))
+    )
+    assert [line.partition(":")[0] for line in found.splitlines()] == [
+        "rules[0].inhibited_by", "rules[2].inhibited_by"
+    ]  # fmt: skip
+
+
+def test_inhibition_without_a_circle() -> None:
+    """Several rules may keep one quiet, one several, and in a row."""
+    config = MonitoringConfig.from_dict(
+        changed(("rules.0.inhibited_by", [B, C]), ("rules.1.inhibited_by", [C]), ("rules.3.inhibited_by", [A, C]))
+    )
+    assert config.get_rule(A).inhibited_by == (B, C)
+
+
+def test_a_rule_without_a_name_is_reported_alone() -> None:
+    """What names it cannot be told from what names nothing, and a rule without a name is no name to suggest."""
+    found = _detail(changed(("rules.0.name", ""), ("rules.1.inhibited_by", ["x"]))).splitlines()
+    assert found[0] == 'rules[0].name: expected some text, got ""'
+    assert found[1].startswith('rules[1].inhibited_by[0]: unknown rule "x"; known: high-error-rate-critical, ')

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from shared.monitoring_config import AlertRule, MetricThreshold, MonitoringConfig, Query, Selection
-from tests.unit.configuration_mistakes import MISTAKES, RATIO, changed, query
+from tests.unit.configuration_mistakes import MISTAKES, RATIO, changed, limit, query
 
 _DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -30,6 +30,11 @@ _BEYOND_THE_SCHEMA = (
     "unknown value",
     'unknown channel "',
     "unknown collection",
+    "unknown rule",
+    "has a threshold already",
+    "has to lie beyond",
+    "would keep itself quiet",
+    "nothing fills",
     "is taken by",
     "needs a distribution",
     "needs a gauge",
@@ -86,6 +91,14 @@ def test_the_schema_refuses_what_the_loader_refuses(path: str, value: Any) -> No
         ("channels.email.domain", "example.com"),
         ("retention", {}),
         ("dashboards", []),
+        ("rules.0.levels", [limit(100, "high"), limit(50, "medium", ">="), limit(25, "low", recovery_value=20)]),
+        ("rules.6.levels", [limit(50, "critical", "<="), limit(55, "high", "<")]),
+        ("rules.0.levels", []),
+        ("rules.0.inhibited_by", ["low-cache-hit-rate"]),
+        ("rules.0.message", "{rule} in {region}: {value} {unit} above {threshold} ({severity})"),
+        ("rules.0.message", "{"),
+        ("rules.0.collection", "error_rate_global"),
+        ("rules.0.collection", "ion_chunks"),
     ],
 )  # fmt: skip
 def test_both_accept(path: str, value: Any) -> None:

@@ -2,90 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from shared.alerts import AlertKind, AlertState, Reason, State, Told
 from shared.cells import Cells, Observation, fold
-from shared.configuration import document
 from shared.errors import ConfigError
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
-from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Query, Selection, Severity
+from shared.room import MAX_GROUPS
+from shared.rules import OnNoData, Query, Selection, Severity
 from shared.series import Kind, Series, make_labels
-from shared.tick import MAX_ALERTS, TickResult, longest_reach_seconds, tick
-from shared.timeline import US_PER_SECOND, minute_floor
+from shared.tick import TickResult, longest_reach_seconds, tick
+from shared.timeline import minute_floor
 from tests.fakes import START
-from tests.world import labels
-
-MINUTE = timedelta(minutes=1)
-RULE = AlertRule(
-    "Level",
-    "The level is high.",
-    MetricType.BUSINESS,
-    MetricThreshold(100.0, severity=Severity.CRITICAL),
-    evaluation_window=60,
-    min_occurrences=1,
-    cooldown_period=0,
-    notification_channels=("inbox",),
-    query=Query(Selection("level"), Aggregation.LAST),
-)
-GROUPED = Query(Selection("level"), Aggregation.LAST, group_by=("region",))
-VALUES = {"B": 300.0, "g": 10.0}
-
-
-def config_of(*rules: AlertRule) -> MonitoringConfig:
-    """The bundled configuration with other rules."""
-    return MonitoringConfig(replace(document.defaults(), rules=rules))
-
-
-def minutes_of(pattern: str, region: str = "") -> dict[int, Cells]:
-    """One gauge's minutes, the first ending at START: ``B`` bad, ``g`` good, ``.`` no data."""
-    series = Series("level", labels(region=region) if region else ())
-    first = minute_floor(START)
-    ends = [(first + 60 * number, letter) for number, letter in enumerate(pattern) if letter != "."]
-    return {end: fold([Observation(series, Kind.GAUGE, end * US_PER_SECOND, VALUES[letter])]) for end, letter in ends}
-
-
-def run(
-    config: MonitoringConfig, minutes: Mapping[int, Cells], ticks: int, states: Iterable[AlertState] = ()
-) -> list[TickResult]:
-    """The ticks of some minutes in a row, the first at START."""
-    results: list[TickResult] = []
-    for number in range(ticks):
-        results.append(tick(config, minutes, states, START + number * MINUTE))
-        states = results[-1].states
-    return results
-
-
-def play(rule: AlertRule, pattern: str) -> list[TickResult]:
-    """One rule over a pattern of minutes."""
-    return run(config_of(rule), minutes_of(pattern), len(pattern))
-
+from tests.ticks import GROUPED, MINUTE, RULE, config_of, level, minutes_after, minutes_of, play, reasons, run, told
 
 TOLD = (Told("id", ("inbox",)),)
-
-
-def told(results: list[TickResult]) -> list[tuple[str, int, int]]:
-    """Each notification: its kind, and the minutes after START at which it was decided and its episode fired."""
-    return [
-        (one.kind.value, minutes_after(one.at), minutes_after(one.fired_at))
-        for result in results
-        for one in result.notifications
-    ]
-
-
-def minutes_after(instant: datetime) -> int:
-    """Whole minutes after START."""
-    return int((instant - START) / MINUTE)
-
-
-def reasons(results: list[TickResult]) -> list[tuple[int, str]]:
-    """Each transition's minute after START and reason."""
-    return [(minutes_after(one.at), one.reason.value) for result in results for one in result.transitions]
 
 
 @pytest.mark.parametrize(
@@ -267,11 +203,7 @@ def test_a_held_firing_that_ends_without_data_tells_nobody() -> None:
 
 def test_each_group_is_an_alert_of_its_own() -> None:
     """Groups fire and resolve apart, under fingerprints and ids of their own."""
-    europe, america = minutes_of("BBg", "eu"), minutes_of("gBB", "us")
-    minutes = {end: fold([]) for end in europe}
-    for end in minutes:
-        rows = [(name, part[end].last[0]) for part in (europe, america) for name in part[end].series]
-        minutes[end] = fold([Observation(name, Kind.GAUGE, end * US_PER_SECOND, float(value)) for name, value in rows])
+    minutes = minutes_of({level("eu"): "BBg", level("us"): "gBB"})
     query = replace(RULE.query or Query(Selection("level")), group_by=("region",))
     results = run(config_of(replace(RULE, query=query)), minutes, 3)
     seen = [(minutes_after(one.at), dict(one.labels)["region"], one.reason) for r in results for one in r.transitions]
@@ -343,7 +275,7 @@ def test_alerts_of_a_rule_are_bounded() -> None:
     minutes = {int(at.timestamp()): fold(observations)}
     first = tick(MonitoringConfig(), minutes, (), at)
     remembered = [state for state in first.states if state.kind is AlertKind.THRESHOLD]
-    assert len(remembered) == MAX_ALERTS
+    assert len(remembered) == MAX_GROUPS
     assert [state.kind for state in first.states if state.is_firing] == [AlertKind.FAILURE]
     assert [(one.rule_id, one.reason.split(":")[0]) for one in first.failures] == [
         ("high-cpu-utilization", "too_many_alerts")

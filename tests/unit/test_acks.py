@@ -1,0 +1,52 @@
+"""Acknowledgements: one for each episode, and the first that is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.acks import KEPT, Ack, ack_from_fields, ack_path, ack_path_of
+from shared.adapters.sqlite_store import SqliteStore
+from shared.alerts import AlertState, State
+from shared.errors import PreconditionFailed
+from shared.rules import Severity
+from tests.fakes import START, Clock
+from tests.ticks import MINUTE, RULE, play
+
+ACK = Ack("0123456789abcdef", START, "ann", START + MINUTE, "on it")
+
+
+def test_there_and_back() -> None:
+    """What is stored is what is read, and it is kept for ninety days."""
+    put = ACK.write()
+    assert ack_from_fields(put.fields) == ACK
+    assert put.path == "acks/0123456789abcdef~20251018T1200"
+    assert put.fields["expires_at"] == ACK.at + KEPT
+
+
+def test_the_first_one_has_it() -> None:
+    """A second acknowledgement of an episode is refused by the store, and the first stays."""
+    store = SqliteStore(":memory:", Clock())
+    store.commit([ACK.write()])
+    with pytest.raises(PreconditionFailed):
+        store.commit([replace(ACK, author="bob").write()])
+    (document,) = store.list("acks").documents
+    assert ack_from_fields(document.fields).author == "ann"
+
+
+def test_an_acknowledgement_ends_with_its_episode() -> None:
+    """The next episode of the same alert has a path of its own, and one that does not fire has none."""
+    fired, ended, again = (one.states[0] for one in play(replace(RULE, cooldown_period=120), "BgB"))
+    assert ack_path_of(fired) == ack_path(fired.fingerprint, START)
+    assert ack_path_of(ended) is None
+    assert ack_path_of(again) == ack_path(fired.fingerprint, START + 2 * MINUTE)
+    pending = AlertState("level", (), Severity.HIGH, State.PENDING, pending_since=START)
+    assert ack_path_of(pending) is None
+
+
+def test_paths_differ_by_the_minute() -> None:
+    """Episodes of one alert fire at different minutes, and so never share a path."""
+    paths = {ack_path("f" * 16, START + timedelta(minutes=minute)) for minute in range(1500)}
+    assert len(paths) == 1500
