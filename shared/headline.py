@@ -97,7 +97,7 @@ def _compared(value: float | None, limit: Limit) -> str:
 
 
 def _subject(config: MonitoringConfig, rule_id: str) -> str:
-    rule = next((rule for rule in config.list_alert_rules() if rule.id == rule_id), None)
+    rule = config.find_rule(rule_id)
     if rule is None:
         return rule_id
     return _SUBJECTS.get(rule.metric_type, rule.name)

@@ -203,6 +203,11 @@ class AlertRule:
         return rule_id_of(self.name)
 
     @property
+    def is_source(self) -> bool:
+        """Whether this stands for a source: it misses only what had data before, and nothing for longer than a day."""
+        return False
+
+    @property
     def thresholds(self) -> tuple[MetricThreshold, ...]:
         """All thresholds, the worst severity first."""
         return tuple(sorted((self.threshold, *self.levels), key=lambda one: one.severity.rank))
@@ -223,3 +228,13 @@ class AlertRule:
     def threshold_of(self, severity: Severity) -> MetricThreshold:
         """The threshold of a severity; the rule's own when it has none of it."""
         return next((one for one in self.thresholds if one.severity is severity), self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRule(AlertRule):
+    """The rule that a source of the configuration is evaluated as; nobody writes one."""
+
+    @property
+    def is_source(self) -> bool:
+        """See ``AlertRule``."""
+        return True

@@ -119,7 +119,7 @@ def _reach_seconds(config: MonitoringConfig, rule: AlertRule) -> int:
 
 
 def _rules(config: MonitoringConfig) -> list[AlertRule]:
-    return config.list_alert_rules(enabled_only=True)
+    return config.evaluated_rules()
 
 
 def _gone(state: AlertState) -> AlertRule:
@@ -213,7 +213,7 @@ class _Judging:
         self, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]
     ) -> list[Labels]:
         """The groups to judge, what is remembered first. A rule without groups is judged on an empty window too."""
-        ungrouped: set[Labels] = set() if self.config.query_for(rule).group_by else {()}
+        ungrouped: set[Labels] = set() if self.config.query_for(rule).group_by or rule.is_source else {()}
         return [*sorted(known), *sorted({*values, *self._present_before(rule), *ungrouped} - set(known))]
 
     def _present_before(self, rule: AlertRule) -> Iterable[Labels]:

@@ -171,7 +171,7 @@ def _asked_again_seconds(candidates: Sequence[Candidate]) -> int:
             config.delay_seconds_for(rule) + (rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0)
             for one in candidates
             for config in one.configs()
-            for rule in config.list_alert_rules(enabled_only=True)
+            for rule in config.evaluated_rules()
         ),
         default=0,
     )

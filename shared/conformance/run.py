@@ -153,8 +153,8 @@ def config_of(rules: Rules) -> MonitoringConfig:
 
 
 def with_rules(rules: tuple[AlertRule, ...]) -> MonitoringConfig:
-    """The bundled configuration with other rules."""
-    return MonitoringConfig(replace(document.defaults(), rules=rules))
+    """The bundled configuration with other rules, and no sources."""
+    return MonitoringConfig(replace(document.defaults(), rules=rules, sources=()))
 
 
 def timelines(evaluations: Sequence[Evaluation]) -> dict[tuple[str, Labels], str]:
