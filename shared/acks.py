@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .alerts import AlertState
-from .store import Absent, Fields, Put
+from .people import check_author, check_comment
+from .retention import live
+from .store import Absent, Fields, Put, Store
 from .timeline import minute_id, to_us
 
 KEPT = timedelta(days=90)
+INVALID = "invalid_acknowledgement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,19 @@ def ack_path(fingerprint: str, fired_at: datetime) -> str:
 def ack_path_of(alert: AlertState) -> str | None:
     """Where the acknowledgement of an alert's running episode lies; None for an alert that does not fire."""
     return None if alert.fired_at is None else ack_path(alert.fingerprint, alert.fired_at)
+
+
+def read_acks(store: Store, paths: Sequence[str], now: datetime) -> dict[str, Ack]:
+    """The acknowledgements at some paths that were given, by path; none of no path."""
+    found = live(store.get(paths).values(), now) if paths else []
+    return {document.path: ack_from_fields(document.fields) for document in found}
+
+
+def check_ack(ack: Ack) -> Ack:
+    """The acknowledgement itself. Raises PermanentError ``invalid_acknowledgement``; a comment may be empty."""
+    check_author(INVALID, ack.author)
+    check_comment(INVALID, ack.comment, 0)
+    return ack
 
 
 def ack_from_fields(fields: Fields) -> Ack:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 
 from .alerts import AlertState
+from .audit import Entry, read_entries
 from .buckets import expired
 from .cells import Cells
 from .evaluator import STATE_PATH
@@ -25,7 +26,7 @@ from .rules import Query
 from .series import Labels
 from .store import Store
 from .tick import Transition
-from .timeline import MINUTE_SECONDS, minute_id
+from .timeline import MINUTE_SECONDS, from_minute, minute_id
 from .windows import evaluate, read_window
 
 FRESH_FOR = timedelta(minutes=5)
@@ -105,6 +106,11 @@ class Reader:
         """The transitions from ``first`` to ``last`` (Unix seconds, both included), oldest first."""
         found = live(self._store.list("history", minute_id(first), minute_id(last) + "~~").documents, now)
         return [transition for document in found for transition in transitions_in(document)]
+
+    def actions(self, first: int, last: int, now: datetime) -> list[Entry]:
+        """What people did in the minutes from ``first`` to ``last`` (Unix seconds, both included), oldest first."""
+        after = timedelta(microseconds=1)  # a minute holds its end, and not its beginning
+        return read_entries(self._store, from_minute(first - MINUTE_SECONDS) + after, from_minute(last) + after, now)
 
     def deliveries(self, since: int, now: datetime) -> Deliveries:
         """The deliveries of episodes since a minute."""

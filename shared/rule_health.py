@@ -10,11 +10,19 @@ from dataclasses import replace
 from datetime import datetime
 
 from .alerts import GONE_AFTER, AlertKind, AlertState, Decision, Reason, State
-from .rules import Severity
+from .rules import AlertRule, MetricThreshold, MetricType, Severity
 from .series import Labels
 
 FAILURE_SEVERITY = Severity.HIGH
 """Of a rule that cannot be evaluated: nobody would hear what it watches."""
+ROLLUP_ID = "~rollup"
+"""What stands for a rule's id in the failure of the minutes themselves; no rule has such a one."""
+ROLLUP = AlertRule(
+    "Rollup of minutes",
+    "Minutes cannot be rolled up; rules are judged from their chunks meanwhile.",
+    MetricType.BUSINESS,
+    MetricThreshold(0.0),
+)
 
 
 def missing(before: AlertState, ended: Decision, now: datetime) -> Decision:

@@ -6,7 +6,7 @@ what had been told is told under it, too. A silence needs an author, a reason an
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,16 +14,18 @@ from typing import Any
 
 from .alerts import AlertState
 from .errors import PermanentError
+from .people import check_author, check_comment, text_bytes
+from .retention import live
 from .series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_NAME_BYTES
-from .store import Fields, Put
+from .store import Fields, Precondition, Put, Store
 
 RULE, SEVERITY = "rule", "severity"
 """What a matcher may name besides labels: the rule's id, and the alert's severity."""
 LONGEST = timedelta(days=30)
 KEPT = timedelta(days=90)
 """How long a silence is shown after its end."""
-MAX_AUTHOR_BYTES = 200
-MAX_COMMENT_BYTES = 1000
+INVALID = "invalid_silence"
+_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class Silence:
         known = {**dict(alert.labels), RULE: alert.rule_id, SEVERITY: alert.severity.value}
         return all((known.get(one.name) == one.value) is not one.is_not for one in self.matchers)
 
-    def write(self) -> Put:
-        """The document; idempotent, because the id is the request's own."""
+    def write(self, precondition: Precondition) -> Put:
+        """The document: created once, or changed on the condition that it is what was read."""
         fields: dict[str, Any] = {
             "matchers": [{"name": one.name, "value": one.value, "is_not": one.is_not} for one in self.matchers],
             "starts_at": self.starts_at,
@@ -67,7 +69,7 @@ class Silence:
             "created_at": self.created_at,
             "expires_at": self.ends_at + KEPT,
         }
-        return Put(silence_path(self.id), fields)
+        return Put(silence_path(self.id), fields, precondition=precondition)
 
 
 def silence_path(silence_id: str) -> str:
@@ -88,37 +90,37 @@ def silence_from_fields(silence_id: str, fields: Fields) -> Silence:
     )
 
 
+def read_silences(store: Store, now: datetime) -> list[Silence]:
+    """All silences that are shown: those that hold, will hold, or ended in the last ninety days; by id."""
+    found = live(store.list("silences").documents, now)
+    return [silence_from_fields(document.id, document.fields) for document in found]
+
+
 def check_silence(silence: Silence) -> Silence:
     """The silence itself. Raises PermanentError ``invalid_silence`` that says what a person has to mend."""
+    if not _ID.fullmatch(silence.id):
+        raise _invalid("id: expected 1 to 64 of a-z, 0-9 and -")
     if not 1 <= len(silence.matchers) <= MAX_LABELS:
         raise _invalid(f"matchers: expected 1 to {MAX_LABELS}, got {len(silence.matchers)}")
     for one in silence.matchers:
-        if not (1 <= _bytes(one.name) <= MAX_NAME_BYTES and _bytes(one.value) <= MAX_LABEL_VALUE_BYTES):
+        if not (1 <= text_bytes(one.name) <= MAX_NAME_BYTES and text_bytes(one.value) <= MAX_LABEL_VALUE_BYTES):
             raise _invalid(f"matchers: {one.name[:40]!r} has a name or a value that no label has")
     if all(one.is_not for one in silence.matchers):
         raise _invalid("matchers: at least one has to say what is silenced, not only what is not")
     if not silence.starts_at < silence.ends_at <= silence.starts_at + LONGEST:
         raise _invalid(f"ends_at: expected after starts_at, and at most {LONGEST.days} days after")
-    _check_text("author", silence.author, MAX_AUTHOR_BYTES)
-    _check_text("comment", silence.comment, MAX_COMMENT_BYTES)
+    check_author(INVALID, silence.author)
+    check_comment(INVALID, silence.comment, 1)
     return silence
 
 
-def _bytes(text: str) -> int:
-    """The length as UTF-8; of what is none, more than anything may have."""
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        return sys.maxsize
-
-
-def _check_text(name: str, text: str, most_bytes: int) -> None:
-    if not text.strip() or _bytes(text) > most_bytes:
-        raise _invalid(f"{name}: expected 1 to {most_bytes} bytes of text")
-
-
 def _invalid(detail: str) -> PermanentError:
-    return PermanentError("invalid_silence", detail)
+    return PermanentError(INVALID, detail)
+
+
+def matcher_text(one: Matcher) -> str:
+    """``region=eu``, ``region!=eu``. Not escaped."""
+    return f"{one.name}{'!=' if one.is_not else '='}{one.value}"
 
 
 def matchers_of(labels: Mapping[str, str], rule_id: str) -> tuple[Matcher, ...]:

@@ -16,15 +16,12 @@ from .cells import Cells
 from .monitoring_config import AlertRule, MetricThreshold, MetricType, MonitoringConfig, OnNoData
 from .notifications import Notification
 from .room import Room
-from .rule_health import failing, missing, no_data_alert, removed, still_missing
+from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, removed, still_missing
 from .series import Labels
 from .telling import Hearing, Quiet, Step, tell
 from .timeline import to_us
 from .windows import Windows, evaluate
 
-ROLLUP_ID = "~rollup"
-"""What stands for a rule's id in the failure of the minutes themselves; no rule has such a one."""
-_ROLLUP = AlertRule("Rollup of minutes", "Minutes cannot be rolled up.", MetricType.BUSINESS, MetricThreshold(0.0))
 MAX_REASON_CHARACTERS = 300
 """Of why a rule failed: an error's own words can be of any length."""
 
@@ -177,7 +174,7 @@ class _Judging:
     def rollup(self, states: Sequence[AlertState], broken: Sequence[str]) -> _Judged:
         """The alert that minutes cannot be rolled up."""
         failure = _failure(ROLLUP_ID, "; ".join(broken)) if broken else None
-        return self._about_itself(_ROLLUP, ROLLUP_ID, states, _Judged(failure=failure))
+        return self._about_itself(ROLLUP, ROLLUP_ID, states, _Judged(failure=failure))
 
     def _about_itself(self, rule: AlertRule, rule_id: str, states: Sequence[AlertState], judged: _Judged) -> _Judged:
         """With the alert that the rule cannot be evaluated, where there is one."""

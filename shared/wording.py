@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .alerts import AlertKind, AlertState
 from .monitoring_config import AlertRule, MonitoringConfig
+from .rule_health import ROLLUP, ROLLUP_ID
 from .series import label_text
 from .templates import fill
 
@@ -16,6 +17,8 @@ def describe(config: MonitoringConfig, rule: AlertRule, alert: AlertState) -> st
     if alert.kind is AlertKind.NO_DATA:
         where = f" of {label_text(alert.labels)}" if alert.labels else ""
         return f"No data{where} any more. {rule.description}"[:MAX_CHARACTERS]
+    if alert.rule_id == ROLLUP_ID:
+        return ROLLUP.description
     if alert.kind is AlertKind.FAILURE:
         return "This rule cannot be evaluated, so nobody hears of what it watches."
     if not rule.message:

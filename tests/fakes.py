@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from shared.bus import Bus, Received
 from shared.channels import Answer
+from shared.errors import PermanentError
 from shared.notifications import Notification
 from shared.store import Document, Listing, Put, Store, Write
 
@@ -122,6 +123,34 @@ def _unless(crash: bool, result: T) -> T:
     if crash:
         raise Crash
     return result
+
+
+class RefusingStore:
+    """A store that refuses some calls for good: ``refuses`` says which, by verb (get, list, commit) and path."""
+
+    def __init__(self, inner: Store, refuses: Callable[[str, str], bool] = lambda *_: False) -> None:
+        self.refuses = refuses
+        self._inner = inner
+
+    def get(self, paths: Sequence[str]) -> dict[str, Document]:
+        """As the port says."""
+        self._check("get", paths)
+        return self._inner.get(paths)
+
+    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+        """As the port says."""
+        self._check("list", [collection])
+        return self._inner.list(collection, start, end)
+
+    def commit(self, writes: Sequence[Write]) -> datetime:
+        """As the port says."""
+        self._check("commit", [write.path for write in writes])
+        return self._inner.commit(writes)
+
+    def _check(self, verb: str, paths: Sequence[str]) -> None:
+        for path in paths:
+            if self.refuses(verb, path):
+                raise PermanentError("document_too_large", path)
 
 
 class FakeChannel:

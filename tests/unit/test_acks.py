@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.acks import KEPT, Ack, ack_from_fields, ack_path, ack_path_of
+from shared.acks import KEPT, Ack, ack_from_fields, ack_path, ack_path_of, check_ack, read_acks
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, State
-from shared.errors import PreconditionFailed
+from shared.errors import PermanentError, PreconditionFailed
 from shared.rules import Severity
-from tests.fakes import START, Clock
+from tests.fakes import START, Clock, CountingStore
 from tests.ticks import MINUTE, RULE, play
 
 ACK = Ack("0123456789abcdef", START, "ann", START + MINUTE, "on it")
@@ -50,3 +50,33 @@ def test_paths_differ_by_the_minute() -> None:
     """Episodes of one alert fire at different minutes, and so never share a path."""
     paths = {ack_path("f" * 16, START + timedelta(minutes=minute)) for minute in range(1500)}
     assert len(paths) == 1500
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"author": ""}, "author: expected 1 to 200 bytes of text"),
+        ({"author": "\t"}, "author: expected 1 to 200 bytes of text"),
+        ({"author": "x" * 201}, "author: expected 1 to 200 bytes of text"),
+        ({"comment": "x" * 1001}, "comment: expected 0 to 1000 bytes of text"),
+        ({"comment": "\ud800"}, "comment: expected 0 to 1000 bytes of text"),
+    ],
+    ids=["nobody", "space", "long author", "long comment", "no text"],
+)
+def test_mistakes(change: dict[str, str], detail: str) -> None:
+    """Somebody has to be named; a comment is not asked for, but it is bounded."""
+    with pytest.raises(PermanentError) as raised:
+        check_ack(replace(ACK, **change))  # type: ignore[arg-type] # texts
+    assert (raised.value.reason, raised.value.detail) == ("invalid_acknowledgement", detail)
+    assert check_ack(replace(ACK, comment="")).comment == ""
+
+
+def test_what_was_given_is_read() -> None:
+    """Of some paths those that were acknowledged are found; of none, none, without a question."""
+    store = SqliteStore(":memory:", Clock())
+    store.commit([ACK.write()])
+    path = ack_path(ACK.fingerprint, ACK.fired_at)
+    assert read_acks(store, [path, ack_path("f" * 16, START)], START) == {path: ACK}
+    counted = CountingStore(store)
+    assert read_acks(counted, [], START) == {}
+    assert counted.reads.total() == 0

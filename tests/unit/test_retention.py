@@ -8,7 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from shared.acks import ack_path, read_acks
+from shared.actions import acknowledge, silence
 from shared.adapters.sqlite_store import SqliteStore
+from shared.alerts import fingerprint
 from shared.buckets import writers_of
 from shared.bus import Message
 from shared.configuration import document
@@ -21,6 +24,7 @@ from shared.notify import DeliveryState
 from shared.reader import Reader
 from shared.rollups import read_live, read_rollups, roll_up
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection
+from shared.silences import Matcher, read_silences
 from shared.store import Put
 from shared.timeline import minute_floor
 from tests.fakes import START, Clock, FakeChannel
@@ -39,11 +43,15 @@ RULE = AlertRule(
     query=Query(Selection("users_active"), Aggregation.LAST),
 )
 CONFIG = MonitoringConfig(replace(document.defaults(), rules=(RULE,)))
+FINGERPRINT = fingerprint("users", ())
 
 
 @pytest.fixture
 def world() -> World:
-    """A deployment in which all that expires was written: a minute and its hour, a late marker, an alert, its mails."""
+    """A deployment in which all that expires was written.
+
+    A minute and its hour, a late marker, an alert, its mails, and what people did.
+    """
     clock = Clock(START - timedelta(seconds=60))
     world = World(SqliteStore(":memory:", clock), clock, config=CONFIG)
     world.publish(point("users_active", START - timedelta(seconds=30), 500.0))
@@ -51,6 +59,9 @@ def world() -> World:
     world.clock.time = START + timedelta(seconds=40)
     world.publish(point("users_active", START - timedelta(seconds=30), 400.0))
     world.deliver()
+    acknowledge(world.store, FINGERPRINT, START, "ann", "", START)
+    elsewhere = [Matcher("region", "nowhere")]
+    silence(world.store, "s", elsewhere, START, START + timedelta(hours=1), "ann", "a test", START)
     return world
 
 
@@ -107,6 +118,13 @@ CASES = {
         "deliveries", "deliveries", lambda world, now: world.services.reader.deliveries(MINUTE, now).total
     ),
     "a delivery that comes again": Case("deliveries", "deliveries", _is_sent_already),
+    "acknowledgements": Case(
+        "acks", "acks", lambda world, now: read_acks(world.store, [ack_path(FINGERPRINT, START)], now)
+    ),
+    "silences": Case("silences", "silences", lambda world, now: read_silences(world.store, now)),
+    "what people did": Case(
+        "audit", "audit", lambda world, now: world.services.reader.actions(MINUTE, MINUTE + 60, now)
+    ),
     "the inbox": Case("inbox", "inbox", lambda world, now: world.services.reader.inbox(MINUTE, now)),
 }
 

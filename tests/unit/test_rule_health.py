@@ -10,8 +10,9 @@ import pytest
 from shared.alerts import GONE_AFTER, AlertKind, AlertState, Reason, State
 from shared.conformance.run import with_rules
 from shared.notifications import Notification
+from shared.rule_health import ROLLUP_ID
 from shared.rules import OnNoData, Severity
-from shared.tick import MAX_REASON_CHARACTERS, ROLLUP_ID, TickResult, tick
+from shared.tick import MAX_REASON_CHARACTERS, TickResult, tick
 from tests.fakes import START
 from tests.ticks import (
     GROUPED,

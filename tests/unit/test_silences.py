@@ -25,6 +25,7 @@ from shared.silences import (
     silence_path,
     silenced_by,
 )
+from shared.store import Absent
 from tests.fakes import START, Clock
 from tests.world import labels
 
@@ -95,6 +96,9 @@ def test_the_matchers_of_an_alert_match_it_alone() -> None:
 
 
 MISTAKES = [
+    pytest.param({"id": ""}, "id: expected 1 to 64 of a-z, 0-9 and -", id="no id"),
+    pytest.param({"id": "a/b"}, "id: expected 1 to 64 of a-z, 0-9 and -", id="a path"),
+    pytest.param({"id": "a" * 65}, "id: expected 1 to 64 of a-z, 0-9 and -", id="a long id"),
     pytest.param({"matchers": ()}, "matchers: expected 1 to 16, got 0", id="no matcher"),
     pytest.param(
         {"matchers": tuple(Matcher(f"l{number}", "x") for number in range(17))}, "matchers: expected 1 to 16, got 17",
@@ -156,7 +160,7 @@ def test_the_largest_that_is_accepted(change: dict[str, object]) -> None:
     """Whatever is within the limits is accepted, and can be stored."""
     silence = check_silence(replace(SILENCE, **change))  # type: ignore[arg-type] # any of its fields
     store = StrictStore(SqliteStore(":memory:", Clock()), Clock())
-    store.commit([silence.write()])
+    store.commit([silence.write(Absent())])
     (document,) = store.list("silences").documents
     assert silence_from_fields(document.id, document.fields) == silence
 
@@ -169,7 +173,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 def test_there_and_back(matchers: list[Matcher], author: str, comment: str) -> None:
     """What is stored is what is read, under a path of its own, and it is shown for ninety days after its end."""
     silence = replace(SILENCE, matchers=tuple(matchers), author=author, comment=comment)
-    put = silence.write()
+    put = silence.write(Absent())
     assert put.path == silence_path("s1") == "silences/s1"
     assert silence_from_fields("s1", put.fields) == silence
     assert put.fields["expires_at"] == silence.ends_at + KEPT
