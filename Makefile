@@ -15,10 +15,10 @@ LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay backtest bench install test format lint types test-unit test-integration soak redrive bundle plan
+.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench redrive bundle plan
 
 help: ## Print this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.runs ## Start everything with a simulated fleet; PORT=8080 SEED=1 KEEP=1 EMULATORS=1
 	@exec $(BIN)/python -m shared.local run $(LOCAL) $(if $(filter 1,$(KEEP)),--keep)
@@ -32,9 +32,6 @@ replay: .venv/.runs ## Replay CSV=file of timestamp,value as COLLECTION=cpu_util
 backtest: .venv/.runs ## What rules would have done: RULE=... SET=threshold=250 HOURS=72, or CSV=... COLLECTION=...; COMPARE=history
 	@exec $(BIN)/python -m shared.backtest $(foreach name,RULE SET HOURS COLLECTION WINDOWS COMPARE,$(call option,$(name))) \
 		$(foreach file,$(CSV),--csv '$(file)') $(foreach file,$(EARLIER),--earlier '$(file)')
-
-bench: .venv/.tests ## Measure, beside references of the same run; PARTS="alerts bill" only those
-	@exec $(BIN)/python -m tests.bench $(PARTS)
 
 install: .venv/.tests ## Install what tests and checks need
 	@:
@@ -62,8 +59,11 @@ test-unit: .venv/.tests ## Tests without network
 test-integration: .venv/.tests ## Tests on the emulators, of the local run, and of the bundles
 	$(BIN)/pytest -q tests/integration
 
-soak: .venv/.tests ## The long runs: storms, races and a day of the fleet at full size (about an hour)
+soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
+
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts"
+	@$(BIN)/python -m tests.bench $(PART)
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)
@@ -75,10 +75,11 @@ plan: bundle ## Plan the deployment with Terraform; PROJECT=my-project ENVIRONME
 	terraform -chdir=terraform init -input=false
 	terraform -chdir=terraform plan -input=false -var project=$(or $(PROJECT),my-project) -var environment=$(or $(ENVIRONMENT),dev)
 
-# No network once stamped.
+# No network once stamped. An environment without pip is one whose making was cut off, and is made again.
 .venv/.runs: requirements.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: https://www.python.org/downloads/" >&2; exit 2; }
-	@test -x $(BIN)/python || { echo "Making a virtual environment with $(PYTHON) ..." && $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making a virtual environment with $(PYTHON) ..." && \
+		$(PYTHON) -m venv --clear .venv; }
 	@echo "Installing what runs (once, about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -7,15 +7,17 @@ write is a blind merge of a value that depends on the message alone, so writing 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from .cells import Cells
 from .errors import PermanentError
-from .formats.compact import Chunk, Section, decode, encode
+from .formats.columns import too_large
+from .formats.compact import MAX_BODY_BYTES, Chunk, Section, decode, encode
 from .identity import Identity
+from .series import Series
 from .store import MAX_COMMIT_BYTES, READ_LAG, Document, Put
 from .timeline import from_minute, minute_id
 
@@ -30,6 +32,12 @@ LATE_AFTER = SETTLE - READ_LAG
 MAX_WRITES = 400
 MAX_BYTES = MAX_COMMIT_BYTES * 3 // 4
 """What one commit of ours holds, below the store's limits with room for paths and field names."""
+MAX_TEXT_BYTES = MAX_BODY_BYTES
+"""Names and labels of a message's rows, at most, counted for each row: in a message they stand once, and in the store
+once for each minute and part, so that 20 KB of a message could become hundreds of MB."""
+_LABEL_OVERHEAD_BYTES = 8
+_FEW_ROWS = 1000
+"""So few rows stay below ``MAX_TEXT_BYTES`` whatever they are called."""
 _DOCUMENT_OVERHEAD_BYTES = 1024
 
 
@@ -52,37 +60,87 @@ def writers_of(minute: int) -> str:
     return f"buckets/{SHARD}-{minute_id(minute)}/writers"
 
 
-def commits_of(chunk: Chunk, identity: Identity) -> Iterator[list[Put]]:
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit's writes, and the minutes that they change."""
+
+    puts: tuple[Put, ...]
+    minutes: frozenset[int]
+
+
+def commits_of(chunk: Chunk, identity: Identity) -> Iterator[Commit]:
     """The commits that store a chunk: one in the common case, more when it is larger than a commit may be.
 
-    Each is safe to repeat, and a message is acknowledged only after the last; none for a chunk without sections.
+    Each is safe to repeat, and a message is acknowledged only after the last; none for a chunk without rows.
+    Raises PermanentError: ``chunk_too_large``, ``malformed_chunk`` for what could not be read back.
     """
-    batch: list[Put] = []
+    _check_text(chunk)
+    batch: list[tuple[Put, int]] = []
     size = 0
-    for put, put_bytes in _puts(chunk, identity):
-        if batch and (len(batch) == MAX_WRITES or size + put_bytes > MAX_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(put)
-        size += put_bytes
+    for section in filter(_has_rows, chunk.sections):
+        for put, put_bytes in _puts(chunk, section, identity):
+            if batch and (len(batch) == MAX_WRITES or size + put_bytes > MAX_BYTES):
+                yield _commit(batch)
+                batch, size = [], 0
+            batch.append((put, section.minute))
+            size += put_bytes
     if batch:
-        yield batch
+        yield _commit(batch)
 
 
-def _puts(chunk: Chunk, identity: Identity) -> Iterator[tuple[Put, int]]:
+def _has_rows(section: Section) -> bool:
+    return len(section.cells) > 0
+
+
+def _commit(batch: list[tuple[Put, int]]) -> Commit:
+    return Commit(tuple(put for put, _ in batch), frozenset(minute for _, minute in batch))
+
+
+def apart(puts: Iterable[Put], identity: Identity) -> list[Put]:
+    """The same writes with none in the document that the message shares with others: each has one of its own.
+
+    It is for a document that is full. Which of the two places a write goes to stays the same however often it is
+    tried: a document only grows, so once it has refused a chunk it always will, and one that holds it takes it again.
+    """
+    return [
+        replace(put, path=f"{put.path}~{identity.key}~0") if put.path.endswith(f"/{identity.document}") else put
+        for put in puts
+    ]
+
+
+def _check_text(chunk: Chunk) -> None:
+    """Refuse what takes little in a message, where all minutes share their series, and very much in the store."""
+    if sum(len(section.cells) for section in chunk.sections) <= _FEW_ROWS:
+        return
+    known: dict[int, int] = {}
+    total = 0
     for section in chunk.sections:
-        for part, data in enumerate(_chunks_of(chunk, section)):
-            document = f"{identity.document}~{identity.key}~{part}" if part else identity.document
-            fields = {
-                "c": {identity.key: data},
-                "writer": chunk.writer,
-                "boot": chunk.boot,
-                "expires_at": from_minute(section.minute) + EXPIRY_AFTER,
-            }
-            yield (
-                Put(f"{writers_of(section.minute)}/{document}", fields, merge=True),
-                len(data) + _DOCUMENT_OVERHEAD_BYTES,
-            )
+        for series in section.cells.series:
+            size = known.get(id(series))
+            if size is None:
+                size = known[id(series)] = _text_bytes(series)
+            total += size
+    if total > MAX_TEXT_BYTES:
+        raise too_large(f"its rows' names and labels have {total} bytes, at most {MAX_TEXT_BYTES}")
+
+
+def _text_bytes(series: Series) -> int:
+    labels = sum(len(name.encode()) + len(value.encode()) + _LABEL_OVERHEAD_BYTES for name, value in series.labels)
+    return len(series.metric.encode()) + labels
+
+
+def _puts(chunk: Chunk, section: Section, identity: Identity) -> Iterator[tuple[Put, int]]:
+    """The writes of a section, with about the bytes of each."""
+    for part, data in enumerate(_chunks_of(chunk, section)):
+        document = f"{identity.document}~{identity.key}~{part}" if part else identity.document
+        fields = {
+            "c": {identity.key: data},
+            "writer": chunk.writer,
+            "boot": chunk.boot,
+            "expires_at": from_minute(section.minute) + EXPIRY_AFTER,
+        }
+        put = Put(f"{writers_of(section.minute)}/{document}", fields, merge=True)
+        yield put, len(data) + _DOCUMENT_OVERHEAD_BYTES
 
 
 def _chunks_of(chunk: Chunk, section: Section) -> Iterable[bytes]:
@@ -93,15 +151,15 @@ def _chunks_of(chunk: Chunk, section: Section) -> Iterable[bytes]:
 
 
 def _parts(section: Section) -> Iterable[bytes]:
-    """A section as chunks of at most 64 KiB; halves, quarters, ... of its rows where it is larger."""
+    """A section as chunks of at most 64 KiB: its rows in several pieces where it is larger."""
     data = encode(Chunk("", "", None, (section,)))
     rows = len(section.cells)
     if len(data) <= MAX_CHUNK_BYTES:
         return [data]
     if rows == 1:
-        raise PermanentError("chunk_too_large", f"one series needs {len(data)} bytes, {MAX_CHUNK_BYTES} are allowed")
-    halves = np.split(np.arange(rows), [rows // 2])
-    return [piece for half in halves for piece in _parts(Section(section.minute, section.cells.take(half)))]
+        raise too_large(f"one series needs {len(data)} bytes, {MAX_CHUNK_BYTES} are allowed")
+    pieces = np.array_split(np.arange(rows), min(rows, 1 + len(data) * 5 // 4 // MAX_CHUNK_BYTES))
+    return [part for piece in pieces for part in _parts(Section(section.minute, section.cells.take(piece)))]
 
 
 def chunks_in(documents: Sequence[Document]) -> tuple[list[Cells], int]:

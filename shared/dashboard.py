@@ -12,15 +12,15 @@ from .errors import ConfigError, PermanentError, TransientError
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
 from .overview import build_overview
-from .panels import Overview, Status, Tab
+from .panels import KEPT_ROWS, Overview, Status, Tab
 from .reader import Reader
 from .render.html import asset, etag, render_error_html, render_html, render_inbox_html
 from .render.json_page import render_json
 from .render.markdown import render_markdown
 from .render.text import render_text
-from .sources import worst_alert
+from .sources import REGION, worst_alert
 from .timeline import minute_floor
-from .urls import OVERVIEW, RANGES, Format, View, parse_view
+from .urls import OVERVIEW, RANGES, Format, View, is_region, parse_view
 
 INBOX_SECONDS = 7 * 86_400
 SECURITY_HEADERS = {
@@ -93,16 +93,33 @@ class DashboardPages:
         if view.name != OVERVIEW:
             raise PermanentError("not_found", f"The dashboard {view.name} is configured, and has no page yet.")
         collection = self._collection(view)
-        page = build_overview(self.config, self.reader, view.start, view.end, self.now(), _zone(view), collection)
-        page = replace(page, tabs=self._tabs(view, page.headline.status), ranges=_ranges(view))
+        page = build_overview(
+            self.config, self.reader, view.start, view.end, self.now(), _zone(view), collection, view.region
+        )
+        page = replace(
+            page,
+            tabs=self._tabs(view, page.headline.status),
+            ranges=_ranges(view),
+            regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions),
+            everywhere=view.href(as_format=Format.HTML, region=""),
+        )
         headers = {"Vary": "Accept"} | ({"ETag": etag(page, view)} if view.format is Format.HTML else {})
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
 
     def _collection(self, view: View) -> Collection | None:
+        """The collection that the address names; it must be of regions when the address names one of those too."""
+        if not view.collection:
+            return None
         try:
-            return self.config.get_collection(view.collection) if view.collection else None
+            collection = self.config.get_collection(view.collection)
         except ConfigError as error:
             raise PermanentError("invalid_request", error.detail) from error
+        metric = self.config.metric(collection.query.select.metric)
+        if view.region and (metric is None or REGION not in metric.labels):
+            raise PermanentError(
+                "invalid_request", f"{collection.name} is of no region; leave region or collection out"
+            )
+        return collection
 
     def _tabs(self, view: View, status: Status) -> tuple[Tab, ...]:
         tabs = [Tab(OVERVIEW, "Overview", view.href(name=OVERVIEW, as_format=Format.HTML), status, current=True)]
@@ -111,14 +128,16 @@ class DashboardPages:
         return tuple(tabs)
 
     def _inbox(self, now: datetime) -> PageResponse:
-        entries = inbox_entries(self.reader.inbox(minute_floor(now) - INBOX_SECONDS, now))
+        received = self.reader.inbox(minute_floor(now) - INBOX_SECONDS, now)
+        entries = inbox_entries(received[:KEPT_ROWS])
         alert = worst_alert(self.reader.alerts())
         status = Status.of(alert.severity) if alert and alert.is_firing else Status.OK
         tabs = (Tab(OVERVIEW, "Overview", "/", status, current=False), Tab("inbox", "Inbox", "/inbox", Status.OK, True))
         settings = self.config.settings
         html = render_inbox_html(
-            entries, service=settings.service, environment=settings.environment, now=now, zone=UTC, tabs=tabs
-        )
+            entries, service=settings.service, environment=settings.environment, now=now, zone=UTC, tabs=tabs,
+            total=len(received),
+        )  # fmt: skip
         return PageResponse(200, html.encode(), Format.HTML.content_type)
 
     def _failure(self, status: int, sentence: str) -> PageResponse:
@@ -154,6 +173,11 @@ def _ranges(view: View) -> tuple[Tab, ...]:
             current=name == view.range_name)
         for name, seconds in RANGES.items()
     )  # fmt: skip
+
+
+def _region_href(view: View, region: str) -> str:
+    """The address of this page for one region; empty for a name that no address can have."""
+    return view.href(as_format=Format.HTML, region=region) if is_region(region) else ""
 
 
 def _asset(path: str) -> PageResponse:

@@ -1,20 +1,22 @@
-"""The headline: the answer in words, before any number."""
+"""The headline: the answer in words, before any number. Of a past range it says what was so at its end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from .alerts import AlertState, Reason
 from .monitoring_config import MonitoringConfig
-from .panels import Headline, Limit, Status
-from .render.numbers import age, clock, number
-from .rules import MetricType
+from .panels import STALE_AFTER, Headline, Limit, Status
+from .render.numbers import age, moment, number, span, stretch, times
+from .render.plain import value_text
+from .rules import AlertRule, MetricType
+from .series import Labels
+from .sources import scope_text
 from .tick import Transition
-from .timeline import from_minute
 
 RECENT = timedelta(minutes=15)
-STALE_AFTER = timedelta(minutes=2)
 _SUBJECTS = {
     MetricType.RESPONSE_TIME: "P95 response time",
     MetricType.ERROR_RATE: "Error rate",
@@ -26,64 +28,148 @@ _SUBJECTS = {
 }
 
 
-def headline(
-    config: MonitoringConfig,
-    alerts: Sequence[AlertState],
-    transitions: Sequence[Transition],
-    checks: int,
-    data_to: int | None,
-    now: datetime,
-    zone: tzinfo = UTC,
-) -> Headline:
-    """What to say of some alerts (worst first) at ``now``, times in ``zone``; missing or old data comes first."""
-    if data_to is None:
-        return Headline(Status.EMPTY, "Nothing has been received yet", "Publish a metric and it appears here.")
-    if now - from_minute(data_to) > STALE_AFTER:
-        since = f"since {clock(from_minute(data_to), zone)} ({age((now - from_minute(data_to)).total_seconds())})"
-        return Headline(Status.STALE, f"No data {since}: this page may be wrong", "The last known values are shown.")
-    if not alerts:
-        return _quiet(config, transitions, checks, now, zone)
-    worst = alerts[0]
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What there is to say of a page about the instant ``at``, which is before ``now`` for a past range.
+
+    ``alerts`` are those of ``region`` (empty: of all), worst first; ``elsewhere`` more fire in other regions or in
+    none. ``checks`` are rules on groups. ``unreadable`` minutes are there and could not be read. Times are in ``zone``.
+    """
+
+    config: MonitoringConfig
+    alerts: Sequence[AlertState]
+    transitions: Sequence[Transition]
+    checks: int
+    data_to: datetime | None
+    at: datetime
+    now: datetime
+    zone: tzinfo = UTC
+    region: str = ""
+    elsewhere: int = 0
+    unreadable: int = 0
+    range_seconds: int = 0
+
+    @property
+    def past(self) -> bool:
+        """Whether it is told in the past tense."""
+        return self.at < self.now
+
+    def clock(self, instant: datetime) -> str:
+        """A time of day, with its date when that is another than that of the instant that is told of."""
+        return moment(instant, self.zone, self.at)
+
+    def since(self, instant: datetime) -> str:
+        """``since 14:05 (26 min)``, the age at the instant that is told of."""
+        return f"since {self.clock(instant)} ({age((self.at - instant).total_seconds())})"
+
+    def then(self) -> str:
+        """`` at 14:31``, said of a past instant only, with its date when that is not today's."""
+        return f" at {moment(self.at, self.zone, self.now)}" if self.past else ""
+
+
+def headline(story: Story) -> Headline:
+    """What to say; missing or old data comes first."""
+    if story.data_to is None:
+        return _empty(story)
+    if story.at - story.data_to > STALE_AFTER:
+        return _stale(story, story.data_to)
+    if not story.alerts:
+        return _quiet(story)
+    worst = story.alerts[0]
     if not worst.is_firing:
-        return Headline(Status.PENDING, _pending_sentence(config, worst), "Nobody is told yet.")
-    others = sum(1 for alert in alerts[1:] if alert.is_firing)
-    detail = f"{others} more {'alert fires' if others == 1 else 'alerts fire'}." if others else "Nothing else fires."
-    return Headline(Status.of(worst.severity), _firing_sentence(config, worst, now, zone), detail)
+        nobody = "Nobody was told yet." if story.past else "Nobody is told yet."
+        return Headline(Status.PENDING, _pending_sentence(story, worst), _joined(nobody, _elsewhere(story)))
+    others = sum(1 for alert in story.alerts[1:] if alert.is_firing)
+    detail = _joined(_others(story, others), _elsewhere(story))
+    return Headline(Status.of(worst.severity), _firing_sentence(story, worst), detail)
 
 
-def _quiet(
-    config: MonitoringConfig, transitions: Sequence[Transition], checks: int, now: datetime, zone: tzinfo
-) -> Headline:
-    ended = [t for t in transitions if t.reason in (Reason.RESOLVED, Reason.NO_DATA) and t.episode]
+def _empty(story: Story) -> Headline:
+    where = f" from {value_text(story.region)}" if story.region else ""
+    if story.unreadable:
+        return Headline(Status.UNKNOWN, "This version cannot read what is stored", "A newer version of it can.")
+    if story.past:
+        kept = "Nothing was received, or it is past the 76 hours for which minutes are kept."
+        return Headline(Status.EMPTY, f"Nothing is stored{where} of this range", kept)
+    received = f"Nothing has been received{where} in {span(story.range_seconds)}"
+    return Headline(Status.EMPTY, received, "Publish a metric and it appears here.")
+
+
+def _stale(story: Story, data_to: datetime) -> Headline:
+    where = f" from {value_text(story.region)}" if story.region else ""
+    if story.past:
+        sentence = f"No data{where} from {stretch(data_to, story.at, story.zone, story.now)}"
+        return Headline(Status.STALE, sentence, _joined("The last values before that are shown.", _elsewhere(story)))
+    sentence = f"No data{where} {story.since(data_to)}: this page may be wrong"
+    return Headline(Status.STALE, sentence, _joined("The last known values are shown.", _elsewhere(story)))
+
+
+def _quiet(story: Story) -> Headline:
+    ended = [t for t in story.transitions if t.reason in (Reason.RESOLVED, Reason.NO_DATA) and t.episode]
     if not ended:
-        return Headline(Status.OK, f"All {checks} checks are ok", "Nothing has fired in the range shown.")
+        nothing = "Nothing fired in this range." if story.past else "Nothing has fired in the range shown."
+        return Headline(Status.OK, f"{_all_ok(story)}{story.then()}", _joined(nothing, _elsewhere(story)))
     last = max(ended, key=lambda t: t.at)
     lasted = age((last.at - (last.episode or last.at)).total_seconds())
-    what = f"{_subject(config, last.rule_id)}{_where(last.labels)}"
-    if now - last.at <= RECENT:
-        return Headline(
-            Status.RESOLVED,
-            f"Resolved after {lasted}: {what} is back within its limit",
-            f"All {checks} checks are ok since {clock(last.at, zone)}.",
-        )
-    quiet = age((now - last.at).total_seconds())
-    return Headline(Status.OK, f"All {checks} checks are ok, quiet for {quiet}", f"Last alert: {what}, {lasted}.")
+    what = f"{_subject(story.config, last.rule_id)}{_where(story.config, last.rule_id, last.labels)}"
+    if story.at - last.at <= RECENT:
+        back = "was back" if story.past else "is back"
+        ok = f"{_all_ok(story)} since {story.clock(last.at)}."
+        sentence = f"Resolved after {lasted}: {what} {back} within its limit"
+        return Headline(Status.RESOLVED, sentence, _joined(ok, _elsewhere(story)))
+    quiet = age((story.at - last.at).total_seconds())
+    sentence = f"{_all_ok(story)}{story.then()}, quiet for {quiet}"
+    return Headline(Status.OK, sentence, _joined(f"Last alert: {what}, {lasted}.", _elsewhere(story)))
 
 
-def _firing_sentence(config: MonitoringConfig, alert: AlertState, now: datetime, zone: tzinfo) -> str:
-    rule = config.get_rule(alert.rule_id)
+def _all_ok(story: Story) -> str:
+    if not story.checks:
+        return f"No rule judges {value_text(story.region)} by itself" if story.region else "There is no rule"
+    where = f" of {value_text(story.region)}" if story.region else ""
+    return f"All {story.checks} checks{where} {'were' if story.past else 'are'} ok"
+
+
+def _firing_sentence(story: Story, alert: AlertState) -> str:
+    rule = story.config.find_rule(alert.rule_id)
+    what = f"{_subject(story.config, alert.rule_id)}{_where(story.config, alert.rule_id, alert.labels)}"
+    when = story.since(alert.pending_since or alert.since or story.at)
+    if rule is None:
+        fires = "fired" if story.past else "fires"
+        return f"{what} {fires}, {when}; its rule is no longer configured"
     limit = Limit(rule.threshold.value, rule.threshold.operator, rule.severity)
-    value = number(alert.value, config.unit_for(rule), limit)
-    since = alert.pending_since or alert.since or now
-    when = f"since {clock(since, zone)} ({age((now - since).total_seconds())})"
-    return f"{_subject(config, rule.id)}{_where(alert.labels)} is {value}, {_compared(alert.value, limit)}, {when}"
+    value = number(alert.value, story.config.unit_for(rule), limit)
+    verb = "was" if story.past else "is"
+    return f"{what} {verb} {value}{story.then()}, {_compared(alert.value, limit)}, {when}"
 
 
-def _pending_sentence(config: MonitoringConfig, alert: AlertState) -> str:
-    rule = config.get_rule(alert.rule_id)
+def _pending_sentence(story: Story, alert: AlertState) -> str:
+    rule = story.config.find_rule(alert.rule_id)
+    what = f"{_subject(story.config, alert.rule_id)}{_where(story.config, alert.rule_id, alert.labels)}"
+    verb = "was" if story.past else "is"
+    if rule is None:
+        return f"{what} {verb} pending{story.then()}; its rule is no longer configured"
     side = "below" if rule.threshold.operator.value.startswith("<") else "over"
-    counted = f"{alert.count} of {rule.min_occurrences} evaluations"
-    return f"{_subject(config, rule.id)}{_where(alert.labels)} is {side} its limit, {counted} so far"
+    counted = f"{alert.count} of {rule.min_occurrences} evaluations {'by then' if story.past else 'so far'}"
+    return f"{what} {verb} {side} its limit{story.then()}, {counted}"
+
+
+def _others(story: Story, others: int) -> str:
+    if not others:
+        return "Nothing else fired." if story.past else "Nothing else fires."
+    verb = "fired" if story.past else "fires" if others == 1 else "fire"
+    return f"{others} more {'alert' if others == 1 else 'alerts'} {verb}."
+
+
+def _elsewhere(story: Story) -> str:
+    """What a page about one region leaves out."""
+    if not story.elsewhere:
+        return ""
+    verb = "fired" if story.past else "fires" if story.elsewhere == 1 else "fire"
+    return f"{story.elsewhere} {'alert' if story.elsewhere == 1 else 'alerts'} {verb} elsewhere."
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _compared(value: float | None, limit: Limit) -> str:
@@ -92,8 +178,8 @@ def _compared(value: float | None, limit: Limit) -> str:
         return "without data"
     if limit.operator.value.startswith("<"):
         return f"below its limit of {limit.value:g}"
-    times = value / limit.value if limit.value > 0 else 0.0
-    return f"{times:.1f} times its limit" if times >= 1.2 else f"over its limit of {limit.value:g}"
+    factor = value / limit.value if limit.value > 0 else 0.0
+    return f"{times(factor)} times its limit" if factor >= 1.2 else f"over its limit of {limit.value:g}"
 
 
 def _subject(config: MonitoringConfig, rule_id: str) -> str:
@@ -103,5 +189,9 @@ def _subject(config: MonitoringConfig, rule_id: str) -> str:
     return _SUBJECTS.get(rule.metric_type, rule.name)
 
 
-def _where(labels: Sequence[tuple[str, str]]) -> str:
-    return f" in {' '.join(value for _, value in labels)}" if labels else ""
+def _where(config: MonitoringConfig, rule_id: str, labels: Labels) -> str:
+    rule: AlertRule | None = config.find_rule(rule_id)
+    grouped = config.query_for(rule).group_by if rule else ()
+    if labels:
+        return f" in {scope_text(labels)}"
+    return f" in {scope_text(labels, grouped)}" if grouped else ""

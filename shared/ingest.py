@@ -1,27 +1,33 @@
 """Ingest: a message becomes chunks, exactly once, or goes whole to the dead-letter topic with a named reason.
 
 The order makes every crash harmless: the chunks are committed, the markers of late minutes are written, what was
-rejected is copied to the dead-letter topic and counted, and only then is the message acknowledged. A crash before
+rejected is counted and copied to the dead-letter topic, and only then is the message acknowledged. A crash before
 that repeats all of it, and repeating changes nothing but adding a copy to the dead-letter topic.
+
+Only the message's own chunks can be refused for good. A store or bus that refuses what ingest adds, markers, counts
+and dead letters, has said nothing about the message, which therefore comes again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from .buckets import LATE_AFTER, Late, commits_of
+from .buckets import LATE_AFTER, MAX_WRITES, Late, apart, commits_of
 from .bus import Bus, Message
 from .cells import Observation, fold
 from .dead_letters import REJECTED_METRIC, dead_letter
-from .errors import PermanentError
+from .errors import PermanentError, TransientError
 from .formats.compact import Chunk, Section
 from .formats.dispatch import decode
 from .formats.otlp_labels import DEFAULT_RULE, LabelRule
 from .identity import Identity, identify, rejection
+from .large_messages import in_turn
 from .series import Kind, Series
-from .store import Store, Write
+from .store import Put, Store, Write
 from .timeline import from_minute, iso, minute_of_us, to_us
 
 LATE = timedelta(hours=72)
@@ -62,9 +68,13 @@ class Ingest:
 
         What is sound is stored also when a part of the message is refused: a point's time, or a metric of OTLP.
         """
+        with in_turn() as weigh:
+            return self._ingest(message, weigh)
+
+    def _ingest(self, message: Message, weigh: Callable[[int], None]) -> Outcome:
         try:
             published = _first_publish_time(message)
-            chunk, refused = decode(message.data, message.attributes, self.kinds, self.label_rule)
+            chunk, refused = decode(message.data, message.attributes, self.kinds, self.label_rule, weigh)
             kept = chunk.only(list(_timely(chunk, published)))
             late = self._store(kept, identify(message.data, chunk.writer, chunk.boot, chunk.seq))
         except PermanentError as error:
@@ -74,27 +84,42 @@ class Ingest:
             refused = refused or _untimely(chunk, kept, published)
         return self._reject(message, refused, stored) if refused else stored
 
+    def reject_envelope(self, event: object, error: PermanentError, now: datetime) -> Outcome:
+        """Keep what was pushed and is no message (see ``push``) as a dead letter of JSON. Raises TransientError."""
+        data = json.dumps(event, default=repr).encode()
+        return self._reject(Message(data, {}, "", now), error, Outcome(0))
+
     def _store(self, chunk: Chunk, identity: Identity) -> int:
         """Commit a chunk and mark the minutes whose rollup may lack it; how many were marked."""
-        minutes = {section.minute for section in chunk.sections}
         marked: set[int] = set()
-        for writes in commits_of(chunk, identity):
-            committed_at = self.store.commit(writes)
-            late = {minute for minute in minutes if committed_at >= from_minute(minute) + self.late_after}
+        for commit in [*commits_of(chunk, identity)]:  # all of them before the first: a chunk is stored whole or not
+            committed_at = self._commit(commit.puts, identity)
+            late = {minute for minute in commit.minutes if committed_at >= from_minute(minute) + self.late_after}
             self._mark(late, identity.wid, committed_at)
             marked |= late
         return len(marked)
 
+    def _commit(self, puts: Sequence[Put], identity: Identity) -> datetime:
+        """Commit a chunk's writes. Where the document that its writer's messages share is full, it gets its own."""
+        try:
+            return self.store.commit(puts)
+        except PermanentError as error:
+            if error.reason != "document_too_large":
+                raise
+        return self.store.commit(apart(puts, identity))
+
     def _mark(self, minutes: set[int], wid: str, at: datetime) -> None:
         markers: list[Write] = [Late(minute, wid, at).write() for minute in sorted(minutes)]
-        for start in range(0, len(markers), 400):
-            self.store.commit(markers[start : start + 400])
+        for start in range(0, len(markers), MAX_WRITES):
+            with _never_for_good():
+                self.store.commit(markers[start : start + MAX_WRITES])
 
     def _reject(self, message: Message, error: PermanentError, outcome: Outcome) -> Outcome:
-        """Copy the whole message to the dead-letter topic, count it, and say why."""
+        """Count the message, copy it whole to the dead-letter topic, and say why."""
         published = message.publish_time if error.reason == _BAD_TIME else _first_publish_time(message)
-        dead_letter(self.bus, self.dead_letter_topic, message, error, published)
-        self._count(message.data, error.reason, to_us(published))
+        with _never_for_good():
+            self._count(message.data, error.reason, to_us(published))
+            dead_letter(self.bus, self.dead_letter_topic, message, error, published)
         return replace(outcome, reason=error.reason, detail=error.detail)
 
     def _count(self, data: bytes, reason: str, at_us: int) -> None:
@@ -102,6 +127,15 @@ class Ingest:
         rejected = Observation(Series(REJECTED_METRIC, (("reason", reason),)), Kind.COUNTER, at_us, 1.0)
         section = Section(minute_of_us(at_us), fold([rejected]))
         self._store(Chunk("ingest", "", None, (section,)), rejection(data))
+
+
+@contextmanager
+def _never_for_good() -> Iterator[None]:
+    """Inside, a refusal is none of the message: it is raised as a TransientError, under the same reason."""
+    try:
+        yield
+    except PermanentError as error:
+        raise TransientError(error.reason, error.detail) from error
 
 
 def _first_publish_time(message: Message) -> datetime:

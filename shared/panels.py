@@ -7,10 +7,23 @@ holds no markup; every string in it may be hostile and is escaped by the rendere
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from .rules import Operator, Severity
+
+KEPT_ROWS = 200
+"""Rows of a list that a page holds at most, the worst; the totals beside the lists count all."""
+KEPT_LINES = 50
+"""Lines of a chart that a page holds at most, the worst."""
+SHOWN_ROWS = 20
+"""Regions that a person is shown, with how many more there are."""
+SHOWN_ALERTS = 10
+"""Alerts that a person is shown, with how many more there are."""
+SHOWN_LINES = 8
+"""Lines of a chart that a person is shown: their labels fit beside it."""
+STALE_AFTER = timedelta(minutes=2)
+"""The age of the newest data from which on nothing is called current."""
 
 
 class Status(StrEnum):
@@ -92,6 +105,8 @@ class Line:
     status: Status = Status.OK
     usual: tuple[float, float] | None = None
     """The range this line is normally in; drawn for the subject only."""
+    place: int | None = None
+    """Which of the colours it has, the same on every page; None: that of its name's place among the chart's lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +130,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class LineChart:
-    """Lines over (start, start + n * step_seconds], all of the same unit and the same number of values."""
+    """Lines over (start, start + n * step_seconds], all of the same unit and the same number of values.
+
+    ``until`` is where the newest value's step ends, when that is before the last whole step does. ``lines`` are the
+    worst of ``lines_total`` (0: they are all).
+    """
 
     id: str
     title: str
@@ -126,11 +145,27 @@ class LineChart:
     limits: tuple[Limit, ...] = ()
     spans: tuple[Span, ...] = ()
     marks: tuple[Mark, ...] = ()
+    until: datetime | None = None
+    lines_total: int = 0
+
+    @property
+    def end(self) -> datetime:
+        """Where the newest value's step ends."""
+        most = max((len(line.values) for line in self.lines), default=1)
+        whole = self.start + timedelta(seconds=max(1, most) * self.step_seconds)
+        return whole if self.until is None else min(whole, self.until)
+
+    def instant(self, index: int) -> datetime:
+        """Where the step of a value ends."""
+        return min(self.start + timedelta(seconds=(index + 1) * self.step_seconds), self.end)
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """One alert: pending or firing, worst first. ``since`` is when the state that is shown began."""
+    """One alert: pending or firing, worst first. ``since`` is when the state that is shown began.
+
+    ``limit`` is None when its rule is no longer configured; ``rule`` is then the rule's id.
+    """
 
     fingerprint: str
     rule: str
@@ -139,7 +174,7 @@ class AlertRow:
     status: Status
     value: float | None
     unit: str
-    limit: Limit
+    limit: Limit | None
     since: datetime
     note: str
     """Who has it, or ``pending, 2 of 3``."""
@@ -171,6 +206,7 @@ class RegionRow:
     name: str
     status: Status
     cells: tuple[RegionCell, ...]
+    href: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +283,10 @@ class Tab:
 class Overview:
     """The overview page. ``data_to`` is the end of the newest minute that was read; None before any data came.
 
-    ``counts`` holds how many checks (a rule on one group) are in each status, worst first, ok last.
+    ``counts`` holds how many checks (a rule on one group) are in each status, worst first, ok last. ``until`` is the
+    end of a past range: then all that the page says is of that instant; None: it is of ``now``. ``region`` is the
+    one that the page is about; empty for all. ``notes`` are sentences that qualify the whole page. ``alerts``,
+    ``regions`` and ``personas`` are the worst or largest of their totals (0: they are all).
     """
 
     service: str
@@ -268,16 +307,41 @@ class Overview:
     health: Health
     tabs: tuple[Tab, ...] = ()
     ranges: tuple[Tab, ...] = ()
+    until: datetime | None = None
+    region: str = ""
+    notes: tuple[str, ...] = ()
+    alerts_total: int = 0
+    regions_total: int = 0
+    personas_total: int = 0
+    everywhere: str = ""
+    """The address of this page for all regions."""
+
+    @property
+    def at(self) -> datetime:
+        """The instant that the page is about."""
+        return self.now if self.until is None else self.until
 
     @property
     def age_seconds(self) -> float | None:
-        """How old the newest data is at ``now``; None before any data came."""
-        return None if self.data_to is None else (self.now - self.data_to).total_seconds()
+        """How old the newest data is at the instant that the page is about; None before any data came."""
+        return None if self.data_to is None else (self.at - self.data_to).total_seconds()
 
     @property
     def stale(self) -> bool:
         """Whether the newest data is more than two minutes old: then nothing on the page is called current."""
-        return self.age_seconds is None or self.age_seconds > 2 * 60
+        return self.age_seconds is None or self.age_seconds > STALE_AFTER.total_seconds()
+
+    @property
+    def spark_seconds(self) -> float:
+        """What the sparks span: the range, to which whole steps add a little, or a time of their own; 0 without any."""
+        longest = max(self.signals, key=lambda one: len(one.spark) * one.spark_step_seconds, default=None)
+        if longest is None or not longest.spark:
+            return 0.0
+        spanned, range_seconds = (
+            len(longest.spark) * longest.spark_step_seconds,
+            (self.end - self.start).total_seconds(),
+        )
+        return range_seconds if abs(spanned - range_seconds) <= longest.spark_step_seconds else float(spanned)
 
     @property
     def checks(self) -> int:

@@ -19,6 +19,8 @@ from .errors import PermanentError
 from .timeline import iso, parse_iso
 
 MALFORMED_ENVELOPE = "malformed_envelope"
+_YEARS = range(2000, 9999)
+"""A message was published in one of these: whatever is stored for it is well within what a date can hold."""
 
 
 class PushEvent(Protocol):
@@ -108,6 +110,9 @@ def _attributes(value: object) -> dict[str, str]:
 
 def _instant(text: str) -> datetime:
     try:
-        return parse_iso(text)
-    except (ValueError, OverflowError) as error:
+        instant = parse_iso(text)
+    except ValueError as error:
         raise _malformed("publishTime", "an RFC 3339 time with an offset") from error
+    if instant.year not in _YEARS:
+        raise _malformed("publishTime", f"a time from the year {_YEARS[0]} to {_YEARS[-1]}")
+    return instant

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .alerts import AlertState
-from .panels import RegionCell, RegionRow, Status
-from .rules import Aggregation, MetricType, Query, Selection
+from .panels import KEPT_ROWS, RegionCell, RegionRow, Status
+from .rules import Aggregation, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
-from .sources import Sources, limit_of, rules_of, status_of, worst_alert
+from .sources import REGION, Sources, limit_of, rules_of, status_of, worst_alert
 
-_BY_REGION = ("region",)
+_BY_REGION = (REGION,)
 _HITS = Selection("cache_requests", (("level", "l2"), ("result", "hit")))
 _LOOKUPS = Selection("cache_requests", (("level", "l2"),))
 
@@ -49,47 +49,80 @@ _COLUMNS = (
 _RANK = (Status.CRITICAL, Status.WARNING, Status.LOW, Status.PENDING, Status.UNKNOWN, Status.OK)
 
 
-def region_rows(sources: Sources) -> tuple[RegionRow, ...]:
-    """One row for each region that is configured or that reports, worst first, then by name."""
-    values = {column.id: sources.at(column.query) for column in _COLUMNS}
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A column with what it is judged by and all its values."""
+
+    column: _Column
+    rule_ids: frozenset[str]
+    threshold: MetricThreshold | None
+    values: Mapping[Labels, float]
+    greatest: float
+
+    @classmethod
+    def of(cls, sources: Sources, column: _Column) -> _Judged:
+        """Ask a column's question of the window that ends with the page."""
+        kind, values = column.metric_type, sources.at(column.query)
+        rules = rules_of(sources.config, kind) if kind else []
+        threshold = sources.config.get_threshold(kind) if kind else None
+        return cls(column, frozenset(rule.id for rule in rules), threshold, values, max(values.values(), default=0.0))
+
+    def full_length(self, limit: float) -> float | None:
+        """The bar's full length: 100 for a percentage of something, else a little over the greatest; None for none."""
+        if self.column.unit == "%" and self.column.id != "error_rate":
+            return 100.0
+        top = max(self.greatest, limit * 1.6)
+        return top if top > 0 else None
+
+
+def region_rows(sources: Sources) -> tuple[tuple[RegionRow, ...], int]:
+    """One row for each region that is configured or that reports, worst first, then by name; at most ``KEPT_ROWS``.
+
+    The second item is how many there are.
+    """
+    columns = [_Judged.of(sources, column) for column in _COLUMNS]
     names = {region.name for region in sources.config.settings.regions}
-    names |= {dict(labels)["region"] for found in values.values() for labels in found if labels}
-    rows = [_row(sources, name, values) for name in sorted(names)]
-    return tuple(sorted(rows, key=lambda row: _RANK.index(row.status)))
+    names |= {dict(labels)[REGION] for column in columns for labels in column.values if labels}
+    here = _by_region(sources)
+    statuses = {name: _status(columns, name, here.get(name, [])) for name in names}
+    worst = sorted(names, key=lambda name: (_RANK.index(statuses[name]), name))[:KEPT_ROWS]
+    return tuple(_row(sources, columns, name, statuses[name], here.get(name, [])) for name in worst), len(names)
 
 
-def _row(sources: Sources, name: str, values: Mapping[str, Mapping[Labels, float]]) -> RegionRow:
-    labels: Labels = (("region", name),)
-    here = [alert for alert in sources.alerts if labels[0] in alert.labels]
-    cells = tuple(_cell(sources, column, values[column.id], labels, here) for column in _COLUMNS)
-    anything = 0.0 if any(cell.value is not None for cell in cells) else None
-    return RegionRow(name, status_of(worst_alert(here), anything, seen=True, stale=False), cells)
+def _by_region(sources: Sources) -> dict[str, list[AlertState]]:
+    """The alerts of each region that has any, whichever the page is about."""
+    found: dict[str, list[AlertState]] = {}
+    for alert in (*sources.alerts, *sources.others):
+        for name, value in alert.labels:
+            if name == REGION:
+                found.setdefault(value, []).append(alert)
+    return found
 
 
-def _cell(
-    sources: Sources, column: _Column, values: Mapping[Labels, float], labels: Labels, here: list[AlertState]
-) -> RegionCell:
+def _status(columns: Sequence[_Judged], name: str, here: Sequence[AlertState]) -> Status:
+    """The worst of a region's alerts, else whether it reports anything."""
+    reports = any(((REGION, name),) in column.values for column in columns)
+    return status_of(worst_alert(here), 0.0 if reports else None, seen=True, stale=False)
+
+
+def _row(
+    sources: Sources, columns: Sequence[_Judged], name: str, status: Status, here: Sequence[AlertState]
+) -> RegionRow:
+    labels: Labels = ((REGION, name),)
+    return RegionRow(name, status, tuple(_cell(sources, column, labels, here) for column in columns))
+
+
+def _cell(sources: Sources, judged: _Judged, labels: Labels, here: Sequence[AlertState]) -> RegionCell:
     """A cell's limit is that of the worst rule on it that fires, else its metric type's."""
-    rules = rules_of(sources.config, column.metric_type) if column.metric_type else []
-    alert = worst_alert(alert for alert in here if alert.rule_id in {rule.id for rule in rules})
-    threshold = sources.config.get_threshold(column.metric_type) if column.metric_type else None
-    if alert is not None:
-        threshold = sources.config.get_rule(alert.rule_id).threshold
-    value = values.get(labels)
+    alert = worst_alert(alert for alert in here if alert.rule_id in judged.rule_ids)
+    threshold = judged.threshold if alert is None else sources.config.get_rule(alert.rule_id).threshold
+    value = judged.values.get(labels)
     return RegionCell(
-        id=column.id,
-        title=column.title,
+        id=judged.column.id,
+        title=judged.column.title,
         value=value,
-        unit=column.unit,
+        unit=judged.column.unit,
         limit=limit_of(threshold),
-        maximum=_full_length(column, values, threshold.value if threshold else 0.0),
+        maximum=judged.full_length(threshold.value if threshold else 0.0),
         over=status_of(alert, value, seen=True, stale=False),
     )
-
-
-def _full_length(column: _Column, values: Mapping[Labels, float], limit: float) -> float | None:
-    """The bar's full length: 100 for a percentage of something, else a little over the greatest; None for none."""
-    if column.unit == "%" and column.id != "error_rate":
-        return 100.0
-    top = max([*values.values(), limit * 1.6])
-    return top if top > 0 else None

@@ -34,7 +34,7 @@ def own_cells(minute: int, documents: Sequence[Document], unreadable: int, kept:
     chunks = [document.fields["c"] for document in documents]
     late_from = from_minute(minute) + LATE_AFTER
     wrong = {
-        "ion_writer_conflicts": sum(len(held) - len({key.partition("_")[0] for key in held}) for held in chunks),
+        "ion_writer_conflicts": _conflicts(documents),
         "ion_unreadable_chunks": unreadable,
         "ion_late_minutes": int(any(document.update_time >= late_from for document in documents)),
     }
@@ -43,7 +43,7 @@ def own_cells(minute: int, documents: Sequence[Document], unreadable: int, kept:
         ("ion_chunk_bytes", (), sum(len(data) for held in chunks for data in held.values())),
         ("ion_points", (), int(kept.cells.count.sum())),
         ("ion_series", (), len(kept.cells)),
-        ("ion_writers", (), len(documents)),
+        ("ion_writers", (), len({writer_id(document) for document in documents})),
     ]
     found += [(name, (), number) for name, number in wrong.items() if number]
     found += [("ion_dropped_series", (("metric", one),), number) for one, number in named(kept.by_metric).items()]
@@ -51,6 +51,12 @@ def own_cells(minute: int, documents: Sequence[Document], unreadable: int, kept:
     found += [("ion_writer_dropped_series", (("writer", one),), number) for one, number in crowded.items()]
     at_us = minute * US_PER_SECOND
     return fold([Observation(Series(name, labels), _KINDS[name], at_us, float(n)) for name, labels, n in found])
+
+
+def _conflicts(documents: Sequence[Document]) -> int:
+    """How many keys have a seq that another of their writer's has, in whichever of its documents."""
+    keys = {(writer_id(document), key) for document in documents for key in document.fields["c"]}
+    return len(keys) - len({(wid, key.partition("_")[0]) for wid, key in keys})
 
 
 def _by_name(documents: Sequence[Document], by_writer: Mapping[int, int]) -> dict[str, int]:

@@ -49,7 +49,7 @@ class Series(NamedTuple):
 
 def check_series(series: Series) -> Series:
     """The series itself. Raises PermanentError ``invalid_series`` when it breaks a limit of this module."""
-    if not series.metric or len(series.metric.encode()) > MAX_NAME_BYTES:
+    if not series.metric or _is_longer(series.metric, MAX_NAME_BYTES):
         raise _invalid(f"a metric's name has 1 to {MAX_NAME_BYTES} bytes, got {series.metric[:40]!r}")
     if len(series.labels) > MAX_LABELS:
         raise _invalid(f"a series has at most {MAX_LABELS} labels, {series.metric!r} has {len(series.labels)}")
@@ -57,9 +57,14 @@ def check_series(series: Series) -> Series:
     if any(a >= b for a, b in itertools.pairwise(names)):
         raise _invalid(f"the labels of {series.metric!r} do not ascend")
     for name, value in series.labels:
-        if not name or len(name.encode()) > MAX_NAME_BYTES or len(value.encode()) > MAX_LABEL_VALUE_BYTES:
+        if not name or _is_longer(name, MAX_NAME_BYTES) or _is_longer(value, MAX_LABEL_VALUE_BYTES):
             raise _invalid(f"label {name[:40]!r} of {series.metric!r} is empty or too long")
     return series
+
+
+def _is_longer(text: str, limit_bytes: int) -> bool:
+    """Whether text has more bytes of UTF-8; at once for one that is megabytes long, which thousands may share."""
+    return len(text) > limit_bytes or len(text.encode()) > limit_bytes
 
 
 def _invalid(detail: str) -> PermanentError:

@@ -2,68 +2,251 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from .alerts import AlertState, AlertStateManager, State
 from .cells import Cells
+from .minute_cache import Cursor, Minutes
 from .monitoring_config import MonitoringConfig
-from .panels import Limit, Status
-from .reader import Cursor, Reader
-from .rules import AlertRule, MetricThreshold, MetricType, Query
+from .panels import STALE_AFTER, Limit, Status
+from .past_alerts import alerts_at
+from .reader import Reader
+from .render.plain import value_text
+from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
-from .tick import Transition, longest_reach_seconds
-from .timeline import MINUTE_SECONDS, minute_floor
+from .tick import Transition, longest_reach_seconds, rule_values
+from .timeline import MINUTE_SECONDS, from_minute, minute_floor
+from .value_cache import Window
 from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
 """The window of every number that no rule gives another."""
+CHART_POINTS = 180
+SPARK_POINTS = 60
+PENDING_SECONDS = 3600
+"""How far before a past instant history is read for what was pending then."""
+_PAST_SECONDS = STALE_AFTER.total_seconds()
+"""A range that ends this long before the present minute is past: one that ends later has data that is current."""
+REGION = "region"
+"""The label that says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A query's values over a range, oldest first, one a step of ``seconds``; the first step begins at ``start``."""
+
+    start: int
+    seconds: int
+    values: Sequence[Mapping[Labels, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All that was read for a page. ``end`` is its newest minute (Unix seconds), ``start`` the one before its first."""
+    """All that was read for a page. ``end`` is its newest minute (Unix seconds), ``start`` the one before its first.
+
+    ``alerts`` and ``transitions`` are those of ``region``, where one is given, and ``others`` are the alerts that are
+    left out for it. ``until`` is the end of a past range, which the page is about; None: it is about ``now``.
+    """
 
     config: MonitoringConfig
     reader: Reader
-    minutes: dict[int, Cells]
+    read: Minutes
     alerts: tuple[AlertState, ...]
     transitions: tuple[Transition, ...]
     start: int
     end: int
     now: datetime
+    until: datetime | None = None
+    region: str = ""
+    others: tuple[AlertState, ...] = ()
     windows: Windows = field(default_factory=Windows)
-    """The windows that end with the page, and what was found in them."""
+    """The windows that were read for this page, and what was found in them."""
+    serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
+    by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
 
-    def at(self, query: Query, seconds: int = WINDOW_SECONDS) -> dict[Labels, float]:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_check", {(alert.rule_id, alert.labels): alert for alert in self.alerts})
+
+    @property
+    def about(self) -> datetime:
+        """The instant that the page is about."""
+        return self.now if self.until is None else self.until
+
+    @property
+    def minutes(self) -> Mapping[int, Cells]:
+        """The minutes that have data."""
+        return self.read.cells
+
+    def narrowed(self, query: Query) -> Query | None:
+        """A query asked of the page's region alone; None when its metric is of no region.
+
+        A query that names a region of its own is asked as it stands.
+        """
+        if not self.region or any(name == REGION for name, _ in query.select.labels):
+            return query
+        metric = self.config.metric(query.select.metric)
+        if metric is not None and REGION not in metric.labels:
+            return None
+        here = (REGION, self.region)
+        return replace(
+            query,
+            select=_with_label(query.select, here),
+            per=_with_label(query.per, here) if query.per else None,
+            group_by=tuple(sorted({*query.group_by, REGION})),
+        )
+
+    def at(self, query: Query, seconds: int = WINDOW_SECONDS) -> Mapping[Labels, float]:
         """A query's values over the window that ends with the page."""
-        return evaluate(self.windows.read(self.minutes, self.end, seconds), query, seconds)
+        return self.values(query, Window(self.end, seconds))
 
-    def over(self, query: Query, points: int) -> tuple[int, list[dict[Labels, float]]]:
-        """A query's values over the range, oldest first, in at most about ``points`` steps: step seconds, values."""
-        step = max(1, -(-(self.end - self.start) // MINUTE_SECONDS // points)) * MINUTE_SECONDS
-        ends = range(self.end - (self.end - self.start) // step * step + step, self.end + step, step)
-        return step, [self.reader.value(self.minutes, query, end, step) for end in ends]
+    def over(self, query: Query, points: int) -> Steps:
+        """A query's values over the range in at most about ``points`` steps.
+
+        Steps end at whole multiples of their length, so that they stay what they are while the range moves on; the
+        last one ends with the page, and where that is no multiple it overlaps the one before.
+        """
+        step = _step_seconds(self.start, self.end, points)
+        first = self.start // step * step + step
+        ends = [*range(first, self.end + 1, step)]
+        if self.end % step:
+            ends.append(self.end)
+        return Steps(first - step, step, [self.values(query, Window(end, step)) for end in ends])
+
+    def total(self, query: Query) -> dict[Labels, float]:
+        """A sum's values over the whole range: it is added up from the chart's steps and what is left at both ends."""
+        parts: dict[Labels, list[float]] = {}
+        for window in _tiles(self.start, self.end, _step_seconds(self.start, self.end, CHART_POINTS)):
+            for labels, value in self.values(query, window).items():
+                parts.setdefault(labels, []).append(value)
+        return {labels: math.fsum(values) for labels, values in parts.items()}
+
+    def values(self, query: Query, window: Window) -> Mapping[Labels, float]:
+        """A query's values over a window; of a window without data none, whatever the query."""
+        serials = self._serials(window)
+        if not serials:
+            return {}
+        read = self.windows.read
+        return self.reader.values.values(
+            window, query, serials, lambda: evaluate(read(self.minutes, *window), query, window.seconds)
+        )
+
+    def judged(self, rule: AlertRule) -> dict[Labels, float]:
+        """What a rule judges at the page's end, of the page's region where one is given."""
+        window = Window(self.end - rule.evaluation_delay_seconds, rule.evaluation_window)
+        values = self.reader.values.values(
+            window,
+            self.config.query_for(rule),
+            self._serials(window),
+            lambda: rule_values(self.config, rule, self.minutes, from_minute(self.end), self.windows),
+        )
+        return {labels: value for labels, value in values.items() if self.is_here(labels)}
+
+    def is_here(self, labels: Labels) -> bool:
+        """Whether labels are of the page's region, or the page is of all."""
+        return not self.region or (REGION, self.region) in labels
 
     def alert(self, rule: AlertRule, labels: Labels) -> AlertState | None:
         """The alert of a rule on some labels, unless it is inactive."""
-        return next((a for a in self.alerts if a.rule_id == rule.id and a.labels == labels), None)
+        return self.by_check.get((rule.id, labels))
+
+    def _serials(self, window: Window) -> tuple[int, ...]:
+        if window not in self.serials:
+            known = self.read.serials
+            first = window.end - window.seconds + MINUTE_SECONDS
+            wanted = range(first, window.end + MINUTE_SECONDS, MINUTE_SECONDS)
+            self.serials[window] = tuple(known[minute] for minute in wanted if minute in known)
+        return self.serials[window]
 
 
 def read_sources(
-    config: MonitoringConfig, reader: Reader, start: datetime, end: datetime, now: datetime
+    config: MonitoringConfig, reader: Reader, start: datetime, end: datetime, now: datetime, region: str = ""
 ) -> tuple[Sources, Cursor | None]:
     """Read what the page shows of (start, end]; nothing after the evaluator's cursor, which is None before any."""
     cursor = reader.cursor()
     newest = min(cursor.minute if cursor else minute_floor(now), minute_floor(end))
     first = min(minute_floor(start), newest - WINDOW_SECONDS)
-    reach = max(longest_reach_seconds(config), WINDOW_SECONDS)
-    minutes = reader.minutes(min(first + MINUTE_SECONDS, newest - reach), newest, now)
-    alerts = tuple(alert for alert in reader.alerts() if alert.state is not State.INACTIVE)
-    transitions = tuple(reader.transitions(first, newest, now))
-    sources = Sources(config, reader, minutes, alerts, transitions, first, newest, now)
-    return sources, cursor
+    reach = max(longest_reach_seconds(config), WINDOW_SECONDS, _step_seconds(first, newest, SPARK_POINTS))
+    read = reader.minutes(min(first - reach, newest - reach) + MINUTE_SECONDS, newest, cursor, now)
+    transitions = reader.transitions(first, newest, now)
+    sources = Sources(
+        config=config,
+        reader=reader,
+        read=read,
+        alerts=(),
+        transitions=tuple(transitions),
+        start=first,
+        end=newest,
+        now=now,
+        until=end if minute_floor(end) + _PAST_SECONDS <= minute_floor(now) else None,
+    )
+    alerts = _alerts(sources, cursor)
+    return _of_region(replace(sources, alerts=tuple(alerts)), region), cursor
+
+
+def _alerts(sources: Sources, cursor: Cursor | None) -> list[AlertState]:
+    """The alerts at the page's end: as they are known, or as history says that they were."""
+    present = sources.reader.alerts()
+    if cursor is None or sources.end >= cursor.minute:
+        return [alert for alert in present if alert.state is not State.INACTIVE]
+    at, reader = from_minute(sources.end), sources.reader
+    before = reader.transitions(min(sources.start, sources.end - PENDING_SECONDS), sources.end, sources.now)
+    after = reader.transitions(sources.end + MINUTE_SECONDS, cursor.minute, sources.now)
+    found = alerts_at(at, present, before, after)
+    judged = {rule_id: _values_of(sources, rule_id) for rule_id in {alert.rule_id for alert in found}}
+    return [_as_judged(sources.config, alert, judged[alert.rule_id], at) for alert in found]
+
+
+def _values_of(sources: Sources, rule_id: str) -> Mapping[Labels, float]:
+    rule = sources.config.find_rule(rule_id)
+    return sources.judged(rule) if rule else {}
+
+
+def _as_judged(config: MonitoringConfig, alert: AlertState, values: Mapping[Labels, float], at: datetime) -> AlertState:
+    """An alert with what its rule judged at a past instant, and how often in a row it had been a violation by then."""
+    rule = config.find_rule(alert.rule_id)
+    begun = alert.pending_since or alert.since
+    if rule is None or begun is None:
+        return replace(alert, value=values.get(alert.labels), count=1, evaluated_at=at)
+    count = 1 + int((at - begun).total_seconds()) // rule.evaluation_frequency
+    most = count if alert.is_firing else rule.min_occurrences - 1
+    return replace(alert, value=values.get(alert.labels), count=min(count, most), evaluated_at=at)
+
+
+def _of_region(sources: Sources, region: str) -> Sources:
+    """The sources of one region; themselves for none."""
+    if not region:
+        return sources
+    here = (REGION, region)
+    return replace(
+        sources,
+        region=region,
+        alerts=tuple(alert for alert in sources.alerts if here in alert.labels),
+        others=tuple(alert for alert in sources.alerts if here not in alert.labels),
+        transitions=tuple(one for one in sources.transitions if here in one.labels),
+    )
+
+
+def _with_label(selection: Selection, label: tuple[str, str]) -> Selection:
+    return replace(selection, labels=tuple(sorted({*selection.labels, label})))
+
+
+def _step_seconds(start: int, end: int, points: int) -> int:
+    """The length of a step when a range has at most about ``points``: a whole number of minutes."""
+    return max(1, -(-(end - start) // MINUTE_SECONDS // points)) * MINUTE_SECONDS
+
+
+def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
+    """Windows that cover (start, end] without overlap: whole steps, and minutes before the first and after the last."""
+    first, last = -(-start // step) * step, end // step * step
+    if first > last:
+        first = last = end
+    for minute in [*range(start, first, MINUTE_SECONDS), *range(last, end, MINUTE_SECONDS)]:
+        yield Window(minute + MINUTE_SECONDS, MINUTE_SECONDS)
+    for multiple in range(first, last, step):
+        yield Window(multiple + step, step)
 
 
 def limit_of(threshold: MetricThreshold | None) -> Limit | None:
@@ -87,9 +270,14 @@ def status_of(alert: AlertState | None, value: float | None, seen: bool, stale: 
     return Status.of(alert.severity) if alert.is_firing else Status.PENDING
 
 
-def scope_text(labels: Labels) -> str:
-    """Where a number holds, in a few words: the label values, or "all regions"."""
-    return " ".join(value for _, value in labels) or "all regions"
+def scope_text(labels: Labels, group_by: Sequence[str] = ()) -> str:
+    """Where a number holds, in a few words: the label values, or "all regions"; of a query with groups, which it lacks.
+
+    An empty value is said, so that it is neither nameless nor taken for everything.
+    """
+    if not labels:
+        return f"no {group_by[0]}" if group_by else "all regions"
+    return " ".join(value_text(value) for _, value in labels)
 
 
 def rules_of(config: MonitoringConfig, metric_type: MetricType) -> list[AlertRule]:

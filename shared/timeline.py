@@ -65,8 +65,14 @@ def iso(instant: datetime) -> str:
 
 
 def parse_iso(text: str) -> datetime:
-    """An RFC 3339 instant with an offset, as aware UTC. Raises ValueError for a naive or malformed one."""
+    """An RFC 3339 instant with an offset, as aware UTC.
+
+    Raises ValueError for a naive or malformed one, and for one that lies outside the years 1 to 9999 in UTC.
+    """
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"expected an RFC 3339 time with an offset, got {text!r}")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"expected a time of the years 1 to 9999, got {text!r}") from error

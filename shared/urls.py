@@ -6,7 +6,8 @@
   or a minute such as ``20251018T1405`` in UTC. The view is the minutes in (from, to]; ``from`` is rounded down to the
   minute and ``to`` up; at most 72 h.
 - ``collection``: a collection's name; the overview's chart is of it.
-- ``region``: letters, digits and hyphens. ``tz``: an IANA name such as Europe/Berlin (default UTC).
+- ``region``: letters, digits, hyphens, dots and underscores; the page is about that region alone.
+- ``tz``: an IANA name such as Europe/Berlin (default UTC).
 - ``ascii=1`` and ``colour=1``, for the text format; ``fragment=1``: the HTML page without its head.
 
 The format is the extension's; without one it is what ``Accept`` prefers. The User-Agent is never looked at: browsers
@@ -33,7 +34,7 @@ RANGES: Mapping[str, int] = {"1h": 3600, "3h": 10_800, "24h": 86_400, "72h": 259
 DEFAULT_RANGE = "3h"
 MAX_RANGE_SECONDS = max(RANGES.values())
 _PATH = re.compile(r"/dashboards/(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)(?:\.(?P<extension>[a-z]+))?")
-_REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _OFFSET = re.compile(r" (?=\d\d:\d\d$)")
 _COLLECTION = re.compile(r"[a-z0-9_]{1,100}")
 _MINUTE = re.compile(r"\d{8}T\d{4}")
@@ -209,9 +210,15 @@ def _collection(text: str) -> str:
     return text
 
 
+def is_region(text: str) -> bool:
+    """Whether an address can name a region so."""
+    return _REGION.fullmatch(text) is not None
+
+
 def _region(text: str) -> str:
-    if text and not _REGION.fullmatch(text):
-        raise _invalid(f"region must be letters, digits and hyphens, such as us-central1, not {_echo(text)}")
+    if text and not is_region(text):
+        form = "letters, digits, hyphens, dots and underscores, such as us-central1"
+        raise _invalid(f"region must be {form}, not {_echo(text)}")
     return text
 
 

@@ -21,6 +21,10 @@ class Crash(BaseException):
     """The process ends here; nothing that catches errors sees it."""
 
 
+class Unexpected(Exception):
+    """What no port says that it raises."""
+
+
 class Clock:
     """A clock that moves only when it is told to; ``sleep`` moves it."""
 
@@ -37,20 +41,32 @@ class Clock:
 
 
 class Countdown:
-    """Counts the calls to all ports that share it, and crashes at one: before it takes effect, or after."""
+    """Counts the calls to all ports that share it, and crashes at one: before it takes effect, or after.
 
-    def __init__(self, crash_at: int | None = None, *, after: bool = False) -> None:
+    ``failure`` makes what is raised there in place of the crash.
+    """
+
+    def __init__(
+        self, crash_at: int | None = None, *, after: bool = False, failure: Callable[[], BaseException] = Crash
+    ) -> None:
         self.calls = 0
         self.crash_at = crash_at
         self.after = after
+        self.failure = failure
 
     def before_call(self) -> bool:
         """Count a call; True when it must crash after its effect."""
         hit = self.calls == self.crash_at
         self.calls += 1
         if hit and not self.after:
-            raise Crash
+            raise self.failure()
         return hit
+
+    def unless(self, hit: bool, result: T) -> T:
+        """The result of a call, unless it is hit after its effect."""
+        if hit:
+            raise self.failure()
+        return result
 
 
 class Hook(Countdown):
@@ -81,17 +97,17 @@ class CrashingStore:
         """As the port says."""
         hit = self._countdown.before_call()
         found = self._inner.get(paths)
-        return _unless(hit, found)
+        return self._countdown.unless(hit, found)
 
     def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
         """As the port says."""
         hit = self._countdown.before_call()
-        return _unless(hit, self._inner.list(collection, start, end))
+        return self._countdown.unless(hit, self._inner.list(collection, start, end))
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
         hit = self._countdown.before_call()
-        return _unless(hit, self._inner.commit(writes))
+        return self._countdown.unless(hit, self._inner.commit(writes))
 
 
 class CrashingBus:
@@ -104,7 +120,7 @@ class CrashingBus:
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         """As the port says."""
         hit = self._countdown.before_call()
-        return _unless(hit, self._inner.publish(topic, data, attributes))
+        return self._countdown.unless(hit, self._inner.publish(topic, data, attributes))
 
     def pull(self, subscription: str, limit: int) -> Sequence[Received]:
         """As the port says."""
@@ -117,12 +133,6 @@ class CrashingBus:
     def nack(self, subscription: str, ack_ids: Sequence[str]) -> None:
         """As the port says."""
         self._inner.nack(subscription, ack_ids)
-
-
-def _unless(crash: bool, result: T) -> T:
-    if crash:
-        raise Crash
-    return result
 
 
 class RefusingStore:

@@ -75,12 +75,34 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether anything listens at a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     give_up = time.monotonic() + READY_WITHIN_SECONDS
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while not listens(port):
         if process.poll() is not None or time.monotonic() > give_up:
             raise RuntimeError(f"the function does not listen: {log.read_text('utf-8', 'replace')[-2000:]}")
         time.sleep(0.02)
+
+
+def memory_bytes(group: int, field: str) -> int:
+    """A number of ``/proc/PID/status`` such as VmRSS or VmHWM, over all processes of a group (Linux)."""
+    total_kb = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        fields = _text(status).rpartition(")")[2].split()
+        if len(fields) > 2 and int(fields[2]) == group:
+            lines = _text(status.with_name("status")).splitlines()
+            total_kb += sum(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+    return total_kb * 1024
+
+
+def _text(path: Path) -> str:
+    """A file of a process; empty when the process has ended."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""

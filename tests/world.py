@@ -29,7 +29,7 @@ from shared.series import Labels, Series, make_labels
 from shared.store import Store
 from shared.timeline import MINUTE_SECONDS, from_minute, iso, minute_floor
 from shared.wiring import Services
-from tests.fakes import Clock, Countdown, Crash, CrashingBus, CrashingStore
+from tests.fakes import Clock, Countdown, Crash, CrashingBus, CrashingStore, Unexpected
 
 
 class World:
@@ -66,7 +66,7 @@ class World:
             subscription, received = delivery.subscription, delivery.received
             try:
                 self.handle(subscription.push or "", received.message, services or self.services)
-            except (MonitoringError, Crash):
+            except (MonitoringError, Crash, Unexpected):
                 self.bus.nack(subscription.name, [received.ack_id])
                 continue
             if self.rng.random() < self.duplicate:

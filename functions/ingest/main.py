@@ -6,9 +6,12 @@ import functions_framework
 from cloudevents.http import CloudEvent
 
 from shared.errors import PermanentError
+from shared.large_messages import give_memory_back
 from shared.logs import log
 from shared.push import message_from_cloud_event
 from shared.wiring import services
+
+give_memory_back()
 
 
 @functions_framework.cloud_event
@@ -18,6 +21,7 @@ def ingest(event: CloudEvent) -> None:
         message = message_from_cloud_event(event)
     except PermanentError as error:
         log("envelope_rejected", "ERROR", reason=error.reason, detail=error.detail)
+        services().ingest().reject_envelope(event.data, error, services().now())
         return
     outcome = services().ingest()(message)
     if outcome.reason:

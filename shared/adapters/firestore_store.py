@@ -1,7 +1,8 @@
 """The store on Firestore: the generated client's channel with raw protobufs, no transactions, no retries of commits.
 
 The client opens the channel, with its credentials and address; the calls go past its wrappers, which cost as much
-as the rest of a message's way.
+as the rest of a message's way. A channel on which a call runs out of time is left to the calls that are on it, and the
+next call opens another: its connection may have gone silent, as a frozen instance finds it, and would stay so.
 A commit is sent once: repeating one whose answer was lost could find its own precondition broken, so the caller
 decides. Reads are tried twice. Every call ends within its time-out, against the client's own 55-60 s.
 
@@ -24,16 +25,15 @@ from google.api_core.gapic_v1 import routing_header
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
+from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 
 from .. import limits
 from ..errors import MonitoringError, PermanentError, PreconditionFailed, TransientError
 from ..store import Absent, Delete, Document, Listing, Precondition, Write
+from .channels import emulator_channel, google_transport
 from .firestore_values import decode_document, encode_document, from_timestamp, to_timestamp
 from .merging import leaves
 from .per_process import PerProcess
-
-_COMMIT_TIMEOUT_SECONDS = 10.0
-_READ_TIMEOUT_SECONDS = 20.0
 
 _TRANSIENT_CODES = frozenset(
     {
@@ -52,8 +52,6 @@ _PRECONDITION_CODES = frozenset(
     {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND}
 )
 _EMULATOR_METADATA = (("authorization", "Bearer owner"),)
-_CHANNEL_OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
-
 _SERVICE = "/google.firestore.v1.Firestore/"
 
 _routed_by: Any = routing_header.to_grpc_metadata  # which has no types
@@ -97,15 +95,26 @@ class FirestoreStore:
     """A ``Store`` in one Firestore database. The client is built by the first call, once in each process.
 
     ``emulator_host`` is ``host:port`` of an emulator; without it, Google's service and the default credentials.
+    A commit, and each attempt at a read, ends within its time-out.
     """
 
-    def __init__(self, project: str, database: str = "(default)", emulator_host: str | None = None) -> None:
+    def __init__(
+        self,
+        project: str,
+        database: str = "(default)",
+        emulator_host: str | None = None,
+        *,
+        commit_timeout_seconds: float = 10.0,
+        read_timeout_seconds: float = 20.0,
+    ) -> None:
         self._database = f"projects/{project}/databases/{database}"
         self._root = f"{self._database}/documents/"
         self._emulator_host = emulator_host
         resource = (("google-cloud-resource-prefix", self._database),)
         self._metadata = resource + (_EMULATOR_METADATA if emulator_host else ())
         self._of_database = (*self._metadata, _routed_by((("database", self._database),)))
+        self._commit_timeout_seconds = commit_timeout_seconds
+        self._read_timeout_seconds = read_timeout_seconds
         self._calls = PerProcess(self._connect)
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
@@ -138,9 +147,8 @@ class FirestoreStore:
         request = self.commit_request(writes)
         limits.check_commit_bytes(request.ByteSize())
         conditional = any(write.precondition is not None for write in writes)
-        with _translated(conditional):
-            commit = self._calls.get().commit
-            answer = commit(request, timeout=_COMMIT_TIMEOUT_SECONDS, metadata=self._of_database)
+        with self._calling(conditional) as calls:
+            answer = calls.commit(request, timeout=self._commit_timeout_seconds, metadata=self._of_database)
         return from_timestamp(answer.commit_time)
 
     def commit_request(self, writes: Sequence[Write]) -> Any:
@@ -155,9 +163,25 @@ class FirestoreStore:
 
     def _connect(self) -> _Calls:
         if self._emulator_host is not None:
-            return _Calls.on(grpc.insecure_channel(self._emulator_host, options=_CHANNEL_OPTIONS))
-        transport: Any = FirestoreClient().transport  # of gRPC, which has a channel
+            return _Calls.on(emulator_channel(self._emulator_host))
+        transport: Any = FirestoreClient(transport=google_transport(FirestoreGrpcTransport)).transport
         return _Calls.on(transport.grpc_channel)
+
+    @contextlib.contextmanager
+    def _calling(self, conditional: bool) -> Iterator[_Calls]:
+        """The calls to make one of, and the project's errors for the channel's.
+
+        ``conditional`` says whether a precondition is asked for.
+        """
+        try:
+            calls = self._calls.get()
+            yield calls
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                self._calls.discard(calls)
+            raise translate(error, conditional) from error
+        except GoogleAuthError as error:
+            raise TransientError("store_unavailable", str(error)) from error
 
     def _read(self, method: str, request: Any, metadata: Any) -> Sequence[Any]:
         """All raw answers of a streaming read, tried once more when the first attempt failed for a passing reason."""
@@ -167,9 +191,8 @@ class FirestoreStore:
             return self._read_once(method, request, metadata)
 
     def _read_once(self, method: str, request: Any, metadata: Any) -> Sequence[Any]:
-        with _translated(conditional=False):
-            call = getattr(self._calls.get(), method)
-            return list(call(request, timeout=_READ_TIMEOUT_SECONDS, metadata=metadata))
+        with self._calling(conditional=False) as calls:
+            return list(getattr(calls, method)(request, timeout=self._read_timeout_seconds, metadata=metadata))
 
     def _document(self, raw: Any) -> Document:
         return decode_document(raw.name.removeprefix(self._root), raw)
@@ -206,17 +229,6 @@ def _precondition(precondition: Precondition) -> Any:
     if isinstance(precondition, Absent):
         return _Precondition(exists=False)
     return _Precondition(update_time=to_timestamp(precondition.update_time))
-
-
-@contextlib.contextmanager
-def _translated(conditional: bool) -> Iterator[None]:
-    """Raise the project's errors for the channel's. ``conditional`` says whether a precondition was asked for."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise translate(error, conditional) from error
-    except GoogleAuthError as error:
-        raise TransientError("store_unavailable", str(error)) from error
 
 
 def translate(error: grpc.RpcError, conditional: bool) -> MonitoringError:

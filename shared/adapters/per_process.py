@@ -5,6 +5,7 @@ Neither a gRPC channel nor a SQLite connection survives a fork, and a server suc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -24,12 +25,19 @@ class PerProcess(Generic[T]):
     def get(self) -> T:
         """The value of the calling process. Raises whatever ``build`` does, and then the next call builds again."""
         pid = os.getpid()
-        if pid not in self._built:
-            with self._locks.setdefault(pid, threading.Lock()):
-                if pid not in self._built:
-                    self._built[pid] = self._build()
-        return self._built[pid]
+        with contextlib.suppress(KeyError):
+            return self._built[pid]
+        with self._locks.setdefault(pid, threading.Lock()):
+            if pid not in self._built:
+                self._built[pid] = self._build()
+            return self._built[pid]
 
     def drop(self) -> T | None:
         """Forget the calling process's value and return it, None when there is none; ``get`` builds a new one."""
         return self._built.pop(os.getpid(), None)
+
+    def discard(self, value: T) -> None:
+        """Forget the calling process's value if it still is this one: another thread may have done so before."""
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
+            if self._built.get(os.getpid()) is value:
+                del self._built[os.getpid()]

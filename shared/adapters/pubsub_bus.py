@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-import grpc
 from google.api_core import exceptions as google_errors
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
@@ -28,6 +27,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from ..bus import Message, Received, Subscription
 from ..errors import ConfigError, MonitoringError, PermanentError, TransientError
 from ..timeline import from_us, to_us
+from .channels import emulator_channel, google_transport
 from .message_limits import check_message
 from .per_process import PerProcess
 
@@ -35,9 +35,6 @@ MAX_IDS_PER_CALL = 1000
 """Pull returns, and one acknowledgement takes, at most this many: https://cloud.google.com/pubsub/quotas"""
 
 RETENTION = timedelta(days=7)
-
-_ANY_SIZE = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
-"""gRPC itself would refuse to receive more than 4 MiB, less than one message may hold."""
 
 _WORTH_A_RETRY = if_exception_type(google_errors.ServiceUnavailable, google_errors.InternalServerError)
 
@@ -53,8 +50,11 @@ class Clients:
     def connect(cls, emulator_host: str | None) -> Clients:
         """Clients of an emulator at ``host:port``, else of the cloud with the environment's credentials."""
         if emulator_host is None:
-            return cls(PublisherClient(), SubscriberClient())
-        channel = grpc.insecure_channel(emulator_host, options=_ANY_SIZE)
+            return cls(
+                PublisherClient(transport=google_transport(PublisherGrpcTransport)),
+                SubscriberClient(transport=google_transport(SubscriberGrpcTransport)),
+            )
+        channel = emulator_channel(emulator_host)
         return cls(
             PublisherClient(transport=PublisherGrpcTransport(channel=channel)),
             SubscriberClient(transport=SubscriberGrpcTransport(channel=channel)),

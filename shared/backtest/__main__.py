@@ -105,7 +105,7 @@ def _compare(config: MonitoringConfig, environment: Config, options: argparse.Na
     stored = Stored(_store(environment, options.folder), utc_now())
     span = stored.judged(stored.span(DEFAULT_HOURS if options.hours is None else options.hours))
     earlier = [MonitoringConfig.from_json(path.read_text("utf-8")) for path in options.earlier]
-    cooldown = max((rule.cooldown_period for rule in config.list_alert_rules()), default=0)
+    cooldown = max((rule.cooldown_period for rule in config.evaluated_rules()), default=0)
     history = stored.history(span, cooldown)
     then = Replayed(config, history, stored.rolled_up_at, stored.now, earlier, stored.first_judged())
     found = compare(stored, span, then, _progress())

@@ -20,14 +20,15 @@ CHANGED, PRESENT, HISTORY = "CHANGED", "AS IT IS", "HISTORY"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The present configuration, and ``changed`` by ``settings`` in one of its rules, the ``number``-th.
+    """The present configuration, and ``changed`` by ``settings`` in the rule or source that is looked at, ``rule``.
 
-    Without a rule all of them are looked at.
+    ``before`` is that rule as it is. Without a rule all of them are looked at.
     """
 
     present: MonitoringConfig
     changed: MonitoringConfig | None = None
-    number: int | None = None
+    rule: AlertRule | None = None
+    before: AlertRule | None = None
     settings: tuple[str, ...] = ()
 
     @staticmethod
@@ -37,17 +38,12 @@ class Asked:
             raise ConfigError("a setting changes a rule: name it")
         if not name:
             return Asked(config)
-        rule = find(config, name)
-        number = config.list_alert_rules().index(rule)
+        place = find(config, name)
+        rule = place.rule(config)
         if not settings:
-            return Asked(only(config, _enabled(rule)), None, number)
-        then, rule_then = changed(config, rule, settings)
-        return Asked(only(config, rule), only(then, _enabled(rule_then)), number, tuple(settings))
-
-    @property
-    def rule(self) -> AlertRule | None:
-        """The rule as it is tried; None for all."""
-        return None if self.number is None else self.config.list_alert_rules()[self.number]
+            return Asked(only(config, place), None, _enabled(rule), rule)
+        then = changed(config, place, settings)
+        return Asked(only(config, place), only(then, place), _enabled(place.rule(then)), rule, tuple(settings))
 
     @property
     def config(self) -> MonitoringConfig:
@@ -61,15 +57,14 @@ class Asked:
     def headline(self) -> str:
         """What is tried, in words."""
         if self.rule is None:
-            return f"all {len(self.config.list_alert_rules(enabled_only=True))} rules"
+            rules, sources = len(self.config.list_alert_rules(enabled_only=True)), len(self.config.source_rules)
+            return f"all {rules} rules" + (f" and {sources} source{'s' if sources > 1 else ''}" if sources else "")
         return " with ".join([self.rule.name, *([", ".join(self.settings)] if self.settings else [])])
 
     def of(self, episodes: Sequence[Episode]) -> list[Episode]:
         """The episodes that were asked for; the rule's name may have been changed, too."""
-        if self.number is None:
-            return list(episodes)
-        wanted = {config.list_alert_rules()[self.number].id for config in self.configs()}
-        return [one for one in episodes if one.rule_id in wanted]
+        wanted = {rule.id for rule in (self.rule, self.before) if rule is not None}
+        return [one for one in episodes if one.rule_id in wanted or not wanted]
 
 
 def _enabled(rule: AlertRule) -> AlertRule:

@@ -15,9 +15,10 @@ from ..buckets import SETTLE
 from ..catch_up import CATCH_UP_AFTER
 from ..cells import Cells
 from ..monitoring_config import MonitoringConfig
+from ..rule_health import ROLLUP_ID
 from ..series import Labels
 from ..telling import Hearing
-from ..tick import ROLLUP_ID, longest_reach_seconds
+from ..tick import longest_reach_seconds
 from ..timeline import from_minute, to_us
 from .run import Candidate, Source, Span
 from .stored import History

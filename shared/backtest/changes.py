@@ -1,11 +1,11 @@
-"""Changes of a rule: ``threshold=250,min_occurrences=2`` on a rule of a configuration, and checked like any."""
+"""Changes of a rule or source: ``threshold=250,min_occurrences=2``, set in a configuration and checked like any."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..configuration import document
@@ -17,8 +17,26 @@ _NEXT = re.compile(r",(?=\s*[a-z_]+(?:\.[a-z_]+)*\s*=)")
 _DECODER = json.JSONDecoder()
 
 
-def changed(config: MonitoringConfig, rule: AlertRule, settings: Sequence[str]) -> tuple[MonitoringConfig, AlertRule]:
-    """A configuration with some fields of one of its rules set, and the rule as it is then.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a rule stands in a configuration; a source is evaluated as a rule, too."""
+
+    is_source: bool
+    number: int
+
+    @property
+    def section(self) -> str:
+        """The part of the configuration."""
+        return "sources" if self.is_source else "rules"
+
+    def rule(self, config: MonitoringConfig) -> AlertRule:
+        """What stands there."""
+        rules = config.source_rules if self.is_source else config.settings.rules
+        return rules[self.number]
+
+
+def changed(config: MonitoringConfig, place: Place, settings: Sequence[str]) -> MonitoringConfig:
+    """A configuration with some fields of one of its rules or sources set.
 
     A setting is ``field=value``, several with commas between them: a field as it stands in the configuration, with
     dots before those inside another (``query.min_count=100``), and a JSON value, or text that needs no quotes.
@@ -26,19 +44,20 @@ def changed(config: MonitoringConfig, rule: AlertRule, settings: Sequence[str]) 
     """
     read = [one for text in settings for one in _read(text)]
     plain: dict[str, Any] = config.to_dict()
-    number = config.list_alert_rules().index(rule)
-    fields = plain["rules"][number]
-    if any(name.startswith("query.") for name, _ in read):  # of what the rule asks, wherever that stands
+    fields = plain[place.section][place.number]
+    rule = place.rule(config)
+    asks = any(name.startswith("query.") for name, _ in read)
+    if asks and not place.is_source:  # then the query that it has from elsewhere becomes its own
         asking = document.rule_to_plain(replace(rule, query=config.query_for(rule), collection=""))
-        fields = plain["rules"][number] = asking
+        fields = plain[place.section][place.number] = asking
     for name, value in read:
-        _set(fields, f"rules[{number}]", name, value)
-    result = MonitoringConfig.from_dict(plain)
-    return result, result.list_alert_rules()[number]
+        _set(fields, f"{place.section}[{place.number}]", name, value)
+    return MonitoringConfig.from_dict(plain)
 
 
-def only(config: MonitoringConfig, rule: AlertRule) -> MonitoringConfig:
-    """A configuration in which one rule runs, with those that may keep it quiet."""
+def only(config: MonitoringConfig, place: Place) -> MonitoringConfig:
+    """A configuration in which one rule or source runs, with the rules that may keep it quiet."""
+    rule = place.rule(config)
     needed, left = {rule.id}, [rule]
     while left:
         for name in left.pop().inhibited_by:
@@ -46,13 +65,17 @@ def only(config: MonitoringConfig, rule: AlertRule) -> MonitoringConfig:
                 needed.add(name)
                 left.append(config.get_rule(name))
     rules = tuple(replace(one, enabled=one.enabled and one.id in needed) for one in config.list_alert_rules())
-    return MonitoringConfig(replace(config.settings, rules=rules))
+    sources = (config.settings.sources[place.number],) if place.is_source else ()
+    return MonitoringConfig(replace(config.settings, rules=rules, sources=sources))
 
 
-def find(config: MonitoringConfig, name: str) -> AlertRule:
-    """A rule by its id or its name. Raises ``ConfigError`` with the nearest one."""
-    known = {rule.id for rule in config.list_alert_rules()}
-    return config.get_rule(rule_id_of(name) if rule_id_of(name) in known else name)
+def find(config: MonitoringConfig, name: str) -> Place:
+    """Where a rule or source is, by its id or its name. Raises ``ConfigError`` with the nearest one."""
+    wanted = rule_id_of(name)
+    found = config.find_rule(wanted) or config.get_rule(name)
+    if found.is_source:
+        return Place(True, config.source_rules.index(found))
+    return Place(False, config.list_alert_rules().index(found))
 
 
 def _read(text: str) -> Iterator[tuple[str, object]]:
@@ -87,7 +110,7 @@ def _set(owner: dict[str, Any], path: str, name: str, value: object) -> None:
         if not isinstance(owner.setdefault(parent, {}), dict):
             raise ConfigError(f"{path}: expected an object, and {name} sets a field of it")
         owner = owner[parent]
-    if last == "threshold" and not parents and not isinstance(value, dict):
+    if last == "threshold" and isinstance(owner.get(last), dict) and not isinstance(value, dict):
         owner[last]["value"] = value
     else:
         owner[last] = value

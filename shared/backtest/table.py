@@ -47,16 +47,22 @@ def alerts(config: MonitoringConfig, span: Span, main: Column, beside: Sequence[
 
 
 def _cells(config: MonitoringConfig, one: Episode, end: datetime) -> list[str]:
-    unit = next((config.unit_for(rule) for rule in config.list_alert_rules() if rule.id == one.rule_id), "")
+    rule = config.find_rule(one.rule_id)
+    unit = "" if rule is None else config.unit_for(rule)
     value = NONE if one.value is None or one.kind != "threshold" else f"{one.value:.4g} {unit}".strip()
     tells = " ".join(one.channels) or ": ".join(["nobody", *one.held])
     return [_moment(one.fired_at), _lasting(one, end), _name(config, one), one.severity.value, value, tells]
 
 
 def _name(config: MonitoringConfig, one: Episode) -> str:
-    name = next((rule.name for rule in config.list_alert_rules() if rule.id == one.rule_id), one.rule_id)
     about = "" if one.kind == "threshold" else f" ({one.kind.value.replace('_', ' ')})"
-    return f"{name}{about} {label_text(one.labels)}".strip()
+    return f"{_rule_name(config, one.rule_id)}{about} {label_text(one.labels)}".strip()
+
+
+def _rule_name(config: MonitoringConfig, rule_id: str) -> str:
+    """A rule's name; the id of one that there is no more."""
+    rule = config.find_rule(rule_id)
+    return rule_id if rule is None else rule.name
 
 
 def _counterpart(one: Episode, others: Sequence[Episode], end: datetime) -> str:
@@ -138,9 +144,8 @@ def _share(value: float | None, part: int, whole: int, of: str) -> str:
 
 def comparison(config: MonitoringConfig, found: Comparison) -> list[str]:
     """Every difference with its cause, and how many there are of each."""
-    names = {rule.id: rule.name for rule in config.list_alert_rules()}
     rows = [["UTC", "WHAT", "RULE", "LIVE", "REPLAYED", "BECAUSE OF"]]
-    rows += [_difference(names, one) for one in found.differences]
+    rows += [_difference(config, one) for one in found.differences]
     causes = ", ".join(f"{cause.value} {count}" for cause, count in sorted(found.causes().items())) or "none"
     return [
         *(aligned(rows) if found.differences else []),
@@ -150,12 +155,12 @@ def comparison(config: MonitoringConfig, found: Comparison) -> list[str]:
     ]
 
 
-def _difference(names: Mapping[str, str], one: Difference) -> list[str]:
+def _difference(config: MonitoringConfig, one: Difference) -> list[str]:
     what = f"told {one.what}" if one.told else one.what
     sides = ["yes" if side else "no" for side in (one.live, one.replayed)]
     if one.live and one.replayed:
         sides = ["yes", "otherwise"]
-    name = f"{names.get(one.rule_id, one.rule_id)} {label_text(one.labels)}".strip()
+    name = f"{_rule_name(config, one.rule_id)} {label_text(one.labels)}".strip()
     return [_moment(one.at), what, name, *sides, one.cause.value]
 
 

@@ -13,7 +13,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -55,12 +55,22 @@ def shown(value: object) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """``; did you mean "x"?`` for the nearest known name, or else the list of a few known ones; maybe empty."""
+    """``; did you mean "x"?`` for what may have been meant, or else the list of a few known names; maybe empty."""
     names = list(known)
-    near = difflib.get_close_matches(name[:200], names, 1)
+    near = _near(name[:200].casefold(), names)
     if near:
-        return f"; did you mean {shown(near[0])}?"
+        return f"; did you mean {' or '.join(map(shown, near))}?"
     return f"; known: {', '.join(names)}" if 0 < len(names) <= 16 else ""
+
+
+def _near(name: str, known: Sequence[str]) -> list[str]:
+    """The known name that is spelled most alike, or else up to three that have all words of ``name``."""
+    by_folded = {one.casefold(): one for one in known}
+    alike = difflib.get_close_matches(name, by_folded, 1)
+    if alike:
+        return [by_folded[alike[0]]]
+    words = re.findall(r"[a-z0-9]+", name)
+    return [one for one in known if words and all(word in one.casefold() for word in words)][:3]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,17 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 MAX_CHUNK_BINS = 1_000_000
 """A chunk's bins, at most: a bomb of them takes about 100 MB, and 20,000 series may have 50 each."""
+_NO_COLUMNS = bytes(4)
+"""The four columns of no bins."""
 MAX_COUNT = 2**53
 """A cell's observations, at most: exact as a double."""
 
 
 def write_bins(out: Writer, cells: Cells, rows: Ints) -> None:
     """Append the bins of some rows, all of them distributions of several observations."""
+    if not len(rows):
+        out.raw(_NO_COLUMNS)
+        return
     chosen = cells.take(rows)
     out.signed(chosen.scale)
     out.unsigned(np.diff(chosen.bin_start))

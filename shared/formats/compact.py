@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -49,6 +49,8 @@ CONTENT_TYPE = "application/vnd.ion.chunk"
 """The message attribute ``content-type`` of this format."""
 VERSION = 1
 MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_KEPT_BODY_BYTES = 1024 * 1024
+"""A larger chunk is not stored as it was sent: names that no row has may swell it, to whoever reads it back."""
 MAX_MESSAGE_COUNT = 2**32
 """A message's cell's observations, at most, so that no rollup of messages comes near MAX_COUNT."""
 MAX_SECTIONS = 5_000
@@ -76,7 +78,7 @@ class Section:
 class Chunk:
     """What one message says. ``seq`` None: the writer keeps no count. Sections ascend by minute.
 
-    ``encoded`` are the bytes that it was read from, when they say just this; None otherwise.
+    ``encoded`` are the bytes that it was read from, when they say just this and little else; None otherwise.
     """
 
     writer: str
@@ -116,8 +118,14 @@ def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
     return bytes([VERSION, _ROLLUP if rollup else 0]) + deflate.compress(body) + deflate.flush()
 
 
-def decode(data: bytes, *, rollup: bool = False) -> Chunk:
+def unweighed(_size_bytes: int) -> None:
+    """Says nothing to the size of what is read."""
+
+
+def decode(data: bytes, *, rollup: bool = False, weigh: Callable[[int], None] = unweighed) -> Chunk:
     """The chunk in some bytes, which has rollup columns if ``rollup`` and none otherwise: no message has any.
+
+    ``weigh`` is told the inflated bytes before they are read, and may raise.
 
     Raises PermanentError: ``unknown_version``, ``malformed_chunk``, ``chunk_too_large``, ``invalid_series``.
     """
@@ -127,7 +135,9 @@ def decode(data: bytes, *, rollup: bool = False) -> Chunk:
         raise PermanentError("unknown_version", f"expected a chunk of version {VERSION}, got {data[0]}")
     if data[1] != (_ROLLUP if rollup else 0):
         raise malformed(f"expected flags {_ROLLUP if rollup else 0}, got {data[1]}")
-    source = Reader(_inflate(data[2:]))
+    body = _inflate(data[2:])
+    weigh(len(body))
+    source = Reader(body)
     writer, boot = _read_writer(source), _read_writer(source)
     seq = source.varint()
     if seq and not writer:
@@ -135,7 +145,7 @@ def decode(data: bytes, *, rollup: bool = False) -> Chunk:
     table = decode_table(source.blob())
     sections = _read_sections(source, table, rollup=rollup)
     source.end()
-    return Chunk(writer, boot, seq - 1 if seq else None, sections, data)
+    return Chunk(writer, boot, seq - 1 if seq else None, sections, data if len(body) <= MAX_KEPT_BODY_BYTES else None)
 
 
 def _check_size(sections: int, rows: int, size: int) -> None:

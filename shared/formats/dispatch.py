@@ -17,14 +17,14 @@ https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/rece
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..bus import MAX_MESSAGE_BYTES
 from ..errors import PermanentError
 from ..series import Kind
 from . import compact, native
 from .columns import too_large
-from .compact import Chunk
+from .compact import Chunk, unweighed
 from .otlp_labels import LabelRule
 from .strict_json import malformed
 
@@ -39,21 +39,28 @@ _GZIP = 31
 
 
 def decode(
-    data: bytes, attributes: Mapping[str, str], kinds: Mapping[str, Kind], rule: LabelRule
+    data: bytes,
+    attributes: Mapping[str, str],
+    kinds: Mapping[str, Kind],
+    rule: LabelRule,
+    weigh: Callable[[int], None] = unweighed,
 ) -> tuple[Chunk, PermanentError | None]:
     """The chunk that a message says; and where its format takes parts of a message, what of it was refused.
+
+    ``weigh`` is told the message's inflated bytes before it is read, and may raise.
 
     Raises PermanentError: ``unknown_format``, ``chunk_too_large``, and those of the formats.
     """
     content_type = attributes.get(CONTENT_TYPE_ATTRIBUTE, "")
     event_type = attributes.get(EVENT_TYPE_ATTRIBUTE, "")
     plain = _plain(data, attributes.get(CONTENT_ENCODING_ATTRIBUTE, ""))
+    weigh(len(plain))
     if event_type == OTLP_METRICS:
         return _decode_otlp(plain, content_type, rule)
     if not event_type and content_type in ("", native.CONTENT_TYPE):
         return native.decode_native(plain, kinds), None
     if not event_type and content_type == compact.CONTENT_TYPE:
-        return compact.decode(plain), None
+        return compact.decode(plain, weigh=weigh), None
     raise _unknown(f"ce-type {event_type[:80]!r}, content-type {content_type[:80]!r}")
 
 

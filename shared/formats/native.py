@@ -20,7 +20,7 @@ from ..errors import PermanentError
 from ..series import Kind, Labels, Series, check_series
 from ..timeline import MINUTE_SECONDS, US_PER_SECOND, minute_of_us, to_us
 from .bin_columns import MAX_CHUNK_BINS
-from .compact import MAX_MINUTE, MAX_WRITER_BYTES, Chunk, Section
+from .compact import MAX_MINUTE, MAX_SECTIONS, MAX_WRITER_BYTES, Chunk, Section
 from .exponential import Histogram, cells_of, read_histogram
 from .series_table import MAX_SERIES
 from .strict_json import (
@@ -58,7 +58,7 @@ def decode_native(data: bytes, kinds: Mapping[str, Kind]) -> Chunk:
     """The chunk that a message says. ``kinds`` are the configured metrics.
 
     A point's kind is its own, else the configured one, else distribution for values and histograms and gauge for a
-    value. Raises PermanentError: ``malformed_message``, ``invalid_series``.
+    value. Raises PermanentError: ``malformed_message``, ``invalid_series``, ``chunk_too_large``.
     """
     message = parse(data)
     check_keys(message, _MESSAGE_KEYS, "")
@@ -126,13 +126,17 @@ class _Points:
             return
         numbers = _numbers_of(point, kind)
         self._spend(len(numbers))
-        kept = self._observations.setdefault(minute, [])
+        kept = self._observations.get(minute)
+        if kept is None:
+            kept = self._observations[minute] = []
         for number in numbers:
             kept.append(Observation(series, kind, at_us, number))  # one number mostly: a list costs more
 
     def sections(self) -> tuple[Section, ...]:
         """What was collected, by minute."""
         minutes = sorted({*self._observations, *self._histograms})
+        if len(minutes) > MAX_SECTIONS:
+            raise malformed(f"expected at most {MAX_SECTIONS} minutes a message, got {len(minutes)}")
         return tuple(Section(minute, self._cells(minute)) for minute in minutes)
 
     def _cells(self, minute: int) -> Cells:
@@ -201,9 +205,9 @@ def _series_of(point: dict[str, Any]) -> Series:
         raise PermanentError(error.reason, f": {error.detail}") from error
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _series(metric: str, labels: Labels) -> Series:
-    """The checked series. Publishers repeat theirs, so they are remembered: some 10 MB at most."""
+    """The checked series. Publishers repeat theirs, so they are remembered: 30 MB at the very most."""
     return check_series(Series(metric, tuple(sorted(labels))))
 
 

@@ -22,11 +22,26 @@ MAX_STRINGS = MAX_SERIES * (1 + 2 * MAX_LABELS)
 _REMEMBERED_BYTES = 8 * 1024
 """Tables up to this size are remembered: 128 of them hold at most some tens of MB, whatever is sent."""
 _REMEMBERED_SERIES = 256
+_REMEMBERED_TABLES = 128
+_known: dict[tuple[Series, ...], bytes] = {}
 
 
 def encode_table(table: tuple[Series, ...]) -> bytes:
     """The bytes of some series, which ascend. Small tables are remembered, as ``decode_table`` does."""
-    return _remembered_bytes(table) if len(table) <= _REMEMBERED_SERIES else _encode(table)
+    if len(table) > _REMEMBERED_SERIES:
+        return _encode(table)
+    data = _known.get(table)
+    if data is None:
+        data = _encode(table)
+        if len(data) <= _REMEMBERED_BYTES:
+            _remember(table, data)
+    return data
+
+
+def _remember(table: tuple[Series, ...], data: bytes) -> None:
+    if len(_known) >= _REMEMBERED_TABLES:
+        _known.clear()  # in one step, whatever other threads do
+    _known[table] = data
 
 
 def _encode(table: tuple[Series, ...]) -> bytes:
@@ -62,8 +77,10 @@ def decode_table(data: bytes) -> tuple[Series, ...]:
 
 def _decode(data: bytes) -> tuple[Series, ...]:
     source = Reader(data)
-    lengths = source.unsigned(source.count(MAX_STRINGS)).tolist()
-    strings = [source.string(length) for length in lengths]
+    lengths = source.unsigned(source.count(MAX_STRINGS))
+    if len(lengths) > 1 and lengths[1:].min() < 1:
+        raise malformed("strings do not ascend")  # before hundreds of thousands of empty ones are made
+    strings = [source.string(length) for length in lengths.tolist()]
     if any(a >= b for a, b in itertools.pairwise(strings)):
         raise malformed("strings do not ascend")
     rows = source.count(MAX_SERIES)
@@ -84,5 +101,4 @@ def _decode(data: bytes) -> tuple[Series, ...]:
     return table
 
 
-_remembered = lru_cache(maxsize=128)(_decode)
-_remembered_bytes = lru_cache(maxsize=128)(_encode)
+_remembered = lru_cache(maxsize=_REMEMBERED_TABLES)(_decode)

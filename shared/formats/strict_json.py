@@ -1,7 +1,8 @@
 """JSON as strangers send it: every fault is a PermanentError ``malformed_message`` that names the path.
 
 Refused besides what is not JSON: text that is not UTF-8, duplicate keys, NaN and Infinity, nesting beyond the
-interpreter's depth, lone surrogates in names. What is quoted back is JSON, cut to 80 characters.
+interpreter's depth, lone surrogates in names. What is quoted back is JSON, cut to 80 characters. Before anything is
+read, more objects or arrays than a message can need are ``chunk_too_large``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,14 @@ from typing import Any
 
 from ..cells import MAX_MAGNITUDE
 from ..errors import PermanentError
+from .columns import too_large
 
 MAX_QUOTED = 80
+MAX_OBJECTS = 250_000
+"""Objects in a message, and arrays, at most: 100,000 native points with labels have fewer objects, and so have 20,000
+of OTLP with five labels each. Two-byte objects would take 100 times their bytes, and seconds to read."""
+MAX_KEYS = 1000
+"""Keys in one object, at most; no object of ours has a fiftieth of them."""
 MISSING = object()
 """What ``dict.get`` answers for a key that is not there, so that null is told apart."""
 _DOUBLE_BITS = 1024
@@ -52,6 +59,8 @@ def below(path: str, key: str) -> str:
 
 def parse(data: bytes) -> dict[str, Any]:
     """The object that some bytes hold, with string keys, each once."""
+    if max(data.count(b"{"), data.count(b"[")) > MAX_OBJECTS:
+        raise too_large(f"more than {MAX_OBJECTS} objects or arrays of JSON")
     try:
         message = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -64,6 +73,8 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_KEYS:
+        raise malformed(f"an object has {len(pairs)} keys, at most {MAX_KEYS}")
     result = dict(pairs)
     if len(result) == len(pairs):
         return result

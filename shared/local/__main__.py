@@ -6,6 +6,7 @@ Ends with 0 after Ctrl-C or SIGTERM, 2 when it cannot start: then one line on st
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 import uuid
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Lock
 from types import FrameType
+from typing import NoReturn
 
 from ..config import Config, load_config
 from ..errors import MonitoringError
@@ -21,6 +23,7 @@ from .backends import PROJECT
 from .emulators import missing
 from .replaying import ReplayOptions, replay
 from .run import RunOptions, run
+from .server import MAX_PORT
 
 DEFAULT_PORT = 8080
 CANNOT_START = 2
@@ -45,7 +48,10 @@ def main(arguments: Sequence[str]) -> int:
         _start(options, load_config(defaults={"ION_PROJECT": PROJECT}))
     except KeyboardInterrupt:
         print("Stopped.", flush=True)
-    except (MonitoringError, OSError, RuntimeError) as error:
+    except MonitoringError as error:
+        print(f"Cannot run: {error.detail or error.reason}", file=sys.stderr)
+        return CANNOT_START
+    except (OSError, RuntimeError) as error:
         print(f"Cannot run: {error}", file=sys.stderr)
         return CANNOT_START
     return 0
@@ -78,8 +84,32 @@ def _interrupt(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what it does not accept."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with ``CANNOT_START``."""
+        self.exit(CANNOT_START, f"Cannot run: {message}\n")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"expected a port from 0 (any) to {MAX_PORT}, got {text[:40]!r}")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 <= speed < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text[:40]!r}")
+    return speed
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m shared.local", description=__doc__)
+    parser = _Parser(prog="python -m shared.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     live = commands.add_parser("run", help="everything in one process, with a simulated fleet")
     live.add_argument("--keep", action="store_true", help="go on with the database of the last run")
@@ -87,10 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     past = commands.add_parser("replay", help="a recorded series at its own times")
     past.add_argument("csv", type=Path, help="a file of timestamp,value")
     past.add_argument("collection", help="what it is a recording of, such as cpu_utilization_us")
-    past.add_argument("--speed", type=float, default=0.0, help="times faster than real time; 0: as fast as it goes")
+    past.add_argument("--speed", type=_speed, default=0.0, help="times faster than real time; 0: as fast as it goes")
     past.add_argument("--no-serve", dest="serve", action="store_false", help="end after the table")
     for command in (live, past):
-        command.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the server; busy: the next free one")
+        command.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the server; busy: the next free one")
         command.add_argument("--emulators", action="store_true", help="on the real Pub/Sub and Firestore emulators")
         command.add_argument("--seed", type=int, default=1, help="of everything random")
     return parser

@@ -15,7 +15,7 @@ from ..monitoring_config import MonitoringConfig
 from ..store import Store
 from ..wiring import Services, channels, use
 from .backends import PROJECT, Backend
-from .functions import Functions
+from .functions import Functions, OnFailure
 from .narrator import AnnouncedChannel
 from .publishing import PublishRoute
 from .server import HOST, Server, bind, port_of, router
@@ -37,19 +37,23 @@ class Hosted:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a run is made from. ``now`` and ``sleep`` are its clock."""
+    """What a run is made from. ``now`` and ``sleep`` are its clock; ``failed`` is told what a function raised."""
 
     manifest: Manifest
     monitoring: MonitoringConfig
     config: Config
     say: Callable[[str], None]
+    failed: OnFailure
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
 
     @contextmanager
-    def serving(self, backend: Backend, listener: socket.socket) -> Iterator[Hosted]:
-        """Wire the services, answer on ``listener`` and deliver; everything has ended afterwards."""
-        url = f"http://{HOST}:{port_of(listener)}"
+    def serving(self, backend: Backend, listener: socket.socket | None) -> Iterator[Hosted]:
+        """Wire the services, answer on ``listener`` and deliver; everything has ended afterwards.
+
+        Without a listener nothing is served, ``url`` is empty, and only a backend that delivers in the process works.
+        """
+        url = f"http://{HOST}:{port_of(listener)}" if listener else ""
         services = Services(
             config=self.monitoring,
             store=backend.store,
@@ -59,16 +63,19 @@ class Host:
             sleep=self.sleep,
         )
         use(services)
-        functions = Functions.load(self.manifest, PROJECT)
+        functions = Functions.load(self.manifest, PROJECT, self.failed)
         route = PublishRoute(backend.bus, PROJECT, self.manifest.topics)
-        server = Server(listener, router(functions.app("dashboard"), route, backend.pushed))
+        app = router(functions.app("dashboard"), route, backend.pushed)
+        server = Server(listener, app) if listener else None
         try:
-            server.start()
+            if server:
+                server.start()
             backend.start(functions, url)
             yield Hosted(url, services, backend, functions)
         finally:
             backend.stop()
-            server.stop()
+            if server:
+                server.stop()
 
     def _channels(self, store: Store, url: str) -> dict[str, Channel]:
         """The local inbox, and the webhook where the environment names one; each delivery is said."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from ..adapters.broker import Delivery
 from ..channels import Answer, Channel
+from ..errors import MonitoringError
 from ..monitoring_config import MonitoringConfig
 from ..notifications import Notification
-from ..render.plain import clean
+from ..render.plain import clean, cut
 from ..series import label_text, make_labels
+from .functions import described
 
 _WORDS = {
     "started": "pending",
@@ -29,15 +34,24 @@ _WORDS = {
     "rule_removed": "removed",
 }
 _LOUD = ("WARNING", "ERROR", "CRITICAL")
+MAX_REASONS = 1000
+MAX_COLUMNS = 400
+_DIGITS = re.compile(r"[0-9]+")
+_SAID_AT = frozenset(10**power for power in range(10))
 
 
 @dataclass(frozen=True, slots=True)
 class Narrator:
-    """Turns log events into lines. ``say`` prints one; ``quiet`` leaves the transitions out."""
+    """Turns log events and failures into lines. ``say`` prints one; ``quiet`` leaves the transitions out.
+
+    A failure is said once for each reason, and again when it is the tenth, hundredth, ... for the same.
+    """
 
     config: MonitoringConfig
     say: Callable[[str], None]
     quiet: bool = False
+    _failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _lock: Lock = field(default_factory=Lock)
 
     def event(self, line: str) -> None:
         """A log event: transitions, and whatever is wrong."""
@@ -51,7 +65,24 @@ class Narrator:
 
     def refused(self, delivery: Delivery, error: Exception) -> None:
         """A push that was not acknowledged; it comes again."""
-        self.say(clean(f"  {delivery.subscription.name}, attempt {delivery.received.delivery_attempt}: {error}"))
+        detail = error.detail if isinstance(error, MonitoringError) else described(error)
+        self._failed(f"{delivery.subscription.name}, which comes again", detail)
+
+    def failed(self, function: str, error: BaseException) -> None:
+        """A function that was called and raised."""
+        self._failed(function, described(error))
+
+    def _failed(self, what: str, why: str) -> None:
+        """Say it, unless it was said and is no round number of times; numbers in a reason make no other reason."""
+        with self._lock:
+            if len(self._failures) >= MAX_REASONS:
+                self._failures.clear()
+            key = what, _DIGITS.sub("0", why)
+            self._failures[key] += 1
+            times = self._failures[key]
+        if times in _SAID_AT:
+            again = "" if times == 1 else f" {times} times"
+            self.say(cut(clean(f"  failed{again}: {what}: {why}"), MAX_COLUMNS))
 
     def _transition(self, event: dict[str, Any]) -> str:
         name, unit = name_and_unit(self.config, event["rule_id"])

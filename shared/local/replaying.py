@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from socket import socket
 from threading import Event
 from urllib.parse import urlencode
 
@@ -15,13 +16,16 @@ from ..alerts import Reason
 from ..config import Config
 from ..logs import Redirected
 from ..manifest import load_manifest
+from ..tick import Transition
 from ..timeline import iso
+from ..wiring import use
 from .backends import Backend, Emulated, Stepped
 from .clock import ManualClock
 from .hosting import Host, Hosted, listen, load_monitoring
 from .narrator import Narrator
 from .replay import MINUTES_PER_CALL, Progress, Replay, shown_range, table, transitions_of
 from .series_file import read_series, target_of
+from .server import bind
 
 _SECONDS_PER_MINUTE = 60.0
 
@@ -52,7 +56,7 @@ def replay(options: ReplayOptions, config: Config, say: Callable[[str], None], s
     manifest = load_manifest()
     narrator = Narrator(monitoring, say, quiet=True)
 
-    with closing(listen(options.port, say)) as listener, Redirected(narrator.event):
+    with _listener(options, say) as listener, Redirected(narrator.event):
         backend: Backend
         if options.emulators:
             say("Starting the Pub/Sub and Firestore emulators ...")
@@ -60,26 +64,41 @@ def replay(options: ReplayOptions, config: Config, say: Callable[[str], None], s
         else:
             store = SqliteStore(":memory:", clock.now, synchronous="OFF")
             backend = Stepped(manifest, store, clock.now, narrator.refused, options.seed)
-        host = Host(manifest, monitoring, config, _ignore, clock.now, clock.sleep)
+        host = Host(manifest, monitoring, config, _ignore, narrator.failed, clock.now, clock.sleep)
         with host.serving(backend, listener) as hosted:
             say(f"{options.csv.name}: {len(points)} points of {options.collection}, "
                 f"{iso(points[0].at)} to {iso(points[-1].at)}")  # fmt: skip
             step = 1 if options.speed > 0 else MINUTES_PER_CALL
             Replay(hosted, clock, target, _pacer(options.speed, say, stopping), step).run(points)
-            for line in _outcome(hosted, options.collection, points[0].at, clock):
+            transitions = transitions_of(hosted.services.store)
+            for line in table(monitoring, transitions):
                 say(line)
             if options.serve:
+                say(f"Open {look_at(hosted, options.collection, points[0].at, clock.now(), transitions)}")
                 say("The clock stands still there. Ctrl-C ends it.")
                 stopping.wait()
 
 
-def _outcome(hosted: Hosted, collection: str, first: datetime, clock: ManualClock) -> list[str]:
-    """The table and the address of the range to look at."""
-    transitions = transitions_of(hosted.services.store)
+@contextmanager
+def _listener(options: ReplayOptions, say: Callable[[str], None]) -> Iterator[socket | None]:
+    """Where the dashboard is served, or the emulators push; None when neither is."""
+    if not options.serve and not options.emulators:
+        yield None
+        return
+    with closing(listen(options.port, say) if options.serve else bind(0)) as listener:
+        yield listener
+
+
+def look_at(hosted: Hosted, collection: str, first: datetime, last: datetime, transitions: Sequence[Transition]) -> str:
+    """The address of the range to look at; from now on the dashboard's clock stands still at its end.
+
+    At the end of a long replay the beginning would be past its time to live.
+    """
     fired = [change.at for change in transitions if change.reason is Reason.FIRED]
-    start, end = shown_range(first, clock.now(), fired)
+    start, end = shown_range(first, last, fired)
+    use(replace(hosted.services, now=lambda: end))
     query = urlencode({"collection": collection, "from": iso(start), "to": iso(end)}, safe=":")
-    return [*table(hosted.services.config, transitions), f"Open {hosted.url}/dashboards/overview?{query}"]
+    return f"{hosted.url}/dashboards/overview?{query}"
 
 
 def _pacer(speed: float, say: Callable[[str], None], stopping: Event) -> Callable[[Progress], None]:

@@ -71,7 +71,7 @@ def run(
             backend = Emulated(manifest)
         else:
             backend = Embedded(manifest, _sqlite(options, port_of(listener), now), now, narrator.refused)
-        with Host(manifest, monitoring, config, say, now, sleep).serving(backend, listener) as hosted:
+        with Host(manifest, monitoring, config, say, narrator.failed, now, sleep).serving(backend, listener) as hosted:
             _live(hosted, options, boot, narrator, stopping)
 
 

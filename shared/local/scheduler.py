@@ -28,7 +28,10 @@ def seconds_to_next_minute(now: datetime) -> float:
 
 
 def run_every_minute(call: Callable[[], int], now: Callable[[], datetime], stopping: Event) -> None:
-    """Call at once, and then at every whole minute, until ``stopping`` is set."""
+    """Call at once, and then at every whole minute, until ``stopping`` is set.
+
+    Whoever answers says why a call failed; the next minute's makes up for one that was given up.
+    """
     while True:
         call_with_retries(call, stopping.wait)
         if stopping.wait(seconds_to_next_minute(now())):

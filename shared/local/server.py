@@ -1,4 +1,8 @@
-"""The one web server of a local run: the dashboard at ``/``, Pub/Sub's publish route at ``/v1/``, loopback only."""
+"""The one web server of a local run: the dashboard at ``/``, Pub/Sub's publish route at ``/v1/``, loopback only.
+
+It answers only requests that name it by a name of loopback: a page of another site whose name was made to lead here
+names that site, and gets 403.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,9 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 PORTS_TRIED = 50
 PUSH_PREFIX = "/functions/"
-_MAX_PORT = 65_535
+MAX_PORT = 65_535
+_DEFAULT_PORT = 80
+"""Of HTTP: a Host may leave it out."""
 
 
 def bind(port: int) -> socket.socket:
@@ -25,7 +31,7 @@ def bind(port: int) -> socket.socket:
     Port 0 is any. Raises OSError when none of ``PORTS_TRIED`` is free.
     """
     last: OSError | None = None
-    for candidate in range(port, min(port + PORTS_TRIED, _MAX_PORT + 1)):
+    for candidate in range(port, min(port + PORTS_TRIED, MAX_PORT + 1)):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -59,11 +65,26 @@ def router(
     return route
 
 
+def named_here(app: WSGIApplication, port: int) -> WSGIApplication:
+    """The application for requests whose Host is this machine's loopback and ``port``; for all others a refusal."""
+    names = [f"{name}:{port}" for name in (HOST, "localhost")]
+    accepted = {*names, *((HOST, "localhost") if port == _DEFAULT_PORT else ())}
+
+    def check(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if str(environ.get("HTTP_HOST", "")).lower() in accepted:
+            return app(environ, start_response)
+        refusal = Response(f"This server answers only as {' and '.join(names)}.\n", 403)
+        return refusal(environ, start_response)
+
+    return check
+
+
 class Server:
     """Serves an application on a listening socket, a thread for each connection, until ``stop``."""
 
     def __init__(self, listener: socket.socket, app: WSGIApplication) -> None:
         self._listener = listener
+        app = named_here(app, port_of(listener))
         self._server = make_server(HOST, 0, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="server", daemon=True)
 

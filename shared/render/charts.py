@@ -7,12 +7,13 @@ line of text at the smallest height at which a chart is shown (140 px). A limit 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
 
-from ..panels import Limit, Line, LineChart, Signal, Span, Status
+from ..panels import SHOWN_LINES, Limit, Line, LineChart, Signal, Span, Status
 from ..rules import Severity
 from . import numbers, svg
+from .plain import clean, cut, value_text
 from .status import LIMIT_WORDS
 
 _LABEL_GAP = 10.5
@@ -20,6 +21,9 @@ _SPARK_POINTS = 120
 _INKS = 3
 _TABLE_ROWS = 12
 _FEW_TICKS = 5
+_LABEL_COLUMNS = 19
+"""Of an end label's value and name, for which there is room beside the plot."""
+_LONG_FROM = 1e5
 _NEAR_AN_EDGE = 4.0
 _SPAN_LABEL_WIDTH = 14.0
 
@@ -39,6 +43,7 @@ class DrawnLine:
     """One line: path data, its end (percent) and the label beside it, apart from the others'."""
 
     name: str
+    """Cut to what there is room for beside the plot."""
     ink: int
     subject: bool
     path: str
@@ -84,7 +89,11 @@ class Drawing:
     spans: tuple[DrawnSpan, ...]
     marks: tuple[Tick, ...]
     usual: tuple[float, float, str] | None
+    left_out: str
+    """How many more lines there are; empty for none."""
     sentence: str
+    names: tuple[str, ...]
+    """The heads of the table's columns."""
     table: tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -121,13 +130,17 @@ def draw_spark(signal: Signal) -> Spark | None:
 
 
 def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
-    """A line chart, its times in ``zone``; without any value it has axes and limits only."""
-    end = _end(chart)
+    """A line chart, its times in ``zone``; without any value it has axes and limits only.
+
+    Of many lines it draws the first, which are the worst.
+    """
+    chart = replace(chart, lines=chart.lines[:SHOWN_LINES], lines_total=max(chart.lines_total, len(chart.lines)))
+    end = chart.end
     everything = [value for line in chart.lines for value in svg.known(line.values)]
     scale, ticks = svg.y_ticks([*everything, *(limit.value for limit in chart.limits)], chart.unit)
     return Drawing(
         y_ticks=tuple(
-            Tick(scale.percent(tick), _tick_label(tick), minor=len(ticks) > _FEW_TICKS and index % 2 == 1)
+            Tick(scale.percent(tick), numbers.tick(tick), minor=len(ticks) > _FEW_TICKS and index % 2 == 1)
             for index, tick in enumerate(ticks)
         ),
         x_ticks=_time_ticks(chart, end, zone),
@@ -136,18 +149,11 @@ def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
         spans=_spans(chart, end),
         marks=tuple(_placed(svg.across(mark.at, chart.start, end), mark.label) for mark in chart.marks),
         usual=_usual(chart, scale),
+        left_out=numbers.more(chart.lines_total, len(chart.lines)),
         sentence=_sentence(chart, zone),
+        names=tuple(line.name for line in chart.lines),
         table=_table(chart, zone),
     )
-
-
-def _end(chart: LineChart) -> datetime:
-    most = max((len(line.values) for line in chart.lines), default=1)
-    return chart.start + timedelta(seconds=max(1, most) * chart.step_seconds)
-
-
-def _tick_label(tick: float) -> str:
-    return f"{tick:,.10g}".replace(",", numbers.NARROW).replace("-", numbers.MINUS)
 
 
 def _time_ticks(chart: LineChart, end: datetime, zone: tzinfo) -> tuple[Tick, ...]:
@@ -176,7 +182,8 @@ def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
     shown = [line for line in chart.lines if svg.known(line.values)]
     places = svg.spread([scale.percent(_last(line)[1]) for line in shown], _LABEL_GAP, 2.0, 98.0)
     drawn = [
-        _line(line, names.index(line.name) % _INKS, scale, place) for line, place in zip(shown, places, strict=True)
+        _line(line, (names.index(line.name) if line.place is None else line.place) % _INKS, scale, place)
+        for line, place in zip(shown, places, strict=True)
     ]
     return tuple(sorted(drawn, key=lambda line: line.subject))
 
@@ -184,9 +191,9 @@ def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
 def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
     values = svg.thin(line.values, svg.MOST_POINTS, max)
     index, value = _last(line)
-    now = numbers.figure(line.values[-1], "ms")[0]
+    now = _end_value(line.values[-1])
     return DrawnLine(
-        name=line.name,
+        name=cut(clean(value_text(line.name)), _LABEL_COLUMNS - len(now)),
         ink=ink,
         subject=line.subject,
         path=svg.path(values, scale, 1 / max(1, len(values))),
@@ -196,6 +203,13 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
         label_y=label_y,
         hollow=index != len(line.values) - 1,
     )
+
+
+def _end_value(value: float | None) -> str:
+    """A value as its end label shows it: at most seven characters."""
+    if value is None or not abs(value) >= _LONG_FROM:
+        return _cell(value)
+    return numbers.tick(float(f"{value:.3g}"))
 
 
 def _last(line: Line) -> tuple[int, float]:
@@ -263,12 +277,12 @@ def _band(usual: tuple[float, float] | None, scale: svg.Scale) -> tuple[int, int
 
 def _sentence(chart: LineChart, zone: tzinfo) -> str:
     """The chart in words, for those who do not see it."""
-    told = [f"{chart.title} in {chart.unit}"]
+    told = [f"{chart.title} in {chart.unit}" if chart.unit else chart.title]
     for line in chart.lines:
         values = [(v, i) for i, v in enumerate(line.values) if v is not None and svg.known([v])]
         if values:
             (low, _), (high, at) = min(values), max(values)
-            time = numbers.clock(_instant(chart, at), zone)
+            time = numbers.clock(chart.instant(at), zone)
             now = _cell(line.values[-1])
             told.append(f"{line.name}: now {now}, lowest {_cell(low)}, highest {_cell(high)} at {time}")
         else:
@@ -282,12 +296,8 @@ def _table(chart: LineChart, zone: tzinfo) -> tuple[tuple[str, tuple[str, ...]],
     rows = []
     for index in range(most - 1, -1, -max(1, most // _TABLE_ROWS)):
         cells = (line.values[index] if index < len(line.values) else None for line in chart.lines)
-        rows.append((numbers.clock(_instant(chart, index), zone), tuple(_cell(value) for value in cells)))
+        rows.append((numbers.clock(chart.instant(index), zone), tuple(_cell(value) for value in cells)))
     return tuple(rows)
-
-
-def _instant(chart: LineChart, index: int) -> datetime:
-    return chart.start + timedelta(seconds=(index + 1) * chart.step_seconds)
 
 
 def _cell(value: float | None) -> str:

@@ -21,11 +21,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..errors import PermanentError
-from ..panels import AlertRow, Fact, InboxEntry, Overview, RegionCell, Signal, Status, Tab
+from ..panels import (
+    SHOWN_ALERTS,
+    SHOWN_LINES,
+    SHOWN_ROWS,
+    AlertRow,
+    Fact,
+    InboxEntry,
+    Overview,
+    RegionCell,
+    Signal,
+    Status,
+    Tab,
+)
 from ..timeline import iso
 from ..urls import Format, View
 from . import charts, howto, numbers
-from .plain import clean
+from .plain import clean, value_text
 from .status import WORDS, rank
 
 _HERE = Path(__file__).parent
@@ -50,8 +62,14 @@ def render_html(page: Overview, view: View, *, fragment: bool = False) -> str:
         zone=view.zone,
         cells=sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
         charts=[(chart, charts.draw_chart(chart, view.zone)) for chart in page.charts if page.data_to],
-        chart_span=numbers.span((page.end - page.start).total_seconds()),
-        spark_span=_spark_span(page.signals),
+        chart_span=_range_words(page, view.zone),
+        spark_span=numbers.span(page.spark_seconds) if page.spark_seconds else "",
+        alerts=page.alerts[:SHOWN_ALERTS],
+        more_alerts=numbers.more(page.alerts_total, min(len(page.alerts), SHOWN_ALERTS)),
+        regions=page.regions[:SHOWN_ROWS],
+        more_regions=numbers.more(page.regions_total, min(len(page.regions), SHOWN_ROWS)),
+        personas=page.personas[:SHOWN_LINES],
+        more_personas=numbers.more(page.personas_total, min(len(page.personas), SHOWN_LINES)),
         compared=any(signal.change is not None for signal in page.signals if not signal.detail),
         moved=any(f.change is not None for f in page.facts) or any(p.change is not None for p in page.personas),
         most_persona=max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
@@ -61,14 +79,23 @@ def render_html(page: Overview, view: View, *, fragment: bool = False) -> str:
 
 
 def render_inbox_html(
-    entries: Sequence[InboxEntry], *, service: str, environment: str, now: datetime, zone: tzinfo, tabs: Sequence[Tab]
+    entries: Sequence[InboxEntry],
+    *,
+    service: str,
+    environment: str,
+    now: datetime,
+    zone: tzinfo,
+    tabs: Sequence[Tab],
+    total: int = 0,
 ) -> str:
-    """The local inbox: what the channels were told, newest first, whatever the order given."""
+    """The local inbox: what the channels were told, newest first, whatever the order given; ``total`` counts all."""
     newest_first = sorted(entries, key=lambda entry: entry.received_at, reverse=True)
     return _render(
         "inbox.jinja",
         **_base(f"Inbox · {service}", Status.OK, service, environment, now, tabs),
         entries=newest_first,
+        total=max(total, len(entries)),
+        more=numbers.more(total, len(entries)),
         zone=zone,
     )
 
@@ -165,6 +192,8 @@ def _environment() -> Environment:
         heading=numbers.heading,
         iso=iso,
         limit_words=_limit_words,
+        moment=numbers.moment,
+        named=value_text,
         link=_link,
         number=numbers.number,
         percent=_percent,
@@ -210,10 +239,7 @@ def _figure(item: Signal | AlertRow | Fact) -> tuple[str, str]:
 
 
 def _short(cell: RegionCell) -> tuple[str, str]:
-    """A table cell's digits and SI prefix: the head of the column names the unit."""
-    digits, unit = numbers.figure(cell.value, cell.unit, cell.limit)
-    prefix = unit.partition(" ")[0] if " " in unit or (unit and not cell.unit) else ""
-    return digits, prefix
+    return numbers.short(cell.value, cell.unit, cell.limit)
 
 
 def _footnote(signal: Signal, zone: tzinfo, now: datetime) -> str:
@@ -238,9 +264,11 @@ def _percent(share: float) -> str:
     return f"{100 * min(1.0, max(0.0, share)) if math.isfinite(share) else 0:.1f}"
 
 
-def _spark_span(signals: Sequence[Signal]) -> str:
-    longest = max((len(signal.spark) * signal.spark_step_seconds for signal in signals), default=0)
-    return numbers.span(longest) if longest else ""
+def _range_words(page: Overview, zone: tzinfo) -> str:
+    """The range shown: ``last 3 h``, or the instants of a past one."""
+    if page.until is None:
+        return f"last {numbers.span((page.end - page.start).total_seconds())}"
+    return numbers.stretch(page.start, page.until, zone, page.now)
 
 
 def _icon(status: Status) -> str:

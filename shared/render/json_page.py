@@ -1,15 +1,19 @@
 """The overview as JSON, for programs: the specification's keys, and beside them what is needed to judge them.
 
 ``dashboard.overview.response_time_p95`` is the P95 of the worst region, as on the page; each region's own stands in
-``dashboard.regions``. The six overview keys are always there, null without a value. Instants are RFC 3339 in UTC,
-numbers plain and in the unit of the page, at most nine significant digits. The text is ASCII: every other character
-is escaped, so that neither a terminal nor a log viewer acts on it.
+``dashboard.regions``, under its name with underscores for hyphens. Where two names become one so, both stand under
+their own. Lists are bounded, the worst first: ``totals`` says how many regions, alerts and personas there are, a chart
+how many lines. ``until`` is the end of a past range, which the page is about; null for one about now. The six
+overview keys are always there, null without a value. Instants are RFC 3339 in UTC, numbers plain and in the unit of
+the page, at most nine significant digits. The text is ASCII: every other character is escaped, so that neither a
+terminal nor a log viewer acts on it.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -45,6 +49,14 @@ def _page(page: Overview) -> dict[str, Any]:
         "data_to": _instant(page.data_to),
         "age_seconds": _number(page.age_seconds),
         "stale": page.stale,
+        "until": _instant(page.until),
+        "region": page.region or None,
+        "notes": list(page.notes),
+        "totals": {
+            "alerts": max(page.alerts_total, len(page.alerts)),
+            "regions": max(page.regions_total, len(page.regions)),
+            "personas": max(page.personas_total, len(page.personas)),
+        },
         "range": {"from": _instant(page.start), "to": _instant(page.end)},
         "checks": {status.value: count for status, count in page.counts},
         "signals": [_signal(signal) for signal in page.signals],
@@ -69,12 +81,20 @@ def _overview(signals: Sequence[Signal]) -> dict[str, float | None]:
 
 
 def _regions(regions: Sequence[RegionRow]) -> dict[str, dict[str, float | None]]:
-    """Cells by region. ``us-central1`` becomes ``us_central1``, unless that is taken by another region."""
-    found: dict[str, dict[str, float | None]] = {}
-    for region in regions:
-        key = region.name.replace("-", "_")
-        found[region.name if key in found else key] = {cell.id: _number(cell.value) for cell in region.cells}
-    return found
+    """Cells by region: ``us-central1`` becomes ``us_central1``, unless another region becomes that too.
+
+    Names differ and a key that is taken twice is no one's, so no region hides another, in whatever order they come.
+    """
+    keys = [_key(region.name) for region in regions]
+    claims = Counter(keys)
+    return {
+        key if claims[key] == 1 else region.name: {cell.id: _number(cell.value) for cell in region.cells}
+        for key, region in zip(keys, regions, strict=True)
+    }
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")
 
 
 def _signal(signal: Signal) -> dict[str, Any]:
@@ -122,7 +142,9 @@ def _chart(chart: LineChart) -> dict[str, Any]:
         "title": chart.title,
         "unit": chart.unit,
         "start": _instant(chart.start),
+        "end": _instant(chart.end),
         "step_seconds": chart.step_seconds,
+        "lines_total": max(chart.lines_total, len(chart.lines)),
         "limits": [_limit(limit) for limit in chart.limits],
         "lines": [{"name": line.name, "values": [_number(value) for value in line.values]} for line in chart.lines],
     }

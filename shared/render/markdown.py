@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from itertools import groupby
 
-from ..panels import AlertRow, Health, Limit, Overview, RegionRow, Signal
+from ..panels import SHOWN_ALERTS, SHOWN_LINES, SHOWN_ROWS, AlertRow, Health, Limit, Overview, Signal
 from . import howto, numbers
-from .plain import clean
+from .plain import clean, value_text
 from .status import GLYPHS, WORDS
-from .text import text_name
+from .text import freshness, text_name
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~&#$])")
 _LINKS = re.compile(r"(?<=[A-Za-z]):(?=/|[A-Za-z])|/(?=/)|(?<=\w)\.(?=[A-Za-z])")
@@ -38,17 +38,18 @@ def render_markdown(page: Overview) -> str:
 
 
 def _lines(page: Overview) -> Iterator[str]:
-    yield f"# {escape(page.service)} {escape(page.environment)} dashboard"
+    region = f", {escape(page.region)}" if page.region else ""
+    yield f"# {escape(page.service)} {escape(page.environment)} dashboard{region}"
     yield ""
-    yield f"Updated: {page.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {_freshness(page)}"
+    yield f"Updated: {page.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {freshness(page)}"
     yield ""
     yield from _answer(page)
-    if page.data_to is None:
+    if page.data_to is None and page.until is None:
         yield from ("## How to publish", "", "```json", howto.message(page.now), "```", "")
     for section, signals in groupby(page.signals, key=lambda signal: signal.section):
         yield from _section(section, list(signals))
     yield from _alerts(page)
-    yield from _regions(page.regions)
+    yield from _regions(page)
     yield from _business(page)
     yield _own_health(page.health)
 
@@ -58,9 +59,10 @@ def _answer(page: Overview) -> Iterator[str]:
     yield f"**{GLYPHS[headline.status]} {WORDS[headline.status]}**: {escape(headline.sentence)}"
     yield ""
     told = " ".join(part for part in (headline.detail, headline.note) if part)
-    if told:
-        yield escape(told)
-        yield ""
+    for sentence in (told, *page.notes):
+        if sentence:
+            yield escape(sentence)
+            yield ""
     counts = ", ".join(f"{count} {WORDS[status].lower()}" for status, count in page.counts if count)
     if counts:
         yield f"{counts} of {page.checks} checks."
@@ -90,11 +92,11 @@ def _alerts(page: Overview) -> Iterator[str]:
         yield ""
         return
     yield from _heads("Status", "Rule", "Where", "Value:", "For:", "Note")
-    for alert in page.alerts:
-        age = numbers.age((page.now - alert.since).total_seconds())
+    for alert in page.alerts[:SHOWN_ALERTS]:
+        age = numbers.age((page.at - alert.since).total_seconds())
         status = f"{GLYPHS[alert.status]} {WORDS[alert.status]}"
         yield _row(status, escape(alert.rule), escape(alert.scope), _judged(alert), age, escape(alert.note))
-    yield ""
+    yield from _more(max(page.alerts_total, len(page.alerts)), min(len(page.alerts), SHOWN_ALERTS))
 
 
 def _number(value: float | None, unit: str, limit: Limit | None = None) -> str:
@@ -106,33 +108,44 @@ def _judged(alert: AlertRow) -> str:
     return f"{value} {escape(numbers.comparison(alert.limit))}"
 
 
-def _regions(regions: Sequence[RegionRow]) -> Iterator[str]:
-    if not regions:
+def _regions(page: Overview) -> Iterator[str]:
+    if not page.regions:
         return
+    shown = page.regions[:SHOWN_ROWS]
     yield "## Regions"
     yield ""
     yield from _heads(
-        "Region", "Status", *(f"{escape(numbers.heading(cell.title, cell.unit))}:" for cell in regions[0].cells)
+        "Region", "Status", *(f"{escape(numbers.heading(cell.title, cell.unit))}:" for cell in shown[0].cells)
     )
-    for region in regions:
+    for region in shown:
         values = (_number(cell.value, cell.unit, cell.limit) for cell in region.cells)
-        yield _row(escape(region.name), f"{GLYPHS[region.status]} {WORDS[region.status]}", *values)
-    yield ""
+        yield _row(escape(value_text(region.name)), f"{GLYPHS[region.status]} {WORDS[region.status]}", *values)
+    yield from _more(max(page.regions_total, len(page.regions)), len(shown))
 
 
 def _business(page: Overview) -> Iterator[str]:
     if not page.facts and not page.personas:
         return
+    largest = page.personas[:SHOWN_LINES]
     yield "## Business and personas"
     yield ""
     yield from _heads("What", "Value:", "vs last week:")
     for fact in page.facts:
         value = _number(fact.value, fact.unit)
         yield _row(escape(fact.name), value, numbers.terminal_change(fact.change, "%"))
-    for share in page.personas:
+    for share in largest:
         value = _number(share.ratio * 100, "%")
         yield _row(escape(share.name), value, numbers.terminal_change(share.change, "pt"))
+    yield from _more(max(page.personas_total, len(page.personas)), len(largest))
+
+
+def _more(total: int, shown: int) -> Iterator[str]:
+    """The end of a table, with what it leaves out, if anything."""
+    left_out = numbers.more(total, shown).replace(numbers.NARROW, " ")
     yield ""
+    if left_out:
+        yield f"{left_out}."
+        yield ""
 
 
 def _own_health(health: Health) -> str:
@@ -151,9 +164,3 @@ def _heads(*names: str) -> Iterator[str]:
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _freshness(page: Overview) -> str:
-    if page.data_to is None or page.age_seconds is None:
-        return "no data yet"
-    return f"data to {page.data_to.astimezone(UTC):%H:%M:%S}, {numbers.age(page.age_seconds)} old"

@@ -25,6 +25,11 @@ def clean(text: str) -> str:
     return _INERT.sub(_REPLACEMENT, _SPACES.sub(" ", text))
 
 
+def value_text(value: str) -> str:
+    """A label's value as a person reads it: an empty one is said, so that it is neither nameless nor everything."""
+    return value if value.strip() else "(empty)"
+
+
 def columns(text: str) -> int:
     """How many terminal columns a clean text takes: 2 for wide characters, 0 for combining ones."""
     return sum(_columns_of(character) for character in text)

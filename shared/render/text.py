@@ -11,9 +11,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import groupby
 
-from ..panels import AlertRow, Health, Overview, RegionCell, RegionRow, Signal, Status
+from ..panels import (
+    SHOWN_ALERTS,
+    SHOWN_LINES,
+    SHOWN_ROWS,
+    AlertRow,
+    Health,
+    Overview,
+    RegionCell,
+    RegionRow,
+    Signal,
+    Status,
+)
 from . import howto, numbers
-from .plain import clean, columns, cut, left, right, to_ascii, wrap
+from .plain import clean, columns, cut, left, right, to_ascii, value_text, wrap
 from .status import ASCII_GLYPHS, GLYPHS, TERMINAL_WORDS, WORDS
 from .svg import spark_levels
 
@@ -75,6 +86,16 @@ def text_name(signal: Signal, room: int) -> str:
     return cut(f"{name} {scope}", room)
 
 
+def freshness(page: Overview) -> str:
+    """How old the data is; of a past range, which it is and where its data ends."""
+    if page.until is None:
+        if page.data_to is None or page.age_seconds is None:
+            return "no data yet"
+        return f"data to {page.data_to.astimezone(UTC):%H:%M:%S}, {numbers.age(page.age_seconds)} old"
+    to = f"data to {page.data_to.astimezone(UTC):%H:%M:%S}" if page.data_to else "no data"
+    return f"{numbers.stretch(page.start, page.until, UTC, page.now)} UTC, {to}"
+
+
 class _Screen:
     """One rendering: the page, and how signs and colours are put."""
 
@@ -88,7 +109,7 @@ class _Screen:
         """Title, answer, signals by section, regions, business, alerts, own health."""
         yield from self._title()
         yield from self._answer()
-        if self._page.data_to is None:
+        if self._page.data_to is None and self._page.until is None:
             yield from _how_to_publish(self._page)
         for section, signals in groupby(self._page.signals, key=lambda signal: signal.section):
             yield from self._section(section, list(signals))
@@ -100,8 +121,10 @@ class _Screen:
     def _title(self) -> Iterator[str]:
         page = self._page
         title = clean(f"{page.service} {page.environment} dashboard").upper()
+        if page.region:
+            title = f"{title}, {clean(page.region)}"
         yield self._paint("1", cut(title, WIDTH))
-        yield self._paint("2", f"Updated: {page.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC   {_freshness(page)}")
+        yield self._paint("2", f"Updated: {page.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC   {freshness(page)}")
         yield ""
 
     def _answer(self) -> Iterator[str]:
@@ -110,8 +133,9 @@ class _Screen:
         for index, line in enumerate(wrap(clean(headline.sentence), WIDTH - 3, _HEADLINE_LINES)):
             mark = f"{self._glyph(headline.status)} " if index == 0 else "  "
             yield mark + self._paint(style, line)
-        for line in wrap(clean(f"{headline.detail} {headline.note}"), WIDTH - 2, _HEADLINE_LINES):
-            yield f"  {line}"
+        for told in (f"{headline.detail} {headline.note}", *self._page.notes):
+            for line in wrap(clean(told), WIDTH - 2, _HEADLINE_LINES):
+                yield f"  {line}"
         yield from self._counts()
         yield ""
 
@@ -132,8 +156,8 @@ class _Screen:
         yield ""
 
     def _heads(self, section: str) -> str:
-        span = numbers.span(max((len(s.spark) * s.spark_step_seconds for s in self._page.signals), default=0))
-        last = f"last {span}" if any(signal.spark for signal in self._page.signals) else ""
+        seconds = self._page.spark_seconds
+        last = f"{'' if self._page.until else 'last '}{numbers.span(seconds)}" if seconds else ""
         heads = f"{right('vs last week', 13)}{' ' * 12}{left(last, 24)}{right('limit', 11)}"
         return self._paint("1", left(section, 40)) + self._paint("2", heads)
 
@@ -159,6 +183,8 @@ class _Screen:
     def _regions(self, regions: Sequence[RegionRow]) -> Iterator[str]:
         if not regions:
             return
+        total = max(self._page.regions_total, len(regions))
+        regions = regions[:SHOWN_ROWS]
         rows = [[_cell(cell) for cell in region.cells] for region in regions]
         titles = [clean(numbers.heading(cell.title, cell.unit)) for cell in regions[0].cells]
         widths = _widths(titles, rows)
@@ -166,30 +192,41 @@ class _Screen:
         yield self._paint("1", left("REGIONS", 4 + _REGION_NAME)) + self._paint("2", " " + " ".join(heads))
         for region, row in zip(regions, rows, strict=True):
             values = "".join(right(value, width) for value, width in zip(row, widths, strict=False))
-            yield f"{self._lead(region.status)}{left(clean(region.name), _REGION_NAME)}{values}"
+            yield f"{self._lead(region.status)}{left(clean(value_text(region.name)), _REGION_NAME)}{values}"
+        yield from self._more(total, len(regions))
         yield ""
 
     def _business(self) -> Iterator[str]:
         facts = [clean(f"{f.name} {numbers.terminal_number(f.value, f.unit)}") for f in self._page.facts]
-        shares = [f"{clean(s.name)} {numbers.terminal_number(s.ratio * 100, '%')}" for s in self._page.personas]
+        total = max(self._page.personas_total, len(self._page.personas))
+        largest = self._page.personas[:SHOWN_LINES]
+        shares = [f"{clean(s.name)} {numbers.terminal_number(s.ratio * 100, '%')}" for s in largest]
         if not facts and not shares:
             return
         yield self._paint("1", "BUSINESS AND PERSONAS")
         for parts in (facts, shares):
             if parts:
                 yield f"    {cut('   '.join(parts), WIDTH - 4)}"
+        yield from self._more(total, len(largest))
         yield ""
 
     def _alerts(self, alerts: Sequence[AlertRow]) -> Iterator[str]:
         yield f"{self._paint('1', 'ACTIVE ALERTS')}  {self._paint('2', 'worst first' if alerts else 'none')}"
-        for alert in alerts:
+        for alert in alerts[:SHOWN_ALERTS]:
             yield self._alert(alert)
+        yield from self._more(max(self._page.alerts_total, len(alerts)), min(len(alerts), SHOWN_ALERTS))
         yield ""
+
+    def _more(self, total: int, shown: int) -> Iterator[str]:
+        """What a list leaves out, if anything."""
+        left_out = numbers.more(total, shown).replace(numbers.NARROW, " ")
+        if left_out:
+            yield self._paint("2", f"    {left_out}")
 
     def _alert(self, alert: AlertRow) -> str:
         value = numbers.number(alert.value, alert.unit, alert.limit).replace(numbers.NARROW, " ")
         judged = clean(f"{value} {numbers.comparison(alert.limit)}".replace(numbers.NARROW, " "))
-        age = numbers.age((self._page.now - alert.since).total_seconds())
+        age = numbers.age((self._page.at - alert.since).total_seconds())
         rule = left(clean(alert.rule), 29)
         room = min(max(columns(judged), 14), 18)  # a long comparison borrows from the age's column
         return (
@@ -238,8 +275,7 @@ def _cell(cell: RegionCell) -> str:
     """Digits and the SI prefix only: the column's title names the unit."""
     if cell.value is None and cell.note:
         return clean(cell.note)
-    digits, unit = numbers.figure(cell.value, cell.unit, cell.limit)
-    prefix = unit[:1] if cell.unit not in ("%", "ms") and unit[:1] in ("k", "M", "G") else ""
+    digits, prefix = numbers.short(cell.value, cell.unit, cell.limit)
     return clean(f"{digits}{prefix}".replace(numbers.NARROW, " ").replace(numbers.MINUS, "-"))
 
 
@@ -255,12 +291,6 @@ def _widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     while sum(widths) > room:
         widths.pop()
     return widths
-
-
-def _freshness(page: Overview) -> str:
-    if page.data_to is None or page.age_seconds is None:
-        return "no data yet"
-    return f"data to {page.data_to.astimezone(UTC):%H:%M:%S}, {numbers.age(page.age_seconds)} old"
 
 
 def _ingest(health: Health) -> str:

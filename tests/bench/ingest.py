@@ -15,7 +15,7 @@ from tests.emulators import Emulator, firestore_emulator
 from tests.serving import ROOT, Served, serving
 
 PROJECT = "ion-bench"
-ROUNDS = 7
+ROUNDS = 9
 MESSAGES = 400
 CASES: tuple[tuple[str, Maker, float], ...] = (
     ("compact chunk of 35 series", compact_35, 0.75),
@@ -26,8 +26,8 @@ INGEST = ROOT / "functions" / "ingest" / "main.py"
 BARE = Path(__file__).parent / "bare" / "main.py"
 
 
-def figures(now: datetime) -> Iterator[Figure]:
-    """One figure a format; points are stamped ``now``, so that none is late."""
+def figures(_: datetime) -> Iterator[Figure]:
+    """One figure a format."""
     with TemporaryDirectory() as folder, firestore_emulator(project=PROJECT) as emulator:
         environment = environment_of(emulator)
         log = Path(folder) / "log"
@@ -37,7 +37,7 @@ def figures(now: datetime) -> Iterator[Figure]:
         ):
             seeds = itertools.count(1)
             for name, make, goal in CASES:
-                yield _figure(name, make, goal, ours, bare, seeds, now)
+                yield _figure(name, make, goal, ours, bare, seeds)
 
 
 def environment_of(emulator: Emulator) -> dict[str, str]:
@@ -51,13 +51,13 @@ def environment_of(emulator: Emulator) -> dict[str, str]:
     }
 
 
-def _figure(
-    name: str, make: Maker, goal: float, ours: Served, bare: Served, seeds: Iterator[int], now: datetime
-) -> Figure:
-    def rate(server: Served) -> float:
-        requests = [request_of(body) for body in pushes(make, now, MESSAGES, next(seeds), PROJECT)]
-        return messages_per_second(server.port, requests)
-
-    rate(ours), rate(bare)  # warm
-    value, reference = paired(lambda: rate(ours), lambda: rate(bare), ROUNDS)
+def _figure(name: str, make: Maker, goal: float, ours: Served, bare: Served, seeds: Iterator[int]) -> Figure:
+    """Both servers take the same messages, in turn; the first batch warms them."""
+    batches = [[*map(request_of, pushes(make, MESSAGES, next(seeds), PROJECT))] for _ in range(ROUNDS + 1)]
+    for server in (ours, bare):
+        messages_per_second(server.port, batches[0])
+    mine, its = iter(batches[1:]), iter(batches[1:])
+    value, reference = paired(
+        lambda: messages_per_second(ours.port, next(mine)), lambda: messages_per_second(bare.port, next(its)), ROUNDS
+    )
     return at_least(f"{name}, 8 at once", value, reference, goal, "msg/s")

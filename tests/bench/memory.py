@@ -12,7 +12,7 @@ from tests.bench.ingest import INGEST, PROJECT, environment_of
 from tests.bench.load import messages_per_second, request_of
 from tests.bench.messages import compact_35, native_105, pushes
 from tests.emulators import firestore_emulator
-from tests.serving import serving
+from tests.serving import memory_bytes, serving
 
 MESSAGES = 100_000
 FIRST = 10_000
@@ -20,12 +20,12 @@ DIFFERENT = 500
 """Messages of each of two formats; they come again and again, so that the store does not grow with them."""
 
 
-def figures(now: datetime) -> Iterator[Figure]:
+def figures(_: datetime) -> Iterator[Figure]:
     """One figure, in MB resident of all processes of the server."""
     with TemporaryDirectory() as folder, firestore_emulator(project=PROJECT) as emulator:
         bodies = [
-            *pushes(compact_35, now, DIFFERENT, 1, PROJECT),
-            *pushes(native_105, now, DIFFERENT, 2, PROJECT),
+            *pushes(compact_35, DIFFERENT, 1, PROJECT),
+            *pushes(native_105, DIFFERENT, 2, PROJECT),
         ]
         requests = [request_of(body) for body in bodies]
         with serving(INGEST, "ingest", "cloudevent", environment_of(emulator), Path(folder) / "log") as server:
@@ -37,18 +37,4 @@ def figures(now: datetime) -> Iterator[Figure]:
 
 def _resident_mb(group: int) -> float:
     """The resident memory of a process group (Linux)."""
-    total_kb = 0
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        fields = _text(status).rpartition(")")[2].split()
-        if len(fields) > 2 and int(fields[2]) == group:
-            lines = _text(status.with_name("status")).splitlines()
-            total_kb += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-    return total_kb / 1024
-
-
-def _text(path: Path) -> str:
-    """A file of a process; empty when the process has ended."""
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""
+    return memory_bytes(group, "VmRSS") / 2**20

@@ -18,12 +18,12 @@ from tests.serving import Served, serving
 ROUNDS = 7
 
 
-def figures(now: datetime) -> Iterator[Figure]:
+def figures(_: datetime) -> Iterator[Figure]:
     """One figure: ingest's first message stored, beside the first hello."""
     with TemporaryDirectory() as folder, firestore_emulator(project=PROJECT) as emulator:
         environment = environment_of(emulator)
         log = Path(folder) / "log"
-        (body,) = pushes(compact_35, now, 1, 1, PROJECT)
+        (body,) = pushes(compact_35, 1, 1, PROJECT)
         ours, reference = paired(
             lambda: _start_ms(serving(INGEST, "ingest", "cloudevent", environment, log), body),
             lambda: _start_ms(serving(BARE, "hello", "http", environment, log), b"{}"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -76,12 +78,17 @@ def replayed(
     """Every transition (at, reason, rule), and the ids of the notifications in the inbox."""
     clock = ManualClock(points[0].at - MINUTE)
     config = MonitoringConfig()
-    host = Host(load_manifest(), config, Config(PROJECT), lambda _: None, clock.now, clock.sleep)
+    failures: list[BaseException] = []
+    host = Host(
+        load_manifest(), config, Config(PROJECT), lambda _: None, lambda _, error: failures.append(error), clock.now,
+        clock.sleep,
+    )  # fmt: skip
     backend = make(clock)
     with host.serving(backend, bind(0)) as hosted:
         Replay(hosted, clock, target_of(config, COLLECTION), lambda _: None, step).run(points)
         store: Store = hosted.services.store
         changes = [(change.at, change.reason.value, change.rule_id) for change in transitions_of(store)]
+        assert failures == []
         return changes, [document.id for document in store.list("inbox").documents]
 
 
@@ -123,11 +130,30 @@ def test_the_emulators_give_the_same_outcome() -> None:
     assert [reason for _, reason, _ in backend[0]][:3] == ["started", "fired", "resolved"]
 
 
-def test_the_command_prints_a_table_and_a_link() -> None:
-    """``replay`` ends with what the rule did and where to look at it, and with 0."""
-    command = [sys.executable, "-m", "shared.local", "replay", str(SAMPLE), COLLECTION, "--no-serve", "--port", "0"]
+def test_the_command_prints_a_table() -> None:
+    """Without serving, ``replay`` ends with what the rule did and with 0, needs no port, and names no address."""
+    command = [sys.executable, "-m", "shared.local", "replay", str(SAMPLE), COLLECTION, "--no-serve", "--port", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "2014-04-15 13:28  FIRING    High CPU Utilization region=us-central1 (93.9 %)" in done.stdout
-    link = done.stdout.splitlines()[-1]
-    assert "collection=cpu_utilization_us&from=2014-04-15T13:24:00Z&to=2014-04-16T06:" in link
+    assert "Open" not in done.stdout
+    assert "Port" not in done.stdout
     assert done.stderr == ""
+
+
+def test_the_dashboard_is_left_at_the_range(tmp_path: Path) -> None:
+    """With serving, the last lines name the address of the range, and the page there has its values."""
+    series = tmp_path / "series.csv"
+    series.write_text("timestamp,value\n2014-04-15 13:24:30,93.9\n2014-04-15 13:29:00,95.5\n", encoding="utf-8")
+    command = [sys.executable, "-m", "shared.local", "replay", str(series), COLLECTION, "--port", "0"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        link = next(line for line in iter(process.stdout.readline, "") if line.startswith("Open ")).split()[1]
+        assert "collection=cpu_utilization_us&from=2014-04-15T13:24:00Z&to=2014-04-15T13:" in link
+        with urlopen(f"{link.replace('overview?', 'overview.json?')}", timeout=30) as answer:  # loopback, our own
+            page = json.loads(answer.read())
+    finally:
+        process.kill()
+        process.communicate()
+    values = page["charts"][0]["lines"][0]["values"]
+    assert [value for value in values if value is not None] == [93.9, 95.5]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared import evaluator
+from shared import rolling
 from shared.acks import Ack
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import State, fingerprint
@@ -21,7 +21,7 @@ from shared.errors import PermanentError
 from shared.monitoring_config import MonitoringConfig
 from shared.records import packed, transition_line, transitions_in
 from shared.silences import Matcher, Silence
-from shared.store import Put
+from shared.store import Absent, Put
 from shared.tick import Transition
 from shared.timeline import MINUTE_SECONDS, from_minute, minute_floor
 from tests.fakes import START, Clock
@@ -99,7 +99,7 @@ class Deployment:
         """Somebody silences the rule."""
         matchers = (Matcher("rule", "hot"),)
         silence = Silence("s1", matchers, starts_at, ends_at, "ann", "known", self.clock())
-        self.world.store.commit([silence.write()])
+        self.world.store.commit([silence.write(Absent())])
 
 
 def causes(found: Comparison) -> dict[str, Cause]:
@@ -243,7 +243,7 @@ def test_a_catch_up_is_named() -> None:
 
 
 def test_a_rollup_that_failed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While minutes could not be rolled up, the rules judged chunks that the replay has no rollup of."""
+    """While minutes cannot be rolled up, the rules judge chunks that the replay has no rollup of; then it has them."""
     live = Deployment()
     live.minutes([GOOD, GOOD])
 
@@ -251,11 +251,14 @@ def test_a_rollup_that_failed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermanentError("document_too_large")
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluator, "roll_up", fails)
-        live.minutes([BAD, BAD, BAD])
+        patch.setattr(rolling, "roll_up", fails)
+        live.minutes([BAD, BAD, BAD, GOOD, GOOD])
+        found = live.compared()
+        assert {one.rule_id for one in found.differences} == {"~rollup", "hot"}
+        assert set(found.causes()) == {Cause.ROLLUP_FAILED}
     live.minutes([GOOD, GOOD])
     found = live.compared()
-    assert {one.rule_id for one in found.differences} == {"~rollup", "hot"}
+    assert {one.rule_id for one in found.differences} == {"~rollup"}
     assert set(found.causes()) == {Cause.ROLLUP_FAILED}
 
 

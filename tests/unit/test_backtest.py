@@ -15,7 +15,7 @@ import pytest
 from shared.alerts import AlertKind
 from shared.backtest import Candidate, Recorded, Span, backtest
 from shared.backtest.asked import Asked, outcome
-from shared.backtest.changes import changed, find
+from shared.backtest.changes import Place, changed, find
 from shared.backtest.episodes import Episode, Telling
 from shared.backtest.scores import Labelled, Score, read_windows, score, windows_of
 from shared.backtest.table import Column, alerts, aligned, span_text
@@ -176,8 +176,9 @@ GIVEN = {
 @pytest.mark.parametrize(("text", "expected"), GIVEN.items(), ids=GIVEN)
 def test_a_setting_changes_a_field(text: str, expected: Sequence[str]) -> None:
     """A field is set as the configuration has it: JSON or plain text, several with commas, inner ones with dots."""
-    rule = find(CONFIG, "High Response Time - Critical")
-    result, after = changed(CONFIG, rule, [text])
+    place = find(CONFIG, "High Response Time - Critical")
+    result = changed(CONFIG, place, [text])
+    after = place.rule(result)
     for one in expected:
         path, _, wanted = one.partition("=")
         found: object = after
@@ -203,7 +204,7 @@ REFUSED = {
 def test_a_setting_is_checked_like_a_configuration(text: str, message: str) -> None:
     """A mistake gives the configuration reader's own message with its path."""
     with pytest.raises(ConfigError) as caught:
-        changed(CONFIG, CONFIG.list_alert_rules()[0], [text])
+        changed(CONFIG, Place(False, 0), [text])
     assert message in caught.value.detail
 
 

@@ -37,6 +37,7 @@ from shared.formats.otlp_labels import DEFAULT_RULE
 from shared.identity import identify
 from tests.cell_cases import FEW
 from tests.events import otlp_make
+from tests.hostile_messages import json_bytes, paths, with_value
 from tests.otel import AT_NS, attributes, export, json_of, request_of
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +141,7 @@ def _settle(data: bytes, named: dict[str, str]) -> str:
         chunk, _ = _decode(data, named)
     except PermanentError as error:
         return error.reason
-    for put in (put for commit in commits_of(chunk, identify(data)) for put in commit):
+    for put in (put for commit in commits_of(chunk, identify(data)) for put in commit.puts):
         for stored in put.fields["c"].values():
             compact.decode(stored)
     return "stored"
@@ -191,21 +192,6 @@ def test_damaged_protobuf_is_read_or_refused() -> None:
     assert min(outcomes.count("stored"), outcomes.count("malformed_message")) > 100
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all values inside a JSON value."""
-    items = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
-    return [path, *(found for key, inner in items for found in _paths(inner, (*path, key)))]
-
-
-def _with(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """The same JSON with another value at a path."""
-    if not path:
-        return new
-    copy = value.copy()
-    copy[path[0]] = _with(value[path[0]], path[1:], new)
-    return copy
-
-
 ODD: tuple[Any, ...] = (
     None,
     True,
@@ -232,7 +218,7 @@ ODD: tuple[Any, ...] = (
 def test_json_with_an_odd_value_anywhere_is_read_or_refused(odd: Any) -> None:
     """Every value of a sound message in turn, replaced by what does not belong there."""
     message = json.loads(json_of(_small()))
-    outcomes = {_settle(json.dumps(_with(message, path, odd)).encode(), OTLP_JSON) for path in _paths(message)}
+    outcomes = {_settle(json_bytes(with_value(message, path, odd)), OTLP_JSON) for path in paths(message)}
     assert outcomes <= REASONS | {"stored"}
     assert "malformed_message" in outcomes
 

@@ -306,6 +306,11 @@ def test_make_prints_help_for_every_target() -> None:
         assert f"make {target} " in said
 
 
+def fail(function: str, error: BaseException) -> None:
+    """Nothing may fail."""
+    raise AssertionError(function) from error
+
+
 def test_the_whole_run_on_a_manual_clock() -> None:
     """Fleet, bus, the functions behind functions-framework and the store: pending, firing, told, resolved, told."""
     clock = ManualClock(NOON + timedelta(seconds=20))
@@ -314,7 +319,7 @@ def test_the_whole_run_on_a_manual_clock() -> None:
     store = SqliteStore(":memory:", clock.now)
     backend = Stepped(manifest, store, clock.now, lambda _, error: failures.append(error), seed=1)
     said: list[str] = []
-    host = Host(manifest, MonitoringConfig(), Config(PROJECT), said.append, clock.now, clock.sleep)
+    host = Host(manifest, MonitoringConfig(), Config(PROJECT), said.append, fail, clock.now, clock.sleep)
     with host.serving(backend, bind(0)) as hosted:
         _walk(hosted, clock, minutes=3)
         rows = table(hosted.services.config, transitions_of(store))
@@ -335,7 +340,7 @@ def test_the_first_page_has_numbers_without_a_wait(second: int) -> None:
     clock = ManualClock(NOON + timedelta(seconds=second))
     manifest = load_manifest()
     backend = Stepped(manifest, SqliteStore(":memory:", clock.now), clock.now, lambda *_: None, seed=1)
-    host = Host(manifest, MonitoringConfig(), Config(PROJECT), lambda _: None, clock.now, clock.sleep)
+    host = Host(manifest, MonitoringConfig(), Config(PROJECT), lambda _: None, fail, clock.now, clock.sleep)
     with host.serving(backend, bind(0)) as hosted:
         traffic = Traffic(Fleet(1), "boot", lambda *message: backend.bus.publish("metrics", *message), NOON_SECONDS)
         traffic.publish_past(NOON_SECONDS - 720, NOON_SECONDS)

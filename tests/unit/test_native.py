@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from shared import bins
 from shared.cells import MAX_MAGNITUDE, Cells, Observation, equal, fold
 from shared.errors import PermanentError
-from shared.formats.compact import Chunk, decode, encode
+from shared.formats.compact import MAX_SECTIONS, Chunk, decode, encode
 from shared.formats.native import MAX_OBSERVATIONS, MAX_VALUES, decode_native
+from shared.formats.strict_json import MAX_KEYS, MAX_OBJECTS
 from shared.series import Kind, Series
 from tests.cell_cases import FEW
 from tests.events import make
@@ -410,8 +411,8 @@ def test_series_beyond_their_limits_are_refused_by_path(point: dict[str, Any], d
         (b'{"version": 1, "points": [{"metric": "\xed\xa0\x80"}]}', "not UTF-8 at byte 38"),
         (b'{"a": "\x00"}', "not JSON: "),
         (b"\x1f\x8b\x08\x00", "not UTF-8 at byte 1"),
-        (b"[" * 10_000_000, "nested too deeply"),
-        (b'{"a":' * 1_000_000, "nested too deeply"),
+        (b"[" * 250_000, "nested too deeply"),
+        (b'{"a":' * 250_000, "nested too deeply"),
         (b'{"version": ' + b"9" * 5000 + b"}", "not JSON: Exceeds the limit"),
         (b'{"version": 1, "version": 1}', 'the key "version" occurs twice in one object'),
         (b'{"version": 1, "points": [{"labels": {"a": "b", "a": "c"}}]}', 'the key "a" occurs twice in one object'),
@@ -496,6 +497,31 @@ def _outcome(message: object) -> Chunk | PermanentError:
         return _decode(message)
     except PermanentError as error:
         return error
+
+
+def test_a_message_has_so_many_minutes() -> None:
+    """5,000 minutes are read, one more is refused before any is summarised."""
+    points = [
+        _point(timestamp=f"2025-{1 + at // 28 // 24:02}-{1 + at // 24 % 28:02}T{at % 24:02}:00:00Z")
+        for at in range(5001)
+    ]
+    assert len(_decode(_message(*points[:5000])).sections) == MAX_SECTIONS
+    error = _refusal(json.dumps(_message(*points)).encode())
+    assert (error.reason, error.detail) == ("malformed_message", "expected at most 5000 minutes a message, got 5001")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'{"a":[' + b"{}," * MAX_OBJECTS + b"1]}", "chunk_too_large"),
+        (b'{"a":[' + b"[]," * MAX_OBJECTS + b"1]}", "chunk_too_large"),
+        (b"{" + b",".join(b'"%d":1' % at for at in range(MAX_KEYS + 1)) + b"}", "malformed_message"),
+    ],
+    ids=["objects", "arrays", "keys"],
+)
+def test_json_that_would_swell_is_refused(text: bytes, reason: str) -> None:
+    """More objects, arrays or keys than a message can need are refused: each would take many times its bytes."""
+    assert _refusal(text).reason == reason
 
 
 @FEW

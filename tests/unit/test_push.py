@@ -57,7 +57,9 @@ def test_the_body_is_the_one_pubsub_posts() -> None:
     data=st.binary(max_size=200),
     attributes=st.dictionaries(st.text(min_size=1), st.text(), max_size=5),
     message_id=st.text(min_size=1),
-    publish_time=st.datetimes(timezones=st.just(UTC)),
+    publish_time=st.datetimes(
+        INSTANT.replace(year=2000, tzinfo=None), INSTANT.replace(year=9998, tzinfo=None), timezones=st.just(UTC)
+    ),
 )
 def test_any_message_survives_the_functions_framework(
     data: bytes, attributes: dict[str, str], message_id: str, publish_time: datetime
@@ -127,6 +129,8 @@ def test_publish_times_of_any_precision_are_read_as_utc(text: str, microsecond: 
                 ("publishTime", "yesterday"),
                 ("publishTime", "2025-10-18T12:34:56"),
                 ("publishTime", "0001-01-01T00:00:00+14:00"),
+                ("publishTime", "1999-12-31T23:59:59Z"),
+                ("publishTime", "9999-01-01T00:00:00Z"),
                 ("publishTime", 1_760_790_896),
             )
         ),

@@ -216,6 +216,49 @@ class TestBudgets:
         assert len(gzip.compress(html, 6, mtime=0)) <= 15_000
 
 
+class TestLayout:
+    """What the style sheet keeps apart, whatever the reader's font."""
+
+    def test_nothing_of_a_signal_cell_shares_a_place(self) -> None:
+        """Name, status word, value, scope and spark of a signal stand in cells of their own."""
+        sheet = asset("app.css")[0].decode()
+        areas = {name: places(re.search(rf"(?<![\w-])\.{name}{{grid-area:([0-9/]+)", sheet)) for name in "nwk"}
+        areas["v"] = places(re.search(r"& \.v{grid-area:([0-9/]+)", sheet))
+        areas["scope"] = places(re.search(r"\.scope{grid-area:([0-9/]+)", sheet))
+        taken = [place for some in areas.values() for place in some]
+        assert len(taken) == len(set(taken)) >= 8
+
+    @pytest.mark.parametrize("part", ["n", "v", "scope", "d"])
+    def test_what_is_too_long_is_cut(self, part: str) -> None:
+        """The parts of a signal cell that hold names and numbers end in an ellipsis where there is no room."""
+        cells = rendered(samples.overview()).partition('<ul class="signals panel">')[2].partition("</ul>")[0]
+        found = re.findall(rf'class="({part}\b[^"]*)"', cells)
+        assert len(found) == 6
+        assert all("cut" in names.split() for names in found)
+
+    def test_a_column_without_numbers_is_not_there(self) -> None:
+        """Without changes against last week the personas have no column of them."""
+        page = samples.overview()
+        still = replace(page, personas=tuple(replace(persona, change=None) for persona in page.personas),
+                        facts=tuple(replace(fact, change=None) for fact in page.facts))  # fmt: skip
+        assert "Change</th>" in rendered(page)
+        assert "Change</th>" not in rendered(still)
+
+    def test_a_line_keeps_its_colour(self) -> None:
+        """A region's line has the colour of its place among the regions, also where it is drawn alone."""
+        page = samples.overview()
+        alone = replace(page.charts[0], lines=(replace(page.charts[0].lines[0], place=1),))
+        assert '<b class="s1">456 europe-west1</b>' in rendered(replace(page, charts=(alone,)))
+
+
+def places(area: re.Match[str] | None) -> set[tuple[int, int]]:
+    """The cells of a grid area ``row/column/row/column``."""
+    assert area is not None
+    row, column, _, *end = [*map(int, area[1].split("/")), 0, 0][:4]
+    last = end[0] if end and end[0] else column + 1
+    return {(row, place) for place in range(column, last)}
+
+
 class TestPolicy:
     """What the content security policy demands of every page."""
 

@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 
-from shared.panels import Overview, RegionRow, Status
+from shared.panels import Overview, RegionCell, RegionRow, Status
 from shared.render import render_json
 from tests import samples
 from tests.hostile import WHOLE_PAGES, hostile_strings, poisoned
@@ -84,11 +85,24 @@ def test_no_binary_noise() -> None:
     assert '"availability": 0.3,' in render_json(replace(page, signals=odd))
 
 
-def test_regions_that_differ_in_a_hyphen_are_both_there() -> None:
-    """Where two names become one key, the second keeps its own name."""
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        (("us-central1", "us_central1"), {"us-central1", "us_central1"}),
+        (("us_central1", "us-central1"), {"us-central1", "us_central1"}),
+        (("a-b_c", "a_b-c", "a-b-c", "a_b_c"), {"a-b_c", "a_b-c", "a-b-c", "a_b_c"}),
+        (("a-b", "c-d"), {"a_b", "c_d"}),
+    ],
+)
+def test_no_region_hides_another(names: tuple[str, ...], keys: set[str]) -> None:
+    """Regions whose names differ in a hyphen are all there with their own values, in any order."""
     page = samples.overview()
-    rows = (RegionRow("a_b", Status.OK, ()), RegionRow("a-b", Status.OK, ()), RegionRow("c-d", Status.OK, ()))
-    assert list(parsed(replace(page, regions=rows))["dashboard"]["regions"]) == ["a_b", "a-b", "c_d"]
+    cells = [(RegionCell("cpu", "CPU", float(number), "%"),) for number in range(len(names))]
+    rows = tuple(RegionRow(name, Status.OK, cell) for name, cell in zip(names, cells, strict=True))
+    regions = parsed(replace(page, regions=rows))["dashboard"]["regions"]
+    assert set(regions) == keys
+    assert sorted(region["cpu"] for region in regions.values()) == [float(number) for number in range(len(names))]
+    assert all(regions[name]["cpu"] == float(number) for number, name in enumerate(names) if name in regions)
 
 
 @WHOLE_PAGES

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -43,6 +45,12 @@ HTML_CASES: list[tuple[float | None, str, Limit | None, str]] = [
     (math.nan, "%", CPU, "–"),
     (math.inf, "ms", None, "–"),
     (-2.5, "ms", None, "−2.50 ms"),
+    (1e15, "ms", None, "1.00e15 ms"),
+    (1e200, "%", CPU, "1.00e200 %"),
+    (-1e200, "req/s", None, "−1.00e200 req/s"),
+    (1e15, "", None, "1.00 P"),
+    (1e18, "", None, "1.00e18"),
+    (1e200, "B", None, "1.00e200 B"),
 ]
 TERMINAL_CASES: list[tuple[float | None, str, Limit | None, str]] = [
     (99.95, "%", SLA, "99.95%"),
@@ -57,6 +65,9 @@ TERMINAL_CASES: list[tuple[float | None, str, Limit | None, str]] = [
     (61_240, "", None, "61,240"),
     (468_123_456, "", None, "468 M"),
     (None, "ms", None, "–"),
+    (1e200, "ms", None, "1.00e200ms"),
+    (1e200, "%", SLA, "1.00e200%"),
+    (-1e200, "r/s", None, "-1.00e200 req/s"),
 ]
 
 
@@ -138,8 +149,33 @@ def test_percentages_are_honest(value: float, limit: Limit | None) -> None:
 
 @given(st.floats(allow_nan=True), st.sampled_from(["ms", "%", "req/s", "", "B", "s"]))
 def test_any_float_is_short(value: float, unit: str) -> None:
-    """Whatever the value, a number is made, without an exponent for what a service can measure."""
-    shown = numbers.number(value, unit)
-    assert shown
-    assert numbers.terminal_number(value, unit)
-    assert abs(value) > 1e15 or "e" not in numbers.figure(value, unit)[0]
+    """Whatever the value, a short number is made, without an exponent for what a service can measure."""
+    shown = [numbers.number(value, unit), numbers.terminal_number(value, unit), numbers.change(value, unit),
+             numbers.signed(value, unit), numbers.terminal_change(value, unit)]  # fmt: skip
+    assert all(shown[:2])
+    assert max(map(len, shown)) <= 26
+    assert abs(value) >= 1e15 or "e" not in numbers.figure(value, unit)[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, "0"), (0.05, "0.05"), (200, "200"), (-20, "−20"), (50_000, f"50{NARROW}000"), (100_000, f"100{NARROW}k"),
+     (2_500_000, f"2.5{NARROW}M"), (1e15, f"1{NARROW}P"), (2e20, "2e20"), (-1e200, "−1e200")],
+)  # fmt: skip
+def test_tick(value: float, expected: str) -> None:
+    """An axis label is short enough to stand beside the axis."""
+    assert numbers.tick(value) == expected
+    assert len(expected) <= 7
+
+
+def test_moments_name_their_day_when_it_is_another() -> None:
+    """A time of today is a time of day; of another day it has the date, of another year that too."""
+    today = datetime(2025, 10, 18, 14, 31, tzinfo=UTC)
+    assert numbers.moment(today - timedelta(hours=1), UTC, today) == "13:31"
+    assert numbers.moment(today - timedelta(days=1), UTC, today) == "17 Oct 14:31"
+    assert numbers.moment(today - timedelta(days=365), UTC, today) == "18 Oct 2024 14:31"
+    assert numbers.moment(today, ZoneInfo("Asia/Tokyo"), today) == "23:31"
+    assert numbers.stretch(today - timedelta(hours=1), today, UTC, today) == "13:31 to 14:31"
+    assert numbers.stretch(today - timedelta(days=2), today - timedelta(days=1), UTC, today) == (
+        "16 Oct 14:31 to 17 Oct 14:31"
+    )

@@ -105,7 +105,7 @@ CASES = {
     "late markers": Case("late", "late", _rebuilds),
     "a minute": Case("rollups", "rollups", lambda world, now: read_rollups(world.store, [MINUTE], now), "minute"),
     "a minute on a page": Case(
-        "rollups", "rollups", lambda world, now: world.services.reader.minutes(MINUTE, MINUTE, now), "minute"
+        "rollups", "rollups", lambda world, now: _on_a_page(world.services.reader, now), "minute"
     ),
     "a minute that a page had read before": Case(
         "rollups", "rollups", lambda world, now: _read_twice(world, now), "minute"
@@ -132,8 +132,13 @@ CASES = {
 def _read_twice(world: World, now: datetime) -> object:
     """What a page shows that has read the minute a minute ago."""
     reader = Reader(world.store)
-    assert reader.minutes(MINUTE, MINUTE, now - timedelta(seconds=60))
-    return reader.minutes(MINUTE, MINUTE, now)
+    assert _on_a_page(reader, now - timedelta(seconds=60))
+    return _on_a_page(reader, now)
+
+
+def _on_a_page(reader: Reader, now: datetime) -> object:
+    """The minute as a page shows it."""
+    return reader.minutes(MINUTE, MINUTE, reader.cursor(), now).cells
 
 
 def expiries(world: World, case: Case) -> Sequence[datetime]:

@@ -14,11 +14,12 @@ from shared.buckets import SETTLE, writers_of
 from shared.cells import Cells, equal
 from shared.configuration.models import Collection
 from shared.dashboard import PageRequest
+from shared.limits import document_bytes
 from shared.monitoring_config import MonitoringConfig
 from shared.own_collections import OWN_COLLECTIONS
 from shared.rollups import read_rollups, roll_up
 from shared.self_watch import without_own
-from shared.store import Put
+from shared.store import MAX_DOCUMENT_BYTES, Put
 from shared.timeline import from_minute, minute_floor
 from shared.windows import evaluate
 from tests.fakes import Clock
@@ -78,6 +79,21 @@ def test_two_processes_under_one_name_are_a_conflict(world: World) -> None:
     world.next_minute()
     cells = minute_of(world)
     assert value(cells, "ion_writer_conflicts") == 1.0
+    assert value(cells, "ion_points") == 2.0
+
+
+def test_a_conflict_beyond_a_full_document_counts(world: World) -> None:
+    """What lies apart because its document is full is a chunk of the same writer, and its conflict is counted."""
+    at = world.clock() + timedelta(seconds=20)
+    world.publish(point("users_active", at, 1.0), writer="a", seq=1)
+    world.deliver()
+    (document,) = world.store.list(writers_of(minute_floor(world.clock()) + 60)).documents
+    room = MAX_DOCUMENT_BYTES - document_bytes(document.path, document.fields) - len("s1_held") - 1
+    world.store.commit([Put(document.path, {"c": {"s1_held": bytes(room)}}, merge=True)])
+    world.publish(point("users_active", at, 2.0), writer="a", seq=1)
+    world.next_minute()
+    cells = minute_of(world)
+    assert (value(cells, "ion_writer_conflicts"), value(cells, "ion_writers")) == (2.0, 1.0)
     assert value(cells, "ion_points") == 2.0
 
 

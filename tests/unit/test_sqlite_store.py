@@ -136,6 +136,17 @@ def test_a_value_is_built_once_for_all_threads() -> None:
     assert value.get() is not dropped
 
 
+def test_only_the_value_that_was_meant_is_discarded() -> None:
+    """A value that another thread has replaced already stays."""
+    value = PerProcess(object)
+    first = value.get()
+    value.discard(first)
+    second = value.get()
+    assert second is not first
+    value.discard(first)
+    assert value.get() is second
+
+
 _FORK = """
 import os
 from shared.adapters.per_process import PerProcess
