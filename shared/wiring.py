@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from .adapters.deferred_bus import DeferredBus
 from .bus import Bus
-from .config import Config, load_config
+from .config import Config, Secret, load_config
 from .monitoring_config import MonitoringConfig
 from .store import Store
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .channels import Channel
     from .dashboard import DashboardPages
     from .evaluator import Evaluator
+    from .heartbeat import Heartbeat
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
@@ -46,6 +47,7 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    heartbeat_url: Secret | None = None
 
     @cached_property
     def reader(self) -> Reader:
@@ -66,6 +68,12 @@ class Services:
         from .evaluator import Evaluator
 
         return Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+
+    def heartbeat(self) -> Heartbeat:
+        """What is told to the outside watchdog of the function ``evaluate``."""
+        from .heartbeat import Heartbeat
+
+        return Heartbeat(self.heartbeat_url)
 
     def notify(self) -> Notify:
         """The function ``notify``."""
@@ -109,6 +117,7 @@ def build(config: Config) -> Services:
         bus=DeferredBus(lambda: _pubsub(config)),
         channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
         topic=lambda name: f"{config.prefix}{name}",
+        heartbeat_url=config.heartbeat_url,
     )
 
 
