@@ -35,7 +35,6 @@ from .sources import (
     SPARK_POINTS,
     WINDOW_SECONDS,
     Sources,
-    find_rule,
     limit_of,
     read_sources,
     rules_of,
@@ -244,7 +243,7 @@ def _checks(sources: Sources, rule: AlertRule, alerts: Sequence[AlertState]) -> 
 
 def alert_row(config: MonitoringConfig, alert: AlertState) -> AlertRow:
     """One line of the list of active alerts; an alert whose rule is no longer configured has the rule's id."""
-    rule = find_rule(config, alert.rule_id)
+    rule = config.find_rule(alert.rule_id)
     occurrences = rule.min_occurrences if rule else max(alert.count, 1)
     note = "" if alert.is_firing else f"pending, {alert.count} of {occurrences}"
     return AlertRow(

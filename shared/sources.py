@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from .alerts import AlertState, AlertStateManager, State
-from .cells import EMPTY, Cells
-from .errors import ConfigError
+from .cells import Cells
 from .minute_cache import Cursor, Minutes
 from .monitoring_config import MonitoringConfig
 from .panels import STALE_AFTER, Limit, Status
@@ -18,10 +17,10 @@ from .reader import Reader
 from .render.plain import value_text
 from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
-from .tick import Transition, Windows, longest_reach_seconds, rule_values
+from .tick import Transition, longest_reach_seconds, rule_values
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor
 from .value_cache import Window
-from .windows import evaluate, read_window
+from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
 """The window of every number that no rule gives another."""
@@ -63,8 +62,8 @@ class Sources:
     until: datetime | None = None
     region: str = ""
     others: tuple[AlertState, ...] = ()
-    windows: Windows = field(default_factory=dict)
-    """The windows that were merged for this page, by end and seconds."""
+    windows: Windows = field(default_factory=Windows)
+    """The windows that were read for this page, and what was found in them."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
 
@@ -129,8 +128,9 @@ class Sources:
         serials = self._serials(window)
         if not serials:
             return {}
+        read = self.windows.read
         return self.reader.values.values(
-            window, query, serials, lambda: evaluate(self._merged(window), query, window.seconds)
+            window, query, serials, lambda: evaluate(read(self.minutes, *window), query, window.seconds)
         )
 
     def judged(self, rule: AlertRule) -> dict[Labels, float]:
@@ -159,13 +159,6 @@ class Sources:
             wanted = range(first, window.end + MINUTE_SECONDS, MINUTE_SECONDS)
             self.serials[window] = tuple(known[minute] for minute in wanted if minute in known)
         return self.serials[window]
-
-    def _merged(self, window: Window) -> Cells:
-        if window.seconds == MINUTE_SECONDS:
-            return self.minutes.get(window.end, EMPTY)
-        if window not in self.windows:
-            self.windows[window] = read_window(self.minutes, window.end, window.seconds)
-        return self.windows[window]
 
 
 def read_sources(
@@ -207,13 +200,13 @@ def _alerts(sources: Sources, cursor: Cursor | None) -> list[AlertState]:
 
 
 def _values_of(sources: Sources, rule_id: str) -> Mapping[Labels, float]:
-    rule = find_rule(sources.config, rule_id)
+    rule = sources.config.find_rule(rule_id)
     return sources.judged(rule) if rule else {}
 
 
 def _as_judged(config: MonitoringConfig, alert: AlertState, values: Mapping[Labels, float], at: datetime) -> AlertState:
     """An alert with what its rule judged at a past instant, and how often in a row it had been a violation by then."""
-    rule = find_rule(config, alert.rule_id)
+    rule = config.find_rule(alert.rule_id)
     begun = alert.pending_since or alert.since
     if rule is None or begun is None:
         return replace(alert, value=values.get(alert.labels), count=1, evaluated_at=at)
@@ -254,14 +247,6 @@ def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
         yield Window(minute + MINUTE_SECONDS, MINUTE_SECONDS)
     for multiple in range(first, last, step):
         yield Window(multiple + step, step)
-
-
-def find_rule(config: MonitoringConfig, rule_id: str) -> AlertRule | None:
-    """A rule by id; None when it is no longer configured, as an alert of it may still be stored."""
-    try:
-        return config.get_rule(rule_id)
-    except ConfigError:
-        return None
 
 
 def limit_of(threshold: MetricThreshold | None) -> Limit | None:

@@ -104,7 +104,7 @@ def build(config: Config) -> Services:
 
     store = FirestoreStore(config.project, config.database, config.firestore_emulator_host)
     return Services(
-        config=_monitoring_config(config),
+        config=monitoring_config(config),
         store=store,
         bus=DeferredBus(lambda: _pubsub(config)),
         channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
@@ -131,7 +131,8 @@ def channels(store: Store, webhook_url: str, dashboard_url: str, *, inbox: bool 
     return found
 
 
-def _monitoring_config(config: Config) -> MonitoringConfig:
+def monitoring_config(config: Config) -> MonitoringConfig:
+    """The monitoring configuration that the environment names, or the bundled one. Raises ConfigError and OSError."""
     if config.config_path is None:
         return MonitoringConfig()
     return MonitoringConfig.from_json(Path(config.config_path).read_text(encoding="utf-8"))

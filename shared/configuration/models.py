@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from ..rules import AlertRule, MetricType, Query, Severity
-from ..series import Kind
+from ..series import Kind, Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,25 @@ class Inbox:
     secrets: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something that has to keep reporting: a metric's series by the labels named, or all of them together.
+
+    One that had data and has none for ``silent_after_seconds`` (a multiple of 60) alerts, for at most 24 hours; one
+    that never had any is not missed. Without a ``name`` it has one made of the metric and the labels.
+    """
+
+    metric: str
+    labels: Labels = ()
+    group_by: tuple[str, ...] = ()
+    silent_after_seconds: int = 300
+    severity: Severity = Severity.HIGH
+    name: str = ""
+    evaluation_delay_seconds: int = 0
+    notification_channels: tuple[str, ...] = ()
+    runbook_url: str = ""
+
+
 Channel: TypeAlias = Slack | PagerDuty | Email | Sentry | Webhook | Inbox
 """Settings of a channel. ``secrets`` names the environment variables that hold its secrets, never a secret."""
 
@@ -199,3 +218,4 @@ class Settings:
     rules: tuple[AlertRule, ...]
     dashboards: tuple[Dashboard, ...]
     retention: Retention
+    sources: tuple[Source, ...] = ()

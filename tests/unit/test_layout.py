@@ -15,6 +15,7 @@ EDGES = {
     "shared.adapters": "stores and buses: the vendors' clients",
     "shared.local": "the local run: a web server, the adapters",
     "shared.wiring": "the one place that builds adapters",
+    "shared.backtest.__main__": "a command line; an entry point of its own",
     "shared.bundle": "makes deployable folders; an entry point of its own",
     "shared.redrive": "a command line; an entry point of its own",
 }
