@@ -65,6 +65,9 @@ soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day o
 bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts"
 	@$(BIN)/python -m tests.bench $(PART)
 
+bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json
+	@$(BIN)/python -m tests.bench.anomaly "$(or $(DATA),$(firstword $(wildcard ../shared/data/nab-dev) tests/events/labelled))"
+
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)
 
