@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 
-from .configuration.models import Collection
+from .alerts import AlertState
+from .boards import build_board, rules_of_dashboard
+from .configuration.models import Collection, Dashboard
 from .errors import ConfigError, PermanentError, TransientError
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
 from .overview import build_overview
-from .panels import KEPT_ROWS, Overview, Status, Tab
+from .panels import KEPT_ROWS, Page, Shown, Status, Tab
 from .reader import Reader
+from .render.csv_page import render_csv
 from .render.html import asset, etag, render_error_html, render_html, render_inbox_html
 from .render.json_page import render_json
 from .render.markdown import render_markdown
@@ -86,25 +89,29 @@ class DashboardPages:
         return self._page(parse_view(request.path, request.query, request.accept, self.now()))
 
     def _page(self, view: View) -> PageResponse:
-        try:
-            self.config.get_dashboard(view.name)
-        except ConfigError as error:
-            raise PermanentError("not_found", error.detail) from error
-        if view.name != OVERVIEW:
-            raise PermanentError("not_found", f"The dashboard {view.name} is configured, and has no page yet.")
-        collection = self._collection(view)
-        page = build_overview(
-            self.config, self.reader, view.start, view.end, self.now(), _zone(view), collection, view.region
-        )
+        page = self._build(view)
         page = replace(
             page,
-            tabs=self._tabs(view, page.headline.status),
+            tabs=self._tabs(view, page),
             ranges=_ranges(view),
-            regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions),
             everywhere=view.href(as_format=Format.HTML, region=""),
         )
         headers = {"Vary": "Accept"} | ({"ETag": etag(page, view)} if view.format is Format.HTML else {})
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
+
+    def _build(self, view: View) -> Shown:
+        try:
+            dashboard = self.config.get_dashboard(view.name)
+        except ConfigError as error:
+            raise PermanentError("not_found", error.detail) from error
+        collection = self._collection(view)
+        zone, now = _zone(view), self.now()
+        if view.name != OVERVIEW:
+            if collection is not None:
+                raise PermanentError("invalid_request", "collection is of the overview alone")
+            return build_board(self.config, self.reader, dashboard, view.start, view.end, now, zone, view.region)
+        page = build_overview(self.config, self.reader, view.start, view.end, now, zone, collection, view.region)
+        return replace(page, regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions))
 
     def _collection(self, view: View) -> Collection | None:
         """The collection that the address names; it must be of regions when the address names one of those too."""
@@ -121,21 +128,30 @@ class DashboardPages:
             )
         return collection
 
-    def _tabs(self, view: View, status: Status) -> tuple[Tab, ...]:
-        tabs = [Tab(OVERVIEW, "Overview", view.href(name=OVERVIEW, as_format=Format.HTML), status, current=True)]
+    def _tabs(self, view: View | None, page: Page | None) -> tuple[Tab, ...]:
+        """A tab for each dashboard with the worst status on it; ``page`` is the current one, None: the inbox is."""
+        alerts = self.reader.alerts() if page is None or page.until is None else []
+        tabs = []
+        for dashboard in self.config.list_dashboards():
+            current = page is not None and page.name == dashboard.name
+            href = (
+                view.href(name=dashboard.name, as_format=Format.HTML, collection="")
+                if view
+                else f"/dashboards/{dashboard.name}"
+            )
+            status = page.headline.status if page and current else _tab_status(self.config, dashboard, alerts)
+            tabs.append(Tab(dashboard.name, dashboard.title, href, status, current))
         if self.has_inbox:
-            tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=False))
+            tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=page is None))
         return tuple(tabs)
 
     def _inbox(self, now: datetime) -> PageResponse:
         received = self.reader.inbox(minute_floor(now) - INBOX_SECONDS, now)
         entries = inbox_entries(received[:KEPT_ROWS])
-        alert = worst_alert(self.reader.alerts())
-        status = Status.of(alert.severity) if alert and alert.is_firing else Status.OK
-        tabs = (Tab(OVERVIEW, "Overview", "/", status, current=False), Tab("inbox", "Inbox", "/inbox", Status.OK, True))
         settings = self.config.settings
         html = render_inbox_html(
-            entries, service=settings.service, environment=settings.environment, now=now, zone=UTC, tabs=tabs,
+            entries, service=settings.service, environment=settings.environment, now=now, zone=UTC,
+            tabs=self._tabs(None, None),
             total=len(received),
         )  # fmt: skip
         return PageResponse(200, html.encode(), Format.HTML.content_type)
@@ -149,7 +165,14 @@ class DashboardPages:
         return PageResponse(status, html.encode(), Format.HTML.content_type, headers)
 
 
-def render(page: Overview, view: View) -> str:
+def _tab_status(config: MonitoringConfig, dashboard: Dashboard, alerts: Sequence[AlertState]) -> Status:
+    """The worst that fires of what a dashboard is about."""
+    ids = {rule.id for rule in rules_of_dashboard(config, dashboard)}
+    alert = worst_alert(alert for alert in alerts if alert.rule_id in ids and alert.is_firing)
+    return Status.of(alert.severity) if alert else Status.OK
+
+
+def render(page: Shown, view: View) -> str:
     """A page in the format of its view."""
     match view.format:
         case Format.TEXT:
@@ -158,6 +181,8 @@ def render(page: Overview, view: View) -> str:
             return render_json(page)
         case Format.MARKDOWN:
             return render_markdown(page)
+        case Format.CSV:
+            return render_csv(page)
         case Format.HTML:
             return render_html(page, view, fragment=view.fragment)
 

@@ -1,6 +1,6 @@
 """The URL grammar of the dashboards: every view has one complete address, and every address one view or one error.
 
-``/`` and ``/dashboards/{name}`` with an optional ``.html``, ``.txt``, ``.json`` or ``.md``; query parameters:
+``/`` and ``/dashboards/{name}`` with an optional ``.html``, ``.txt``, ``.json``, ``.md`` or ``.csv``; query parameters:
 
 - ``range`` 1h, 3h (default), 24h or 72h up to now, or ``from`` (and ``to``, default now): RFC 3339 with an offset,
   or a minute such as ``20251018T1405`` in UTC. The view is the minutes in (from, to]; ``from`` is rounded down to the
@@ -50,6 +50,7 @@ class Format(StrEnum):
     TEXT = "txt"
     JSON = "json"
     MARKDOWN = "md"
+    CSV = "csv"
 
     @property
     def media_type(self) -> str:
@@ -67,8 +68,9 @@ _MEDIA_TYPES = {
     Format.TEXT: "text/plain",
     Format.JSON: "application/json",
     Format.MARKDOWN: "text/markdown",
+    Format.CSV: "text/csv",
 }
-_PREFERENCE = (Format.TEXT, Format.HTML, Format.JSON, Format.MARKDOWN)
+_PREFERENCE = (Format.TEXT, Format.HTML, Format.JSON, Format.MARKDOWN, Format.CSV)
 """Among formats that a client accepts alike."""
 
 
@@ -104,6 +106,7 @@ class View:
         range_name: str | None = None,
         region: str | None = None,
         tz: str | None = None,
+        collection: str | None = None,
     ) -> str:
         """The address of this view with the given changes: a path with only the parameters that are not defaults.
 
@@ -117,6 +120,7 @@ class View:
             range_name=self.range_name if range_name is None else range_name,
             region=self.region if region is None else region,
             tz=self.tz if tz is None else tz,
+            collection=self.collection if collection is None else collection,
         )
         extension = "" if view.format is Format.HTML else f".{view.format.value}"
         query = urlencode(list(_query(view)), safe=":/")

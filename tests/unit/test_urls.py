@@ -224,4 +224,5 @@ def test_content_types() -> None:
         "text/plain; charset=utf-8",
         "application/json",
         "text/markdown; charset=utf-8",
+        "text/csv; charset=utf-8",
     ]
