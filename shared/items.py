@@ -108,8 +108,9 @@ def _narrowed(item: Item, query: Query) -> Item:
 
 
 def title_of(name: str) -> str:
-    """A collection's name as a title: ``cache_hit_rate_l1`` becomes ``Cache hit rate L1``, ``global`` is left out."""
-    words = [_WORDS.get(word, word) for word in name.split("_") if word not in _LEFT_OUT] or [name]
+    """A collection's name as a title, without what it is grouped by: ``Cache hit rate L1``, ``Throughput``."""
+    named = name.partition("_by_")[0]
+    words = [_WORDS.get(word, word) for word in named.split("_") if word not in _LEFT_OUT] or [name]
     return f"{words[0][:1].upper()}{words[0][1:]} {' '.join(words[1:])}".strip()
 
 

@@ -387,6 +387,8 @@ class Table:
     note: str = ""
     empty: str = ""
     total: int = 0
+    wide: bool = False
+    """Too wide to stand beside another panel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,10 @@ def bars_panel(sources: Sources, panel: Panel, panel_id: str) -> Table:
         Row(
             name_of(column.item, labels, len(items)),
             Status.OK,
-            (_cell(sources, column, labels, top), _trend(sources, column.item, labels)),
+            (
+                _cell(sources, column, labels, top, "Then" if sources.until else "Now"),
+                _trend(sources, column.item, labels),
+            ),
         )
         for column, labels in bars[:KEPT_ROWS]
     ]
@@ -109,13 +112,13 @@ def anomalies_panel(sources: Sources, panel: Panel, panel_id: str, zone: tzinfo 
     hours = numbers.span(sources.end - sources.start)
     empty = f"Nothing was beyond {SIGMAS:g} σ of the usual in {hours}."
     note = f"beyond {SIGMAS:g} σ of the usual, {hours}"
-    return Table(panel_id, panel.title, "Series", tuple(worst[:KEPT_ROWS]), note, empty, len(worst))
+    return Table(panel_id, panel.title, "Series", tuple(worst[:KEPT_ROWS]), note, empty, len(worst), wide=True)
 
 
 def _anomalies(
     sources: Sources, item: Item, labels: Labels, steps: Steps, among: int, zone: tzinfo
 ) -> list[tuple[float, Row]]:
-    values = [point.get(labels) for point in steps.values]
+    values = _without_beginnings([point.get(labels) for point in steps.values])
     usually = usual(values)
     if usually is None:
         return []
@@ -125,6 +128,12 @@ def _anomalies(
     if worst is None:
         return []
     return [(abs(worst.sigmas), _anomaly_row(sources, item, labels, name, steps, usually, worst, len(unusual), zone))]
+
+
+def _without_beginnings(values: Sequence[float | None]) -> list[float | None]:
+    """The values without those of steps in which data began: a part of a step is no measure of the whole."""
+    before = [values[0] if values else None, *values]
+    return [None if was is None else value for was, value in zip(before, values, strict=False)]
 
 
 def _anomaly_row(
@@ -183,13 +192,13 @@ def _row(sources: Sources, columns: Sequence[_Column], labels: Labels) -> Row:
     return Row(scope_text(labels, first.item.query.group_by), status, tuple(cells))
 
 
-def _cell(sources: Sources, column: _Column, labels: Labels, full_length: float | None) -> Cell:
+def _cell(sources: Sources, column: _Column, labels: Labels, full_length: float | None, title: str = "") -> Cell:
     value = column.values.get(labels)
     alert = worst_alert(a for rule in column.judged if (a := sources.alert(rule, labels)))
     limit = limit_of(column.rule.threshold) if column.rule else None
     return Cell(
         id=column.item.id,
-        title=column.item.name if column.item.name != column.item.id else "Value",
+        title=title or column.item.name,
         value=value,
         unit=column.item.unit,
         limit=limit,
@@ -201,7 +210,7 @@ def _cell(sources: Sources, column: _Column, labels: Labels, full_length: float 
 def _over(status: Status, value: float | None, limit: Limit | None) -> Status:
     """The alert's status; without one that of the limit which the value alone is beyond."""
     if status is Status.OK and limit and value is not None and limit.operator.holds(value, limit.value):
-        return Status.LOW
+        return Status.of(limit.severity)
     return status
 
 

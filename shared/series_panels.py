@@ -96,16 +96,14 @@ def _places(sources: Sources, items: Sequence[Item]) -> tuple[list[tuple[str, St
     groups = distinct_groups(sources.over(here, PANEL_POINTS).values)
     reporting = {dict(labels)[REGION] for labels in groups if labels}
     names = dict.fromkeys([*(region.name for region in config.settings.regions), *sorted(reporting)])
-    rules = {rule.id for rule in config.list_alert_rules(enabled_only=True)
-             if config.query_for(rule).select.metric == query.select.metric}  # fmt: skip
-    statuses = {name: _status(sources, rules, name, name in reporting) for name in names}
+    statuses = {name: _status(sources, name, name in reporting) for name in names}
     worst = sorted(names, key=lambda name: rank(statuses[name]))
     return [(name, statuses[name]) for name in worst[:SHOWN_SMALL]], len(names)
 
 
-def _status(sources: Sources, rule_ids: set[str], region: str, reports: bool) -> Status:
-    everywhere = (*sources.alerts, *sources.others)
-    mine = [alert for alert in everywhere if alert.rule_id in rule_ids and (REGION, region) in alert.labels]
+def _status(sources: Sources, region: str, reports: bool) -> Status:
+    """The worst of the page's alerts in a region: the same in all panels, so that regions keep their order."""
+    mine = [alert for alert in sources.alerts if (REGION, region) in alert.labels]
     return status_of(worst_alert(mine), 0.0 if reports else None, seen=True, stale=False)
 
 
@@ -126,7 +124,7 @@ def _chart(sources: Sources, panel: Panel, panel_id: str, items: Sequence[Item],
         step_seconds=steps.seconds,
         lines=lines,
         limits=tuple(limit for rule in rules if (limit := limit_of(rule.threshold)))[:1],
-        spans=firing_spans(sources, rules, labels),
+        spans=tuple(replace(span, label="") for span in firing_spans(sources, rules, labels)),
         marks=deploy_marks(sources, region),
         until=from_minute(sources.end),
     )

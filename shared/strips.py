@@ -72,7 +72,6 @@ def _words(panel: Panel) -> Sequence[tuple[Status, str]]:
         (Status.WARNING, "beyond its limit"),
         (Status.CRITICAL, "beyond its limit"),
         (Status.UNKNOWN, "no data"),
-        (Status.EMPTY, "before any data"),
     )
 
 
@@ -101,8 +100,8 @@ def _strip(
     value = whole.get(labels)
     beyond = sum(1 for state in states if state in (Status.CRITICAL, Status.WARNING, Status.LOW))
     missing = sum(1 for state in states if state is Status.UNKNOWN)
-    told = [f"{beyond} of {len(states)} steps beyond"] if beyond else []
-    told += [f"{missing} without data"] if missing else []
+    told = [f"beyond its limit in {beyond} of {len(states)} steps"] if beyond else []
+    told += [f"without data in {missing}"] if missing else []
     return Strip(
         name_of(item, labels, among), value, item.unit, _state(value, limit, began == len(steps)), states, limit,
         ", ".join(told),

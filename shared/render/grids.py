@@ -59,13 +59,15 @@ def draw_heat(heat: Heat, name: str, unit: str) -> DrawnHeat | None:
     top = heat.low * heat.ratio**rows
     scale, ticks = svg.Scale(heat.low, top, log=True), svg.log_ticks(heat.low, top)[1]
     inside = [tick for tick in ticks if heat.low <= tick <= top]
+    tens = [tick for tick in inside if _is_ten(tick)]
+    inside = tens if len(tens) > 1 else inside
     limit = heat.limit if heat.limit and heat.low < heat.limit.value < top else None
     over = next((share for share in reversed(heat.over) if share is not None), None)
     return DrawnHeat(
         columns=len(heat.shares),
         rows=rows,
         paths=_paths(heat.shares, rows),
-        y_ticks=tuple(Tick(scale.percent(tick), numbers.tick(tick), minor=not _is_ten(tick)) for tick in inside),
+        y_ticks=tuple(Tick(scale.percent(tick), numbers.tick(tick)) for tick in inside),
         limit_y=scale.percent(limit.value) if limit else None,
         over=over,
         label=numbers.limit_number(heat.limit, unit) if heat.limit else "",

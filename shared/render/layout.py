@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from itertools import groupby
 from typing import Any
@@ -26,6 +26,7 @@ class Block:
     span: str = ""
     number: int = 0
     wide: str = ""
+    more: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,9 @@ def _block(panel: LineChart | Table | Strips, page: Board, zone: tzinfo, number:
         shown = panel.strips[:SHOWN_STRIPS]
         span = _whole_hours(panel.start, panel.end, page, zone)
         few = Strips(panel.id, panel.title, panel.start, panel.end, panel.step_seconds, shown, panel.words)
-        return Block("strips", panel, grids.draw_strips(few, zone), span, wide=_WHOLE)
-    return Block("table", _table(panel))
+        left_out = numbers.more(max(panel.total, len(panel.strips)), len(shown))
+        return Block("strips", panel, grids.draw_strips(few, zone), span, wide=_WHOLE, more=left_out)
+    return Block("table", _table(panel), wide=_WHOLE if panel.wide else "")
 
 
 def _table(panel: Table) -> DrawnTable:
@@ -129,13 +131,20 @@ def _multiples(panels: Sequence[Multiples], page: Board, zone: tzinfo) -> Block:
             DrawnSmall(
                 one.name,
                 one.status,
-                charts.draw_chart(one.chart, zone),
+                _small(one.chart, zone),
                 grids.draw_heat(one.heat, one.name or panel.title, panel.unit) if one.heat else None,
             )
             for one in panel.charts
         )
         rows.append(DrawnRow(panel.title, panel.unit, panel.note, cells, numbers.more(panel.total, len(cells))))
     return Block("multiples", rows, span=_page_span(page, zone), wide=_WHOLE)
+
+
+def _small(chart: LineChart, zone: tzinfo) -> charts.Drawing:
+    """A drawing with less room for words: flags have none, and a single line no name."""
+    drawing = charts.draw_chart(chart, zone)
+    lines = drawing.lines if len(drawing.lines) != 1 else (replace(drawing.lines[0], name=""),)
+    return replace(drawing, lines=lines, marks=tuple(replace(mark, label="") for mark in drawing.marks))
 
 
 def _page_span(page: Board, zone: tzinfo) -> str:
@@ -170,4 +179,4 @@ def _paired(found: Sequence[Block]) -> list[Block]:
 def _widen(paired: list[Block], place: int | None) -> None:
     if place is not None:
         one = paired[place]
-        paired[place] = Block(one.kind, one.panel, one.drawing, one.span, one.number, _WHOLE)
+        paired[place] = replace(one, wide=_WHOLE)

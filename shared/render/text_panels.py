@@ -117,7 +117,7 @@ def _widths(rows: Sequence[Row]) -> list[int]:
 
 
 def _title(cell: Cell) -> str:
-    return clean(numbers.heading(cell.title, cell.unit))
+    return clean(cell.title if cell.spark else numbers.heading(cell.title, cell.unit))
 
 
 def _head(cell: Cell, width: int) -> str:
