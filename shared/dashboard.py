@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
+from http import HTTPStatus
 
 from .alerts import AlertState
+from .api import API, Api
 from .boards import build_board, rules_of_dashboard
+from .chart_pages import build_chart, render_chart
 from .configuration.models import Collection, Dashboard
 from .errors import ConfigError, PermanentError, TransientError
 from .inbox_page import inbox_entries
@@ -18,12 +21,13 @@ from .panels import KEPT_ROWS, Page, Shown, Status, Tab
 from .reader import Reader
 from .render.csv_page import render_csv
 from .render.html import asset, etag, render_error_html, render_html, render_inbox_html
-from .render.json_page import render_json
+from .render.json_page import dumped, render_json
 from .render.markdown import render_markdown
+from .render.plain import clean
 from .render.text import render_text
 from .sources import REGION, worst_alert
 from .timeline import minute_floor
-from .urls import OVERVIEW, RANGES, Format, View, is_region, parse_view
+from .urls import OVERVIEW, RANGES, Format, View, failure_format, is_region, parse_chart, parse_view
 
 INBOX_SECONDS = 7 * 86_400
 SECURITY_HEADERS = {
@@ -73,9 +77,10 @@ class DashboardPages:
         try:
             return _finished(request, self._answer(request))
         except PermanentError as error:
-            return self._failure(_STATUS_CODES.get(error.reason, 400), error.detail or error.reason)
+            return self._failure(request, _STATUS_CODES.get(error.reason, 400), error.reason, error.detail)
         except TransientError:
-            return self._failure(503, "Storage did not answer. Trying again in a moment may help.")
+            sentence = "Storage did not answer. Trying again in a moment may help."
+            return self._failure(request, 503, "unavailable", sentence)
 
     def _answer(self, request: PageRequest) -> PageResponse:
         if request.method not in ("GET", "HEAD"):
@@ -86,6 +91,11 @@ class DashboardPages:
             return _asset(request.path)
         if request.path == "/inbox" and self.has_inbox:
             return self._inbox(self.now())
+        if request.path.startswith("/charts/"):
+            return self._chart(parse_chart(request.path, request.query, request.accept, self.now()))
+        if request.path.startswith(API):
+            content = Api(self.config, self.reader, self.now).answer(request.path, request.query)
+            return PageResponse(200, content.encode(), Format.JSON.content_type)
         return self._page(parse_view(request.path, request.query, request.accept, self.now()))
 
     def _page(self, view: View) -> PageResponse:
@@ -112,6 +122,14 @@ class DashboardPages:
             return build_board(self.config, self.reader, dashboard, view.start, view.end, now, zone, view.region)
         page = build_overview(self.config, self.reader, view.start, view.end, now, zone, collection, view.region)
         return replace(page, regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions))
+
+    def _chart(self, view: View) -> PageResponse:
+        collection = self._collection(view)
+        if collection is None:
+            raise PermanentError("not_found", "there is no such chart")
+        chart, caption = build_chart(self.config, self.reader, collection, view, self.now())
+        headers = {"Vary": "Accept"}
+        return PageResponse(200, render_chart(chart, caption, view), view.format.content_type, headers)
 
     def _collection(self, view: View) -> Collection | None:
         """The collection that the address names; it must be of regions when the address names one of those too."""
@@ -156,13 +174,21 @@ class DashboardPages:
         )  # fmt: skip
         return PageResponse(200, html.encode(), Format.HTML.content_type)
 
-    def _failure(self, status: int, sentence: str) -> PageResponse:
-        settings = self.config.settings
-        html = render_error_html(
-            status, sentence, service=settings.service, environment=settings.environment, now=self.now()
-        )
+    def _failure(self, request: PageRequest, status: int, reason: str, detail: str) -> PageResponse:
+        """One sentence in the format that was asked for, as far as it has room for one: HTML, text or JSON."""
+        settings, sentence = self.config.settings, detail or reason
+        form = failure_format(request.path, request.accept)
+        match form:
+            case Format.JSON:
+                body = dumped({"error": {"reason": reason, "detail": sentence}})
+            case Format.TEXT:
+                body = f"{status} {HTTPStatus(status).phrase}: {clean(sentence)}\n"
+            case _:
+                body = render_error_html(
+                    status, sentence, service=settings.service, environment=settings.environment, now=self.now()
+                )
         headers = {"Cache-Control": "no-store", **SECURITY_HEADERS}
-        return PageResponse(status, html.encode(), Format.HTML.content_type, headers)
+        return PageResponse(status, body.encode(), form.content_type, headers)
 
 
 def _tab_status(config: MonitoringConfig, dashboard: Dashboard, alerts: Sequence[AlertState]) -> Status:
@@ -183,7 +209,7 @@ def render(page: Shown, view: View) -> str:
             return render_markdown(page)
         case Format.CSV:
             return render_csv(page)
-        case Format.HTML:
+        case _:
             return render_html(page, view, fragment=view.fragment)
 
 

@@ -196,6 +196,8 @@ def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
     shown = [line for line in chart.lines if svg.known(line.values)]
     places = svg.spread([scale.percent(_last(line)[1]) for line in shown], _LABEL_GAP, 2.0, 98.0)
     drawn = [_line(line, _ink(line, names), scale, place) for line, place in zip(shown, places, strict=True)]
+    if len(drawn) == 1 and drawn[0].dash != "none":
+        drawn = [replace(drawn[0], dash="none", width=_WIDTHS[Style.MAIN])]  # there is none to tell it from
     return tuple(sorted(drawn, key=lambda line: line.subject))
 
 

@@ -40,7 +40,7 @@ from ..panels import (
 from ..timeline import iso
 from ..urls import Format, View
 from . import charts, howto, layout, numbers
-from .plain import clean, value_text
+from .plain import clean, cut, value_text
 from .status import WORDS, rank
 
 _HERE = Path(__file__).parent
@@ -58,8 +58,8 @@ def render_html(page: Shown, view: View, *, fragment: bool = False) -> str:
     """A dashboard as a document, or as the one element that a page which is open replaces."""
     context = _page(page, view, fragment=fragment or view.fragment)
     if isinstance(page, Overview):
-        return _render("overview.jinja", **context, **_overview(page, view))
-    return _render("board.jinja", **context, blocks=layout.blocks(page, view.zone) if page.data_to else ())
+        return render_template("overview.jinja", **context, **_overview(page, view))
+    return render_template("board.jinja", **context, blocks=layout.blocks(page, view.zone) if page.data_to else ())
 
 
 def _page(page: Page, view: View, *, fragment: bool) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def render_inbox_html(
 ) -> str:
     """The local inbox: what the channels were told, newest first, whatever the order given; ``total`` counts all."""
     newest_first = sorted(entries, key=lambda entry: entry.received_at, reverse=True)
-    return _render(
+    return render_template(
         "inbox.jinja",
         **_base(f"Inbox · {service}", Status.OK, service, environment, now, tabs),
         entries=newest_first,
@@ -120,7 +120,7 @@ def render_inbox_html(
 def render_error_html(code: int, sentence: str, *, service: str, environment: str, now: datetime) -> str:
     """A page that says in one sentence what is wrong with a request; ``code`` is its HTTP status."""
     phrase = HTTPStatus(code).phrase
-    return _render(
+    return render_template(
         "error.jinja",
         **_base(f"{code} {phrase} · {service}", Status.UNKNOWN, service, environment, now, ()),
         code=code,
@@ -184,7 +184,8 @@ def _base(
     }
 
 
-def _render(template: str, **context: Any) -> str:
+def render_template(template: str, **context: Any) -> str:
+    """A template of this package; every string in it is made plain and escaped."""
     return _environment().get_template(template).render(**context)
 
 
@@ -216,6 +217,7 @@ def _environment() -> Environment:
         percent=_percent,
         shape=_shape,
         short=_short,
+        short_title=lambda text, most: cut(clean(text), most),
         signed=numbers.signed,
         spark=charts.draw_spark,
         trend=layout.trend,

@@ -39,6 +39,7 @@ from ..panels import (
     Strips,
 )
 from ..timeline import iso
+from .caption import Caption
 
 OVERVIEW_KEYS = (
     "availability",
@@ -59,6 +60,21 @@ def render_json(page: Shown) -> str:
 def dumped(content: object) -> str:
     """JSON as this project writes it: ASCII, indented by two, ended by a newline."""
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def chart_page_json(chart: LineChart, caption: Caption) -> str:
+    """One chart as one JSON object, with how old its data is."""
+    return dumped(
+        {
+            "timestamp": _instant(caption.now.replace(microsecond=0)),
+            "service": caption.service,
+            "environment": caption.environment,
+            "data_to": _instant(caption.data_to),
+            "stale": caption.stale,
+            "until": _instant(caption.until),
+            "chart": chart_json(chart),
+        }
+    )
 
 
 def _overview_page(page: Overview) -> dict[str, Any]:
@@ -105,7 +121,7 @@ def _page(page: Page, dashboard: dict[str, Any]) -> dict[str, Any]:
         "checks": {status.value: count for status, count in page.counts},
         "signals": [_signal(signal) for signal in page.signals],
         "alerts": [alert_json(alert) for alert in page.alerts],
-        "monitoring": _health(page.health),
+        "monitoring": health_json(page.health),
     }
 
 
@@ -265,7 +281,8 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return told
 
 
-def _health(health: Health) -> dict[str, Any]:
+def health_json(health: Health) -> dict[str, Any]:
+    """How the monitoring itself is."""
     return {
         "ok": health.ok,
         "evaluated_at": _instant(health.evaluated_at),

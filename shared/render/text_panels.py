@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, tzinfo
 
 from ..panels import SHOWN_LINES, SHOWN_ROWS, Board, Cell, Line, LineChart, Multiples, Page, Panel, Row, Strips, Table
 from . import numbers, svg
+from .caption import Caption
 from .pen import Pen
 from .plain import clean, columns, cut, left, right, value_text
 
@@ -25,9 +27,17 @@ def panel_lines(page: Board, pen: Pen) -> Iterator[str]:
         yield ""
 
 
+def chart_text(chart: LineChart, caption: Caption, zone: tzinfo) -> str:
+    """One chart for a terminal: whose it is, how old its data is, and a row for each line."""
+    title = cut(clean(f"{caption.service} {caption.environment}").upper(), WIDTH)
+    past = caption.until is not None
+    lines = [title, f"Updated: {caption.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC   {caption.age(zone)}", ""]
+    return "\n".join(line.rstrip() for line in (*lines, *_chart(chart, past, Pen()))) + "\n"
+
+
 def _panel(panel: Panel, page: Page, pen: Pen) -> Iterator[str]:
     if isinstance(panel, LineChart):
-        return _chart(panel, page, pen)
+        return _chart(panel, page.until is not None, pen)
     if isinstance(panel, Multiples):
         return _multiples(panel, page, pen)
     if isinstance(panel, Strips):
@@ -35,16 +45,16 @@ def _panel(panel: Panel, page: Page, pen: Pen) -> Iterator[str]:
     return _table(panel, pen)
 
 
-def _heads(title: str, note: str, page: Page, pen: Pen) -> str:
+def _heads(title: str, past: bool, pen: Pen) -> str:
     """The title, and above the columns what they are."""
-    heads = "".join(right(head, _NUMBER) for head in ("then" if page.until else "now", "least", "greatest"))
-    name = cut(clean(f"{title} {note}".strip()), _NAME + 3)
+    heads = "".join(right(head, _NUMBER) for head in ("then" if past else "now", "least", "greatest"))
+    name = cut(clean(title), _NAME + 3)
     return pen.paint("1", left(name, _NAME + 4)) + pen.paint("2", heads)
 
 
-def _chart(panel: LineChart, page: Page, pen: Pen) -> Iterator[str]:
+def _chart(panel: LineChart, past: bool, pen: Pen) -> Iterator[str]:
     span = numbers.span(round((panel.end - panel.start).total_seconds() / 3600) * 3600)
-    yield f"{_heads(panel.title.upper(), '', page, pen)}   {pen.paint('2', span)}"
+    yield f"{_heads(panel.title.upper(), past, pen)}   {pen.paint('2', span)}"
     if not panel.lines:
         yield pen.paint("2", "    nothing received")
     for line in panel.lines[:SHOWN_LINES]:
@@ -63,7 +73,7 @@ def _line(line: Line, name: str, chart: LineChart, pen: Pen) -> str:
 
 def _multiples(panel: Multiples, page: Page, pen: Pen) -> Iterator[str]:
     span = numbers.span((page.end - page.start).total_seconds())
-    yield f"{_heads(panel.title.upper(), '', page, pen)}   {pen.paint('2', span)}"
+    yield f"{_heads(panel.title.upper(), page.until is not None, pen)}   {pen.paint('2', span)}"
     for small in panel.charts:
         if small.heat is not None:
             yield _heat_line(small.name or panel.title, small.heat.over, small.heat.limit is not None, pen)
