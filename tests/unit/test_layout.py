@@ -25,6 +25,7 @@ CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_n
 OUTSIDE = {
     "shared": ("numpy",),
     "shared.render": ("jinja2", "markupsafe"),
+    "shared.render.standalone": ("font_roboto", "resvg_py"),
     "shared.formats.otlp": ("google.protobuf", "opentelemetry.proto"),
     "shared.formats.otlp_json": ("google.protobuf", "opentelemetry.proto"),
 }
