@@ -55,13 +55,15 @@ class Report:
 class Cursor:
     """The last T that was judged (Unix seconds), and what must still hold when the next is committed.
 
-    ``missed`` is what fired and ended during a catch-up that is not over, ``failed`` are minutes to roll up again.
+    ``missed`` is what fired and ended during a catch-up that is not over, ``failed`` are minutes to roll up again,
+    ``first`` is the first T that was ever judged.
     """
 
     minute: int
     condition: Precondition
     missed: Missed = field(default_factory=Missed)
     failed: tuple[int, ...] = ()
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,10 @@ class Evaluator:
         """Where the evaluator stands; the first call ever begins with the newest minute that has ended."""
         state = self.store.get([STATE_PATH]).get(STATE_PATH)
         if state is None:
-            return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent())
+            return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent(), first=minute_floor(now))
         missed = missed_from_fields(state.fields.get("missed", {}))
-        failed = tuple(state.fields.get("failed_minutes", ()))
-        return Cursor(int(state.fields["minute"]), Unchanged(state.update_time), missed, failed)
+        failed, first = tuple(state.fields.get("failed_minutes", ())), state.fields.get("first_minute")
+        return Cursor(int(state.fields["minute"]), Unchanged(state.update_time), missed, failed, first)
 
     def _read_alerts(self) -> tuple[AlertState, ...]:
         documents = self.store.list("alerts").documents
@@ -147,11 +149,12 @@ class Evaluator:
             "config_hash": self.config.hash,
             "decided_at": self.now(),
             "missed": missed_to_fields(missed),
+            "first_minute": cursor.first,
             "failures": [f"{failure.rule_id}: {failure.reason}" for failure in result.failures],
             "failed_minutes": failed,
         }
         writes = [Put(STATE_PATH, state, precondition=cursor.condition), *decided(before, result)]
-        return Cursor(minute, Unchanged(self.store.commit(writes)), missed, tuple(failed))
+        return Cursor(minute, Unchanged(self.store.commit(writes)), missed, tuple(failed), cursor.first)
 
     def _publish_outbox(self, refused: list[MonitoringError]) -> int:
         """Publish what was decided and take it from the outbox; how many notifications.

@@ -8,9 +8,8 @@ Each transition of an alert is returned once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 from .alerts import ENDINGS, TRANSITIONS, AlertKind, AlertState, Reason, State, decide
 from .cells import Cells
@@ -22,10 +21,7 @@ from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, rem
 from .series import Labels
 from .telling import Firing, Hearing, Quiet, Step, tell
 from .timeline import to_us
-from .windows import evaluate, read_window
-
-Windows: TypeAlias = dict[tuple[int, int], Cells]
-"""Merged windows by end (Unix seconds) and length: rules share most of them."""
+from .windows import Windows, evaluate
 
 MAX_REASON_CHARACTERS = 300
 """Of why a rule failed: an error's own words can be of any length."""
@@ -87,18 +83,20 @@ def tick(
     at: datetime,
     hearing: Hearing | None = None,
     broken: Sequence[str] = (),
+    windows: Windows | None = None,
 ) -> TickResult:
     """Evaluate every enabled rule that is due at ``at`` (aware UTC, on a whole minute).
 
     ``minutes`` are the cells of at least the longest window and delay before ``at``; ``states`` those of the tick
     before. Alerts of rules that are gone or disabled end. ``hearing`` is by default nobody's silence; ``broken`` says
-    what failed about the minutes themselves, which is a failure like that of a rule.
+    what failed about the minutes themselves, which is a failure like that of a rule. ``windows`` keeps what was found
+    in the same minutes for the evaluations that follow.
     """
     known = tuple(states)
     by_rule: dict[str, list[AlertState]] = {}
     for state in known:
         by_rule.setdefault(state.rule_id, []).append(state)
-    judging = _Judging(config, minutes, at, Room(known))
+    judging = _Judging(config, minutes, at, Room(known), Windows() if windows is None else windows)
     rules = sorted(_rules(config), key=lambda rule: rule.severity.rank)
     judged = [judging.rule(rule, by_rule.pop(rule.id, [])) for rule in rules]
     judged.append(judging.rollup(by_rule.pop(ROLLUP_ID, []), broken))
@@ -121,7 +119,7 @@ def _reach_seconds(config: MonitoringConfig, rule: AlertRule) -> int:
 
 
 def _rules(config: MonitoringConfig) -> list[AlertRule]:
-    return config.list_alert_rules(enabled_only=True)
+    return config.evaluated_rules()
 
 
 def _removed(rule_id: str, states: Sequence[AlertState], at: datetime) -> _Judged:
@@ -144,13 +142,11 @@ def rule_values(
 ) -> dict[Labels, float]:
     """The values a rule judges at ``at``, one for each group that has one.
 
-    ``windows`` keeps what was merged of the same ``minutes``, for the next rule.
+    ``windows`` keeps what was found in the same ``minutes``, for the next rule.
     """
-    windows = {} if windows is None else windows
-    key = to_us(at) // 1_000_000 - config.delay_seconds_for(rule), rule.evaluation_window
-    if key not in windows:
-        windows[key] = read_window(minutes, *key)
-    return evaluate(windows[key], config.query_for(rule), rule.evaluation_window)
+    end = to_us(at) // 1_000_000 - config.delay_seconds_for(rule)
+    window = (Windows() if windows is None else windows).read(minutes, end, rule.evaluation_window)
+    return evaluate(window, config.query_for(rule), rule.evaluation_window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +193,7 @@ class _Judging:
     minutes: Mapping[int, Cells]
     at: datetime
     room: Room
-    windows: Windows = field(default_factory=dict)
+    windows: Windows
 
     def rule(self, rule: AlertRule, states: Sequence[AlertState]) -> _Judged:
         """Evaluate a rule; one that is not due keeps its states. A failure is contained here, and alerts."""
@@ -223,6 +219,8 @@ class _Judging:
         steps: list[Step] = []
         beyond = 0
         for labels in self._groups(rule, values, known):
+            if labels not in known and labels in values and rule.violated_by(values[labels]) is None:
+                continue  # as most are: inactive, and nothing to remember
             before = known.get(labels) or AlertState(rule.id, labels, rule.threshold.severity)
             decision = decide(rule, before, values.get(labels), self.at)
             if labels not in known and decision.alert.state is State.INACTIVE:
@@ -239,7 +237,7 @@ class _Judging:
         self, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]
     ) -> list[Labels]:
         """The groups to judge, what is remembered first. A rule without groups is judged on an empty window too."""
-        ungrouped: set[Labels] = set() if self.config.query_for(rule).group_by else {()}
+        ungrouped: set[Labels] = set() if self.config.query_for(rule).group_by or rule.is_source else {()}
         return [*sorted(known), *sorted({*values, *self._present_before(rule), *ungrouped} - set(known))]
 
     def _present_before(self, rule: AlertRule) -> Iterable[Labels]:

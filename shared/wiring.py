@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .adapters.deferred_bus import DeferredBus
 from .bus import Bus
-from .config import Config, cloud_run_revision, load_config
+from .config import Config, Secret, cloud_run_revision, load_config
 from .errors import ConfigError, MonitoringError
 from .logs import log
 from .monitoring_config import MonitoringConfig
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .channels import Channel
     from .dashboard import DashboardPages
     from .evaluator import Evaluator
+    from .heartbeat import Heartbeat
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
@@ -47,6 +48,7 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    heartbeat_url: Secret | None = None
 
     @cached_property
     def reader(self) -> Reader:
@@ -67,6 +69,12 @@ class Services:
         from .evaluator import Evaluator
 
         return Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+
+    def heartbeat(self) -> Heartbeat:
+        """What is told to the outside watchdog of the function ``evaluate``."""
+        from .heartbeat import Heartbeat
+
+        return Heartbeat(self.heartbeat_url)
 
     def notify(self) -> Notify:
         """The function ``notify``."""
@@ -129,6 +137,7 @@ def build(config: Config) -> Services:
         bus=DeferredBus(lambda: _pubsub(config)),
         channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
         topic=lambda name: f"{config.prefix}{name}",
+        heartbeat_url=config.heartbeat_url,
     )
 
 

@@ -21,4 +21,5 @@ def evaluate(_: Request) -> ResponseReturnValue:
     for change in report.transitions:
         log("transition", rule_id=change.rule_id, labels=dict(change.labels), at=change.at, reason=change.reason.value,
             from_state=change.before.value, to_state=change.after.value, value=change.value)  # fmt: skip
+    services().heartbeat().after(report)
     return {"ended": report.ended, "evaluated": len(report.evaluated), "published": report.published}

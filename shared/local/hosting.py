@@ -61,6 +61,7 @@ class Host:
             channels=self._channels(backend.store, url),
             now=self.now,
             sleep=self.sleep,
+            heartbeat_url=self.config.heartbeat_url,
         )
         use(services)
         functions = Functions.load(self.manifest, PROJECT, self.failed)
