@@ -15,7 +15,8 @@ LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench redrive bundle plan
+.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench redrive history bundle \
+	plan dashboard
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +71,9 @@ bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=fol
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)
+
+history: .venv/.runs ## What happened to alerts, who was told, what people did; HOURS=24 RULE=id ARGS="--json"
+	@$(BIN)/python -m shared.history_command --hours $(or $(HOURS),24) --rule "$(RULE)" $(ARGS)
 
 bundle: .venv/.runs ## Write each function's archive to build/
 	@$(BIN)/python -m shared.bundle
