@@ -44,8 +44,9 @@ class Config:
     """Where a function runs and what it talks to.
 
     ``prefix`` stands before the names of topics and subscriptions (empty locally). ``config_path`` None means the
-    configuration that comes with the program; ``dashboard_url`` has no slash at its end and is None when links to
-    the dashboard cannot be made. An emulator host is ``host:port``, None for Google's service.
+    configuration that comes with the program, ``collect_path`` None its table of what is collected; ``dashboard_url``
+    has no slash at its end and is None when links to the dashboard cannot be made. An emulator host is ``host:port``,
+    None for Google's service.
     """
 
     project: str
@@ -56,6 +57,8 @@ class Config:
     webhook_url: Secret | None = None
     firestore_emulator_host: str | None = None
     pubsub_emulator_host: str | None = None
+    monitoring_emulator_host: str | None = None
+    collect_path: Path | None = None
 
     def named(self, short_name: str) -> str:
         """A topic's or subscription's name in the project."""
@@ -68,7 +71,7 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
     ``defaults`` stand in for variables that are absent or empty there: a local run needs no project.
     """
     reader = _Reader(os.environ if environ is None else environ, defaults or {})
-    config_path = reader.text("ION_CONFIG")
+    config_path, collect_path = reader.text("ION_CONFIG"), reader.text("ION_COLLECT")
     webhook_url = reader.url("ION_WEBHOOK_URL")
     config = Config(
         project=reader.required("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -"),
@@ -79,6 +82,8 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
         webhook_url=Secret(webhook_url) if webhook_url else None,
         firestore_emulator_host=reader.matching("FIRESTORE_EMULATOR_HOST", _HOST, "host:port"),
         pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
+        monitoring_emulator_host=reader.matching("MONITORING_EMULATOR_HOST", _HOST, "host:port"),
+        collect_path=Path(collect_path) if collect_path else None,
     )
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
