@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -25,8 +25,6 @@ from .store import Store
 if TYPE_CHECKING:
     from .channels import Channel
     from .collector.collect import Collector
-    from .collector.port import MonitoringApi
-    from .collector.sources import Source
     from .dashboard import DashboardPages
     from .evaluator import Evaluator
     from .ingest import Ingest
@@ -50,8 +48,8 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
-    collection: Callable[[], tuple[MonitoringApi, tuple[Source, ...]]] | None = None
-    """What is collected, and from where; None where nothing is."""
+    settings: Config | None = None
+    """The environment of a deployment; None in a local run, which collects nothing."""
 
     @cached_property
     def reader(self) -> Reader:
@@ -86,13 +84,22 @@ class Services:
         return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels)
 
     def collect(self) -> Collector:
-        """The function ``collect``. Raises ConfigError where nothing is to be collected, and for a broken table."""
+        """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""
+        from .adapters.cloud_monitoring import CloudMonitoring
         from .collector.collect import Collector
+        from .collector.sources import load_sources
 
-        if self.collection is None:
-            raise ConfigError("collect: nothing is collected here")
-        api, sources = self.collection()
-        return Collector(self.store, self.bus, api, sources, self.topic("metrics"), self.now)
+        if self.settings is None:
+            raise ConfigError("collect: nothing is collected in a local run")
+        if not self._collectors:
+            sources = load_sources(self.settings.collect_path, self.settings.prefix)
+            api = CloudMonitoring(self.settings.project, self.settings.monitoring_emulator_host)
+            self._collectors.append(Collector(self.store, self.bus, api, sources, self.topic("metrics"), self.now))
+        return self._collectors[0]
+
+    @cached_property
+    def _collectors(self) -> list[Collector]:
+        return []
 
 
 _lock = Lock()
@@ -124,16 +131,8 @@ def build(config: Config) -> Services:
         bus=DeferredBus(lambda: _pubsub(config)),
         channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
         topic=lambda name: f"{config.prefix}{name}",
-        collection=cache(lambda: _collection(config)),
+        settings=config,
     )
-
-
-def _collection(config: Config) -> tuple[MonitoringApi, tuple[Source, ...]]:
-    from .adapters.cloud_monitoring import CloudMonitoring
-    from .collector.sources import load_sources
-
-    sources = load_sources(config.collect_path, config.prefix)
-    return CloudMonitoring(config.project, config.monitoring_emulator_host), sources
 
 
 def _pubsub(config: Config) -> Bus:
