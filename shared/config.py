@@ -45,8 +45,9 @@ class Config:
     """Where a function runs and what it talks to.
 
     ``prefix`` stands before the names of topics and subscriptions (empty locally). ``config_path`` None means the
-    configuration that comes with the program; ``dashboard_url`` has no slash at its end and is None when links to
-    the dashboard cannot be made. An emulator host is ``host:port``, None for Google's service.
+    configuration that comes with the program, ``collect_path`` None its table of what is collected; ``dashboard_url``
+    has no slash at its end and is None when links to the dashboard cannot be made. An emulator host is ``host:port``,
+    None for Google's service.
     """
 
     project: str
@@ -58,6 +59,8 @@ class Config:
     heartbeat_url: Secret | None = None
     firestore_emulator_host: str | None = None
     pubsub_emulator_host: str | None = None
+    monitoring_emulator_host: str | None = None
+    collect_path: Path | None = None
 
     def named(self, short_name: str) -> str:
         """A topic's or subscription's name in the project."""
@@ -70,7 +73,7 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
     ``defaults`` stand in for variables that are absent or empty there: a local run needs no project.
     """
     reader = _Reader(os.environ if environ is None else environ, defaults or {})
-    config_path = reader.text("ION_CONFIG")
+    config_path, collect_path = reader.text("ION_CONFIG"), reader.text("ION_COLLECT")
     config = Config(
         project=reader.required("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -"),
         database=reader.matching("ION_DATABASE", _DATABASE, "(default), or 4-63 of a-z, 0-9 and -") or DEFAULT_DATABASE,
@@ -81,6 +84,8 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
         heartbeat_url=reader.secret_url("ION_HEARTBEAT_URL"),
         firestore_emulator_host=reader.matching("FIRESTORE_EMULATOR_HOST", _HOST, "host:port"),
         pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
+        monitoring_emulator_host=reader.matching("MONITORING_EMULATOR_HOST", _HOST, "host:port"),
+        collect_path=Path(collect_path) if collect_path else None,
     )
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))

@@ -14,7 +14,7 @@ from shared.manifest import load_manifest
 from tests.fakes import RecordingEnvironment
 
 ROOT = Path(__file__).parents[2]
-EMULATOR_VARIABLES = {"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
+EMULATOR_VARIABLES = {"FIRESTORE_EMULATOR_HOST", "MONITORING_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
 MINIMAL = {"ION_PROJECT": "ion-test"}
 
 
