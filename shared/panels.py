@@ -327,6 +327,8 @@ class Page:
     alerts_total: int = 0
     everywhere: str = ""
     """The address of this page for all regions."""
+    firing: tuple[tuple[str, Severity], ...] = ()
+    """Which rules fire, on this page or another, and the worst severity of each."""
 
     @property
     def at(self) -> datetime:
