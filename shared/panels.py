@@ -317,6 +317,8 @@ class Page:
     signals: tuple[Signal, ...]
     alerts: tuple[AlertRow, ...]
     health: Health
+    live: bool = True
+    """False: the numbers were given by hand, and neither alerts nor the monitoring itself are known."""
     name: str = "overview"
     """Its part of the address."""
     tabs: tuple[Tab, ...] = ()

@@ -184,7 +184,7 @@ class TestCache:
         """A signal without data names the metric that would fill it."""
         shown = board(slow, "cache")
         assert {signal.publish for signal in shown.signals if signal.status is Status.EMPTY} == {
-            "cache_requests", "cache_evictions", "cache_removals",
+            "cache_requests", "cache_evictions", "cache_ttl_effectiveness",
         }  # fmt: skip
 
     def test_missing_data(self) -> None:
@@ -203,17 +203,14 @@ class TestCache:
         assert strips.strips[1].note == "nothing received"
 
     def test_ttl_effectiveness(self) -> None:
-        """It is the share of the entries that left because they had expired."""
+        """It is how much of their time to live entries had lived when they were last of use, on average."""
         running = world()
         for _ in range(5):
             at = running.clock() + timedelta(seconds=20)
-            running.publish(
-                point("cache_removals", at, 90.0, level="l1", cause="expired"),
-                point("cache_removals", at, 10.0, level="l1", cause="room"),
-            )
+            running.publish(*(point("cache_ttl_effectiveness", at, value, level="l1") for value in (60.0, 90.0)))
             running.next_minute()
         signal = next(one for one in board(running, "cache").signals if one.name == "TTL effectiveness")
-        assert (signal.value, signal.unit, signal.status) == (90.0, "%", Status.OK)
+        assert (signal.value, signal.unit, signal.status) == (75.0, "%", Status.OK)
 
 
 class TestPages:

@@ -19,7 +19,7 @@ EDGES = {
     "shared.redrive": "a command line; an entry point of its own",
 }
 """Modules and packages that are no core, and why."""
-CLOCK_READERS = ("shared.wiring", "shared.publishing", "shared.local", "functions")
+CLOCK_READERS = ("shared.dashboard_renderer", "shared.wiring", "shared.publishing", "shared.local", "functions")
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
 OUTSIDE = {
     "shared": ("numpy",),
