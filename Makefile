@@ -15,14 +15,19 @@ LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench redrive history bundle \
-	plan dashboard
+.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench redrive \
+	history bundle plan
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.runs ## Start everything with a simulated fleet; PORT=8080 SEED=1 KEEP=1 EMULATORS=1
 	@exec $(BIN)/python -m shared.local run $(LOCAL) $(if $(filter 1,$(KEEP)),--keep)
+
+dashboard: .venv/.runs ## A dashboard in the terminal; NAME=overview PORT=8080 URL=https://... RANGE=24h REGION=... WATCH=1
+	@$(BIN)/python -m shared.local.terminal $(NAME) --port $(PORT) $(if $(URL),--url "$(URL)") \
+		$(if $(RANGE),--range "$(RANGE)") $(if $(REGION),--region "$(REGION)") $(if $(NO_COLOR),--plain) \
+		$(if $(filter 1,$(WATCH)),--watch)
 
 replay: .venv/.runs ## Replay CSV=file of timestamp,value as COLLECTION=cpu_utilization_us; SPEED=60 SERVE=0 EMULATORS=1
 	@test -n "$(CSV)" -a -n "$(COLLECTION)" || { echo "make replay CSV=FILE COLLECTION=NAME, for example:" \

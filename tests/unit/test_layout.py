@@ -30,6 +30,7 @@ CLOCK_READERS = (
     "shared.publishing",
     "shared.client",
     "shared.performance",
+    "shared.dashboard_renderer",
     "shared.integrations",
     "shared.local",
     "functions",
