@@ -14,6 +14,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
+from .events import Event
 from .metrics_collector import ProductionMetricsCollector, own_collector
 
 P = ParamSpec("P")
@@ -29,6 +30,10 @@ class Watch:
 
     def end(self, begun: object, error: BaseException | None) -> None:
         """It has ended, with an error or without."""
+
+    def happened(self, event: Event) -> Event:
+        """Something of note happened; the same event, with what the watch knows of it."""
+        return event
 
 
 WATCHES: list[Watch] = []
@@ -77,6 +82,19 @@ def _begin(watch: Watch, name: str) -> object:
 def _end(watch: Watch, begun: object, error: BaseException | None) -> None:
     with suppress(Exception):
         watch.end(begun, error)
+
+
+def record_event(event: Event, collector: ProductionMetricsCollector | None = None) -> Event:
+    """Record what an event says as metrics, and tell the watches; the event, with its trace where one is known.
+
+    Raises nothing: a part of an event that is no number or label is counted as dropped.
+    """
+    with suppress(Exception):
+        event.measure(collector or own_collector())
+    for watch in WATCHES:
+        with suppress(Exception):
+            event = watch.happened(event)
+    return event
 
 
 @overload

@@ -31,6 +31,10 @@ class Measured:
                 found[tuple(x for x in (series.metric, labels["endpoint"], labels.get("type")) if x)] = count
         return found
 
+    def seen_metrics(self) -> set[str]:
+        """The metrics that there are observations of."""
+        return {series.metric for series in self.service.counts()}
+
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Measured:
