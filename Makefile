@@ -8,7 +8,7 @@ SEED ?= 1
 SPEED ?= 0
 SERVE ?= 1
 BIN := .venv/bin
-SOURCES := shared functions tests
+SOURCES := shared functions tests examples
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
 .DEFAULT_GOAL := help

@@ -1,6 +1,8 @@
 """``@monitor_performance`` and ``measured``: how long a piece of a service takes, and whether it fails.
 
-Errors are counted by their type and raised again, unchanged. Of a generator the time from its first step to its end
+A piece is ``function_time`` in milliseconds, under its name; an error is one of ``function_errors``, under its type,
+and raised again, unchanged. A piece that is an ``endpoint`` is a request instead: do not measure it with the middleware
+as well. Of a generator the time from its first step to its end
 counts, what its consumer does in between included; one that is dropped half-way has ended without an error.
 """
 
@@ -41,15 +43,21 @@ WATCHES: list[Watch] = []
 
 
 class measured:  # noqa: N801 # used as a function is: `with measured("load"):`
-    """A context manager that records how long its block takes, as an endpoint's response time."""
+    """A context manager that records how long its block takes, and whether it fails."""
 
-    __slots__ = ("_begun", "_collector", "_name", "_region", "_started")
+    __slots__ = ("_begun", "_collector", "_endpoint", "_name", "_region", "_started")
 
     def __init__(
-        self, name: str, collector: ProductionMetricsCollector | None = None, region: str | None = None
+        self,
+        name: str,
+        collector: ProductionMetricsCollector | None = None,
+        region: str | None = None,
+        *,
+        endpoint: str = "",
     ) -> None:
         """``name`` is what it is recorded under; without a ``region`` the process's own."""
         self._collector = collector
+        self._endpoint = endpoint
         self._name = name
         self._region = region
 
@@ -63,11 +71,16 @@ class measured:  # noqa: N801 # used as a function is: `with measured("load"):`
         elapsed_ms = (perf_counter() - self._started) * _MS
         collector = self._collector or own_collector()
         region = collector.region if self._region is None else self._region
-        collector.record_response_time(region, self._name, elapsed_ms)
-        if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
-            collector.record_error(self._name, region, type(error).__name__)
-        else:
+        if not isinstance(error, Exception) or isinstance(error, StopIteration | StopAsyncIteration):
             error = None
+        if self._endpoint:
+            collector.record_response_time(region, self._endpoint, elapsed_ms)
+            if error is not None:
+                collector.record_error(self._endpoint, region, type(error).__name__)
+        else:
+            collector.record_function_time(
+                region, self._name, elapsed_ms, "" if error is None else type(error).__name__
+            )
         for watch, begun in self._begun:
             _end(watch, begun, error)
 
@@ -101,13 +114,18 @@ def record_event(event: Event, collector: ProductionMetricsCollector | None = No
 def monitor_performance(function: Callable[P, R], /) -> Callable[P, R]: ...
 @overload
 def monitor_performance(
-    *, name: str = "", collector: ProductionMetricsCollector | None = None, region: str | None = None
+    *,
+    name: str = "",
+    endpoint: str = "",
+    collector: ProductionMetricsCollector | None = None,
+    region: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def monitor_performance(
     function: Callable[..., Any] | None = None,
     /,
     *,
     name: str = "",
+    endpoint: str = "",
     collector: ProductionMetricsCollector | None = None,
     region: str | None = None,
 ) -> Any:
@@ -116,9 +134,9 @@ def monitor_performance(
     ``name`` is the function's own (``module.function``) where none is given.
     """
     if function is None:
-        return lambda one: _wrapped(one, lambda: measured(name or _name(one), collector, region))
+        return lambda one: _wrapped(one, lambda: measured(name or _name(one), collector, region, endpoint=endpoint))
     one = function
-    return _wrapped(one, lambda: measured(_name(one), collector, region))
+    return _wrapped(one, lambda: measured(_name(one)))
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -131,7 +131,7 @@ def test_a_tenth_is_sampled(here: Measured, sentry: tuple[Received, Callable[...
     sent = [item for item in received.items if item.get("transaction") == "piece"]
     assert 10 <= len(sent) <= 60
     assert {item["environment"] for item in sent} == {"production"}
-    assert here.seen() == {("response_time", "/piece"): 300}
+    assert here.seen() == {("function_time", "piece"): 300}
 
 
 def test_an_sdk_that_runs_already(sentry: tuple[Received, Callable[..., None]]) -> None:
