@@ -1,59 +1,137 @@
-"""What one process has published lately: the cells of each cut, by minute, for its own statistics.
+"""History: what happened to alerts, who was told of it and what became of that, and what people did; one list by time.
 
-The last KEPT_MINUTES minutes, and of those the newest that hold MAX_ROWS series together: about 40 MB at the very most.
-What is stamped further ahead than EARLY_SECONDS is not remembered: it would be refused by ingest, too.
+Transitions and announcements are the evaluator's (kept 90 days), deliveries notify's (30 days), deeds the dashboard's
+(a year). Each says what was judged: value, count, and the hash of the configuration. Nothing is written here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from threading import Lock
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
 
-from .cells import Cells, merge
-from .timeline import MINUTE_SECONDS
+from .acks import ack_path
+from .alerts import AlertState
+from .audit import Entry, read_entries
+from .notify import DeliveryState, delivery_path
+from .records import Announcement, announcements_in, transitions_in
+from .retention import live
+from .rules import Severity
+from .series import Labels
+from .silences import Silence, read_silences, silence_path
+from .store import Document, Store
+from .tick import Transition
+from .timeline import minute_floor, minute_id
 
-KEPT_MINUTES = 61
-EARLY_SECONDS = 300
-MAX_ROWS = 50_000
-_MAX_PARTS = 8
+LONGEST = timedelta(days=90)
+_PATHS_AT_ONCE = 300
 
 
-class History:
-    """Cells by minute, of one process. Safe between threads."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which alerts: all of them, or those of a rule, of a fingerprint, with some labels, whatever else they have."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """``clock`` is Unix seconds."""
-        self._clock = clock
-        self._parts: dict[int, list[Cells]] = {}
-        self._lock = Lock()
+    rule_id: str = ""
+    fingerprint: str = ""
+    labels: Labels = ()
 
-    def add(self, minutes: Mapping[int, Cells]) -> None:
-        """Remember the cells of one cut, and forget what is too old or too much."""
-        with self._lock:
-            for minute, cells in minutes.items():
-                parts = self._parts.setdefault(minute, [])
-                parts.append(cells)
-                if len(parts) > _MAX_PARTS:
-                    self._parts[minute] = [merge(parts)]
-            self._forget()
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Wanted()
 
-    def minutes(self, waiting: Mapping[int, Cells]) -> dict[int, Cells]:
-        """Cells by minute, together with those that are in no cut yet."""
-        with self._lock:
-            found = {minute: list(parts) for minute, parts in self._parts.items()}
-        for minute, cells in waiting.items():
-            found.setdefault(minute, []).append(cells)
-        return {minute: merge(parts) for minute, parts in found.items()}
+    def holds(self, one: Transition | Announcement) -> bool:
+        """Whether a record is of such an alert."""
+        return (
+            (not self.rule_id or one.rule_id == self.rule_id)
+            and (not self.fingerprint or one.fingerprint == self.fingerprint)
+            and set(self.labels) <= set(one.labels)
+        )
 
-    def begin_again(self) -> None:
-        """In a forked child: what was published was the parent's."""
-        self._parts, self._lock = {}, Lock()
 
-    def _forget(self) -> None:
-        now = self._clock()
-        rows = 0
-        for minute in sorted(self._parts, reverse=True):
-            rows += sum(map(len, self._parts[minute]))
-            remembered = now - KEPT_MINUTES * MINUTE_SECONDS < minute <= now + EARLY_SECONDS
-            if not remembered or rows > MAX_ROWS:
-                rows -= sum(map(len, self._parts.pop(minute)))
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a notification on a channel; ``state`` None: nothing yet, or so long ago that it is not kept."""
+
+    channel: str
+    state: DeliveryState | None = None
+    detail: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notification that was decided, and what became of it on each of its channels."""
+
+    announcement: Announcement
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def at(self) -> datetime:
+        """The evaluation that decided it."""
+        return self.announcement.at
+
+
+Event: TypeAlias = Transition | Told | Entry
+_ORDER = (Transition, Told, Entry)
+
+
+def read_history(
+    store: Store, since: datetime, until: datetime, now: datetime, wanted: Wanted | None = None
+) -> list[Event]:
+    """All events from ``since`` to ``until`` (aware UTC, both included), oldest first; empty when nothing happened.
+
+    At one instant transitions come first, then who was told, then what people did. A deed is of the alerts that are
+    wanted if it took one of their episodes, or silenced one of them. Raises ValueError for more than 90 days.
+    """
+    if not timedelta() <= until - since <= LONGEST:
+        raise ValueError(f"expected up to {LONGEST.days} days from since to until")
+    wanted = wanted or Wanted()
+    documents = _documents(store, since, until, now)
+
+    def is_wanted(one: Transition | Announcement) -> bool:
+        return since <= one.at <= until and wanted.holds(one)
+
+    transitions = [one for document in documents for one in transitions_in(document) if is_wanted(one)]
+    announcements = [one for document in documents for one in announcements_in(document) if is_wanted(one)]
+    deeds = read_entries(store, since, until + timedelta(microseconds=1), now)
+    if not wanted.is_all:
+        targets = _targets([*transitions, *announcements], read_silences(store, now))
+        deeds = [one for one in deeds if one.target in targets]
+    events: list[Event] = [*transitions, *_told(store, announcements, now), *deeds]
+    return sorted(events, key=lambda one: (one.at, _ORDER.index(type(one))))
+
+
+def _documents(store: Store, since: datetime, until: datetime, now: datetime) -> list[Document]:
+    """The documents of history; evaluations are at whole minutes."""
+    first, last = minute_id(minute_floor(since)), minute_id(minute_floor(until))
+    return live(store.list("history", first, f"{last}~~").documents, now)
+
+
+def _targets(records: Sequence[Transition | Announcement], silences: Iterable[Silence]) -> set[str]:
+    """What deeds that concern some alerts are done to: their episodes' acknowledgements, and what silences them."""
+    episodes = [(one.fingerprint, one.fired_at if isinstance(one, Announcement) else one.episode) for one in records]
+    alerts = {AlertState(one.rule_id, one.labels, Severity(one.severity)) for one in records}
+    taken = {ack_path(fingerprint, fired_at) for fingerprint, fired_at in episodes if fired_at is not None}
+    return taken | {silence_path(one.id) for one in silences if any(one.matches(alert) for alert in alerts)}
+
+
+def _told(store: Store, announcements: Sequence[Announcement], now: datetime) -> list[Told]:
+    """The announcements, each with what became of it."""
+    paths = [delivery_path(one.id, channel) for one in announcements for channel in one.channels]
+    found: dict[str, Document] = {}
+    for start in range(0, len(paths), _PATHS_AT_ONCE):
+        found |= store.get(paths[start : start + _PATHS_AT_ONCE])
+    kept = {document.path: document for document in live(found.values(), now)}
+    return [
+        Told(one, tuple(_outcome(kept.get(delivery_path(one.id, name)), name) for name in one.channels))
+        for one in announcements
+    ]
+
+
+def _outcome(document: Document | None, channel: str) -> Outcome:
+    if document is None:
+        return Outcome(channel)
+    fields = document.fields
+    return Outcome(channel, DeliveryState(fields["state"]), fields["detail"], fields["at"])

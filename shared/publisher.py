@@ -21,10 +21,10 @@ from .bus import MAX_MESSAGE_BYTES
 from .cells import MAX_MAGNITUDE, Cells, Observation, fold, merge, total_count
 from .errors import PermanentError, TransientError
 from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_SECTIONS, Chunk, Section, encode
-from .history import History
 from .identity import check_writer
 from .instruments import MAX_NAMED, MAX_SERIES_BYTES, OTHERS, Instruments, series_bytes
 from .journal import NO_LIMIT_US, Encoded, Journal, Left
+from .recent import History
 from .series import Kind, Series, check_series, make_labels
 from .timeline import US_PER_SECOND, minute_of_us, to_us
 

@@ -13,11 +13,11 @@ from queue import Empty, SimpleQueue
 
 from .bus import RetryPolicy
 from .errors import PermanentError, TransientError
-from .history import History
 from .identity import identify
 from .instruments import Instruments
 from .logs import try_log
 from .publisher import Publisher, Send
+from .recent import History
 from .spool import Spool, SpoolFolder
 from .timeline import US_PER_SECOND
 

@@ -102,8 +102,8 @@ class BackgroundPublisher:
         self, send: Send, writer: str = "", *, spool: Path | str | None = None, process: Process | None = None
     ) -> None:
         """Raises PermanentError ``invalid_writer``."""
-        from .history import History
         from .publisher_life import Life
+        from .recent import History
         from .spool import SpoolFolder
 
         self._make_life, self._make_folder = Life, SpoolFolder

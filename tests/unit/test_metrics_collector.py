@@ -15,9 +15,9 @@ from shared import metrics_collector
 from shared.cells import Cells
 from shared.config import load_client_config
 from shared.errors import ConfigError
-from shared.history import KEPT_MINUTES
 from shared.metrics_collector import MetricsCollection, ProductionMetricsCollector
 from shared.monitoring_config import MonitoringConfig
+from shared.recent import KEPT_MINUTES
 from shared.rules import Aggregation
 from shared.series import Kind, Series
 from shared.windows import evaluate, read_window
