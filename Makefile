@@ -9,7 +9,7 @@ SPEED ?= 0
 SERVE ?= 1
 ENV ?= prod
 BIN := .venv/bin
-SOURCES := shared functions tests
+SOURCES := shared functions tests examples
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
 TERRAFORM := terraform -chdir=terraform
@@ -72,7 +72,7 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
-bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts"
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts client"
 	@$(BIN)/python -m tests.bench $(PART)
 
 bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json
