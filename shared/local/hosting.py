@@ -86,13 +86,6 @@ class Host:
         return {name: AnnouncedChannel(name, one, self.say, links.get(name, "")) for name, one in made.items()}
 
 
-def load_monitoring(config: Config) -> MonitoringConfig:
-    """The monitoring configuration that the environment names, or the default. Raises ConfigError."""
-    if config.config_path is None:
-        return MonitoringConfig()
-    return MonitoringConfig.from_json(config.config_path.read_text(encoding="utf-8"))
-
-
 def listen(port: int, say: Callable[[str], None]) -> socket.socket:
     """Listen on ``port``, or say that it is busy and take the next free one. Raises OSError without any."""
     listener = bind(port)
