@@ -68,7 +68,7 @@ def _over_files(asked: Asked, options: argparse.Namespace, windows: Windows) -> 
     for path in _files(options.csv):
         points = read_series(path)
         source = Recorded(Observation(target.series, target.kind, to_us(one.at), one.value) for one in points)
-        span = source.span(asked.configs(), options.hours)
+        span = source.span(options.hours)
         found = outcome(asked, source, span, _progress(), None, labelled(windows, path.as_posix()))
         _say([f"{path.name}: {len(points)} points of {options.collection}", *found.lines(), ""])
         for heading, one in found.scores.items():

@@ -16,6 +16,7 @@ from ..hours import KEPT, hour_of, minutes_in, read_hours
 from ..notify import DeliveryState
 from ..records import alerts_in, transitions_in
 from ..retention import live
+from ..rolling import PAST_SECONDS
 from ..rollups import read_rollups, rolled_up_at
 from ..silences import Silence, silence_from_fields
 from ..store import Store
@@ -97,14 +98,18 @@ class Stored:
         return expired(minute, self.now)
 
     def span(self, hours: float) -> Span:
-        """The last ``hours`` that were judged. Raises ``ConfigError`` when nothing was, or for more than 30 days."""
+        """The last ``hours`` that were judged, and not before the hour that the first evaluation ever found there.
+
+        Raises ``ConfigError`` when nothing was judged, or for more than 30 days.
+        """
         if not 0 < hours <= KEPT / timedelta(hours=1):
             raise ConfigError(f"hours: expected more than 0 and at most {KEPT // timedelta(hours=1)}, got {hours:g}")
         state = self.store.get([STATE_PATH]).get(STATE_PATH)
         if state is None:
             raise ConfigError("nothing has been evaluated yet, so there is nothing to look back on")
-        last = int(state.fields["minute"])
-        return Span(last + MINUTE_SECONDS - max(1, round(hours * HOUR_SECONDS / MINUTE_SECONDS)) * MINUTE_SECONDS, last)
+        last, judged = int(state.fields["minute"]), state.fields.get("first_minute")
+        first = last + MINUTE_SECONDS - max(1, round(hours * HOUR_SECONDS / MINUTE_SECONDS)) * MINUTE_SECONDS
+        return Span(first if judged is None else max(first, int(judged) - PAST_SECONDS), last)
 
     def first_judged(self) -> int | None:
         """The first minute that was ever judged (Unix seconds); None where that is not known."""
