@@ -109,7 +109,7 @@ def _compare(config: MonitoringConfig, environment: Config, options: argparse.Na
     history = stored.history(span, cooldown)
     then = Replayed(config, history, stored.rolled_up_at, stored.now, earlier, stored.first_judged())
     found = compare(stored, span, then, _progress())
-    _say(comparison(config, found))
+    _say(comparison(config, span, found))
     return UNEXPLAINED if Cause.UNEXPLAINED in found.causes() else 0
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from ..monitoring_config import AlertRule, MonitoringConfig
-from ..timeline import from_minute
 from .changes import changed, find, only
 from .episodes import Episode, episodes_of
 from .run import Candidate, Progress, Run, Source, Span, backtest
 from .scores import Labelled, Score, score, windows_of
 from .stored import History
-from .table import Column, alerts, failures, strips, summary
+from .table import Column, alerts, between, failures, strips, summary
 
 CHANGED, PRESENT, HISTORY = "CHANGED", "AS IT IS", "HISTORY"
 
@@ -92,9 +91,8 @@ class Outcome:
 
     def lines(self) -> list[str]:
         """Everything but the scores."""
-        first, last = from_minute(self.span.first), from_minute(self.span.last)
         return [
-            f"{self.asked.headline()}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+            f"{self.asked.headline()}, {between(self.span)}",
             "",
             *alerts(self.run.config, self.span, self.columns, named=self.asked.rule is None),
             "",

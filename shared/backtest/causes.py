@@ -28,24 +28,32 @@ LATE_METRIC = "ion_late_minutes"
 
 
 class Cause(StrEnum):
-    """Why live and replay differ."""
+    """Why live and replay differ; ``MEANINGS`` has a sentence for each."""
 
     LATE_DATA = "late data"
-    """A minute that the rule looked at changed after it was judged."""
     CONFIGURATION = "changed configuration"
-    """Another configuration judged, or may have judged, than the one that was replayed."""
-    BEGAN_BEFORE = "began before the replay"
-    """The alert was pending, firing or in its cooldown when the replay began, which it does not know."""
-    ROLLUP_FAILED = "a minute could not be rolled up"
+    BEGAN_BEFORE = "began before"
+    ROLLUP_FAILED = "rollup failed"
     SILENCE = "silence"
     ACKNOWLEDGEMENT = "acknowledgement"
     COOLDOWN = "cooldown"
-    """What was told before was told at another time than the rules alone would have."""
     CATCH_UP = "catch-up"
-    """The evaluator had been away for more than ten minutes."""
     NOT_DELIVERED = "not delivered"
-    """It was decided, but no channel has taken it: none is set up, all refused, or it is on its way."""
     UNEXPLAINED = "unexplained"
+
+
+MEANINGS: Mapping[Cause, str] = {
+    Cause.LATE_DATA: "a minute that the rule looked at changed after it had been judged",
+    Cause.CONFIGURATION: "another configuration judged, or may have judged, than the one that was replayed",
+    Cause.BEGAN_BEFORE: "the alert was pending, firing or in its cooldown when the replay began",
+    Cause.ROLLUP_FAILED: "a minute could not be rolled up, so live judged chunks that the replay did not have",
+    Cause.SILENCE: "somebody had silenced it",
+    Cause.ACKNOWLEDGEMENT: "somebody had taken it, so that it did not escalate",
+    Cause.COOLDOWN: "what was told before was told at another time than the rules alone would have told it",
+    Cause.CATCH_UP: "the evaluator had been away for more than ten minutes, and told the rest in one summary",
+    Cause.NOT_DELIVERED: "no channel has taken it: none is set up, all refused, or it is on its way",
+    Cause.UNEXPLAINED: "nothing that is known explains it: please report it",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from ..monitoring_config import MonitoringConfig
 from ..render.plain import clean, columns
 from ..series import label_text
 from ..timeline import MINUTE_SECONDS, from_minute
-from .causes import Difference
+from .causes import MEANINGS, Difference
 from .compare import Comparison
 from .episodes import Episode
 from .run import Run, Span
@@ -197,17 +197,29 @@ def _share(value: float | None, part: int, whole: int, of: str) -> str:
     return NONE if value is None else f"{value:.0%} ({part} of {whole} {of})"
 
 
-def comparison(config: MonitoringConfig, found: Comparison) -> list[str]:
-    """Every difference with its cause, and how many there are of each."""
+def comparison(config: MonitoringConfig, span: Span, found: Comparison) -> list[str]:
+    """Every difference with its cause, how many there are of each, and what each cause means."""
     rows = [["UTC", "WHAT", "RULE", "LIVE", "REPLAYED", "BECAUSE OF"]]
     rows += [_difference(config, one) for one in found.differences]
-    causes = ", ".join(f"{cause.value} {count}" for cause, count in sorted(found.causes().items())) or "none"
-    return [
-        *(aligned(rows) if found.differences else []),
-        f"{found.live_transitions} transitions live and {found.replayed_transitions} replayed, {found.live_told} "
-        f"notifications told and {found.replayed_told} replayed.",
-        f"{len(found.differences)} differences: {causes}.",
+    counts = [
+        ["", "LIVE", "REPLAYED"],
+        ["transitions", str(found.live_transitions), str(found.replayed_transitions)],
+        ["notifications", str(found.live_told), str(found.replayed_told)],
     ]
+    causes = [[f"{count}", cause.value, MEANINGS[cause]] for cause, count in sorted(found.causes().items())]
+    return [
+        f"history and its replay, {between(span)}",
+        "",
+        *([*aligned(rows), ""] if found.differences else []),
+        *aligned(counts, {1, 2}),
+        "",
+        *(["differences:", *aligned(causes, {0})] if causes else ["No difference."]),
+    ]
+
+
+def between(span: Span) -> str:
+    """From when to when."""
+    return f"{_moment(from_minute(span.first))} to {_moment(from_minute(span.last))} UTC"
 
 
 def _difference(config: MonitoringConfig, one: Difference) -> list[str]:

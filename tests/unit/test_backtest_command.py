@@ -11,6 +11,7 @@ import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
 from shared.backtest import __main__ as command
+from shared.backtest.causes import MEANINGS, Cause
 from shared.records import packed
 from shared.store import Put
 from shared.timeline import from_minute
@@ -113,13 +114,20 @@ def test_history_is_compared(run: Run, world: World) -> None:
     """A comparison ends with 0 where all is explained, and with 1 where something is not."""
     status, out, err = run("--compare", "history")
     assert (status, err) == (0, "")
-    assert out.splitlines()[-1] == "0 differences: none."
-    assert "3 transitions live and 3 replayed, 2 notifications told and 2 replayed." in out
+    assert out.splitlines() == [
+        "history and its replay, 2025-10-18 12:01 to 2025-10-18 12:32 UTC",
+        "",
+        "               LIVE  REPLAYED",
+        "transitions       3         3",
+        "notifications     2         2",
+        "",
+        "No difference.",
+    ]
     document = world.store.list("history").documents[0]
     world.store.commit([Put(document.path, {**document.fields, "d": packed([])})])
     status, out, _ = run("--compare", "history")
     assert status == 1
-    assert "1 differences: unexplained 1." in out
+    assert out.splitlines()[-2:] == ["differences:", f"1  unexplained  {MEANINGS[Cause.UNEXPLAINED]}"]
 
 
 def test_what_is_past_its_minutes_comes_from_its_hours(run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
