@@ -15,7 +15,7 @@ LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench redrive bundle plan
+.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench redrive history bundle plan
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,8 +65,14 @@ soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day o
 bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts"
 	@$(BIN)/python -m tests.bench $(PART)
 
+bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json
+	@$(BIN)/python -m tests.bench.anomaly "$(or $(DATA),$(firstword $(wildcard ../shared/data/nab-dev) tests/events/labelled))"
+
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)
+
+history: .venv/.runs ## What happened to alerts, who was told, what people did; HOURS=24 RULE=id ARGS="--json"
+	@$(BIN)/python -m shared.history_command $(call option,HOURS) $(call option,RULE) $(ARGS)
 
 bundle: .venv/.runs ## Write each function's archive to build/
 	@$(BIN)/python -m shared.bundle

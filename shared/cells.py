@@ -123,6 +123,40 @@ def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
     return _reduce(rows, ids[0], ordered, add_writers=False)
 
 
+def fold_segments(names: tuple[Series, ...], kinds: Ints, owner: Ints, at_us: Ints, values: Floats) -> Cells:
+    """The same for columns: ``owner`` (ascending) is each value's row in ``names`` (ascending), each of one kind."""
+    if not len(values):
+        return EMPTY
+    values = values + 0.0
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    used = owner[first]
+    count = np.diff(np.append(first, len(owner)))
+    newest_us = np.maximum.reduceat(at_us, first)
+    last = np.maximum.reduceat(np.where(at_us == np.repeat(newest_us, count), values, -np.inf), first)
+    counted = (kinds == Kind.DISTRIBUTION)[owner]
+    keys = bins.keys_of(values[counted])
+    rows = np.repeat(np.arange(len(used)), count)[counted]
+    parts = Bins(rows, keys, np.ones(len(keys), np.int64), np.full(len(keys), bins.SCALE, np.int64))
+    start, key, bin_count, scale = parts.merged(np.full(len(used), bins.SCALE, np.int64))
+    return Cells(
+        series=names if len(used) == len(names) else tuple(names[row] for row in used.tolist()),
+        kind=kinds[used],
+        count=count,
+        sum=_exact_sums(values, first),
+        min=np.minimum.reduceat(values, first),
+        max=np.maximum.reduceat(values, first),
+        last_at_us=newest_us,
+        last=last,
+        last_writer=np.zeros(len(used), np.uint64),
+        last_sum=last,
+        writers=np.ones(len(used), np.int64),
+        scale=scale,
+        bin_start=start,
+        bin_key=key,
+        bin_count=bin_count,
+    )
+
+
 def _greatest(kinds: Ints, ids: Ints) -> Ints:
     """Each row's kind replaced by the greatest among the rows with its id."""
     greatest: Ints = np.zeros(int(ids.max()) + 1, np.int64)

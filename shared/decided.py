@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from .alerts import AlertState
-from .records import alert_line, each_line, packed, transition_line
+from .records import ANNOUNCEMENTS, alert_line, announcement_line, each_line, packed, transition_line
 from .store import Delete, Document, Put, Write
 from .tick import TickResult
 from .timeline import minute_id, to_us
@@ -48,18 +48,21 @@ def _by_rule(alerts: Sequence[AlertState]) -> dict[str, list[AlertState]]:
 
 
 def _history_writes(result: TickResult) -> list[Write]:
-    """The transitions of a T."""
+    """The transitions of a T, and what was told of them; documents of either, of which those of a T come together."""
     expires_at = result.at + HISTORY_KEPT
+    transitions = [*map(transition_line, result.transitions)]
+    announcements = [*map(announcement_line, result.notifications)]
     return [
-        Put(f"history/{_part_id(result.at, part)}", {"d": packed(lines), "expires_at": expires_at})
-        for part, lines in enumerate(_parts([*map(transition_line, result.transitions)]))
+        Put(f"history/{_part_id(result.at, mark, part)}", {"d": packed(lines), "expires_at": expires_at})
+        for mark, of_mark in (("", transitions), (ANNOUNCEMENTS, announcements))
+        for part, lines in enumerate(_parts(of_mark))
     ]
 
 
 def _outbox_writes(result: TickResult) -> list[Write]:
     """The notifications of a T, as they are published."""
     return [
-        Put(f"outbox/{_part_id(result.at, part)}", {"d": packed(lines)})
+        Put(f"outbox/{_part_id(result.at, '', part)}", {"d": packed(lines)})
         for part, lines in enumerate(_parts([told.to_json() for told in result.notifications]))
     ]
 
@@ -69,8 +72,8 @@ def notifications_in(document: Document) -> list[tuple[str, bytes]]:
     return each_line(document, lambda raw: (str(raw["id"]), json.dumps(raw, sort_keys=True).encode()))
 
 
-def _part_id(at: datetime, part: int) -> str:
-    return f"{minute_id(to_us(at) // 1_000_000)}~{part:03}"
+def _part_id(at: datetime, mark: str, part: int) -> str:
+    return f"{minute_id(to_us(at) // 1_000_000)}~{mark}{part:03}"
 
 
 def _parts(lines: Sequence[bytes]) -> Iterator[list[bytes]]:

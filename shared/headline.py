@@ -126,6 +126,8 @@ def _all_ok(story: Story) -> str:
     if not story.checks:
         return f"No rule judges {value_text(story.region)} by itself" if story.region else "There is no rule"
     where = f" of {value_text(story.region)}" if story.region else ""
+    if story.checks == 1:
+        return f"The one check{where} {'was' if story.past else 'is'} ok"
     return f"All {story.checks} checks{where} {'were' if story.past else 'are'} ok"
 
 

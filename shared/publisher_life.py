@@ -15,8 +15,10 @@ from queue import Empty, SimpleQueue
 from .bus import RetryPolicy
 from .errors import PermanentError, TransientError
 from .identity import identify
+from .instruments import Instruments
 from .logs import log
 from .publisher import Publisher, Send
+from .recent import History
 from .spool import Spool, SpoolFolder
 from .timeline import US_PER_SECOND
 
@@ -116,13 +118,17 @@ class Life:
         folder: SpoolFolder | None,
         clock_us: Callable[[], int],
         start: Callable[[Callable[[], None]], object],
+        instruments: Instruments | None = None,
+        history: History | None = None,
     ) -> None:
         """Raises PermanentError ``invalid_writer``."""
         self._clock_us = clock_us
         self._send = send
         self._folder = folder
         self._spool = self._open_spool(writer, boot)
-        self.core = Publisher(writer, boot, self._publish, journal=self._spool)
+        self.core = Publisher(
+            writer, boot, self._publish, journal=self._spool, instruments=instruments, history=history
+        )
         self._adopted: tuple[Publisher, Spool] | None = None
         self._schedule = Schedule(writer, boot, clock_us())
         self._requests: SimpleQueue[_Request] = SimpleQueue()
@@ -130,6 +136,7 @@ class Life:
         self._last_error = ""
         self._looked = False
         self._has_thread = True
+        self._hurried = False
         try:
             start(self._run)
         except RuntimeError:  # the interpreter is ending
@@ -145,6 +152,12 @@ class Life:
             return request.reply.get(timeout=timeout_seconds)
         except Empty:
             return False
+
+    def hurry(self) -> None:
+        """Have the thread flush, and wait for nothing; while it is asked already, nothing."""
+        if self._has_thread and not self._hurried:
+            self._hurried = True
+            self._requests.put(_Request(SimpleQueue()))
 
     def step(self) -> float:
         """Do what is due; how many seconds until something is again."""
@@ -209,6 +222,7 @@ class Life:
             return float(INTERVAL_SECONDS)
 
     def _serve(self, request: _Request) -> bool:
+        self._hurried = False
         try:
             self.core.cut()
             done = self._send_what_may_be(self._clock_us(), insist=request.insist)

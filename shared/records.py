@@ -11,19 +11,23 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 from .alerts import AlertKind, AlertState, Reason, State, Told
 from .logs import log
+from .notifications import Notification, NotificationKind
 from .rules import Severity
-from .series import make_labels
+from .series import Labels, make_labels
 from .store import Document
 from .tick import Transition
 from .timeline import iso, parse_iso
 
 T = TypeVar("T")
 
+ANNOUNCEMENTS = "n"
+"""Before the part's number in the ids of history's documents of announcements: ``20251018T1205~n000``."""
 _INSTANTS = (
     "since", "pending_since", "fired_at", "good_since", "no_data_since", "told_at", "escalated_at", "evaluated_at",
 )  # fmt: skip
@@ -111,13 +115,81 @@ def transition_line(transition: Transition) -> bytes:
         "episode": _written(transition.episode),
         "config_hash": transition.config_hash,
         "kind": transition.kind.value,
+        **({"held": transition.held} if transition.held else {}),
     }
     return _line(raw)
 
 
 def transitions_in(document: Document) -> list[Transition]:
-    """The transitions of a document of ``history``, in their order."""
-    return each_line(document, _transition)
+    """The transitions of a document of ``history``, in their order; none of one that holds announcements."""
+    return [] if _is_of_announcements(document) else each_line(document, _transition)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What history keeps of a notification: of what, at which evaluation, and which channels were to be told."""
+
+    id: str
+    kind: NotificationKind
+    fingerprint: str
+    rule_id: str
+    labels: Labels
+    severity: Severity
+    fired_at: datetime
+    at: datetime
+    value: float | None
+    reason: str
+    about: AlertKind
+    channels: tuple[str, ...]
+    config_hash: str
+
+
+def announcement_line(told: Notification) -> bytes:
+    """A notification as a line of history."""
+    raw: dict[str, Any] = {
+        "id": told.id,
+        "kind": told.kind.value,
+        "fingerprint": told.fingerprint,
+        "rule": told.rule_id,
+        "labels": dict(told.labels),
+        "severity": told.severity.value,
+        "fired_at": iso(told.fired_at),
+        "at": iso(told.at),
+        "value": told.value,
+        "reason": told.reason,
+        "about": told.about,
+        "channels": list(told.channels),
+        "config_hash": told.config_hash,
+    }
+    return _line(raw)
+
+
+def announcements_in(document: Document) -> list[Announcement]:
+    """The announcements of a document of ``history``, in their order; none of one that holds transitions."""
+    return each_line(document, _announcement) if _is_of_announcements(document) else []
+
+
+def _is_of_announcements(document: Document) -> bool:
+    """Documents of history hold either; the part after the minute tells."""
+    return document.id.rpartition("~")[2].startswith(ANNOUNCEMENTS)
+
+
+def _announcement(raw: Mapping[str, Any]) -> Announcement:
+    return Announcement(
+        id=raw["id"],
+        kind=NotificationKind(raw["kind"]),
+        fingerprint=raw["fingerprint"],
+        rule_id=raw["rule"],
+        labels=make_labels(raw["labels"]),
+        severity=Severity(raw["severity"]),
+        fired_at=parse_iso(raw["fired_at"]),
+        at=parse_iso(raw["at"]),
+        value=raw["value"],
+        reason=raw["reason"],
+        about=AlertKind(raw["about"]),
+        channels=tuple(raw["channels"]),
+        config_hash=raw["config_hash"],
+    )
 
 
 def _transition(raw: Mapping[str, Any]) -> Transition:
@@ -135,6 +207,7 @@ def _transition(raw: Mapping[str, Any]) -> Transition:
         episode=_read(raw["episode"]),
         config_hash=raw["config_hash"],
         kind=AlertKind(raw["kind"]),
+        held=raw.get("held", ""),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -59,6 +59,8 @@ class Sources:
     start: int
     end: int
     now: datetime
+    oldest: int
+    """Before the first minute that was read for any panel; at most ``start``. ``transitions`` begin there."""
     until: datetime | None = None
     region: str = ""
     others: tuple[AlertState, ...] = ()
@@ -98,6 +100,10 @@ class Sources:
             group_by=tuple(sorted({*query.group_by, REGION})),
         )
 
+    def spanning(self, seconds: int) -> Sources:
+        """The same over the last ``seconds`` of the page; they must have been asked for when it was read."""
+        return replace(self, start=max(self.end - seconds, self.oldest))
+
     def at(self, query: Query, seconds: int = WINDOW_SECONDS) -> Mapping[Labels, float]:
         """A query's values over the window that ends with the page."""
         return self.values(query, Window(self.end, seconds))
@@ -108,12 +114,18 @@ class Sources:
         Steps end at whole multiples of their length, so that they stay what they are while the range moves on; the
         last one ends with the page, and where that is no multiple it overlaps the one before.
         """
+        windows = self.steps(points)
+        step = windows[0].seconds
+        return Steps(windows[0].end - step, step, [self.values(query, window) for window in windows])
+
+    def steps(self, points: int) -> list[Window]:
+        """The windows of the steps, oldest first; at least one."""
         step = _step_seconds(self.start, self.end, points)
         first = self.start // step * step + step
         ends = [*range(first, self.end + 1, step)]
         if self.end % step:
             ends.append(self.end)
-        return Steps(first - step, step, [self.values(query, Window(end, step)) for end in ends])
+        return [Window(end, step) for end in ends]
 
     def total(self, query: Query) -> dict[Labels, float]:
         """A sum's values over the whole range: it is added up from the chart's steps and what is left at both ends."""
@@ -125,17 +137,26 @@ class Sources:
 
     def values(self, query: Query, window: Window) -> Mapping[Labels, float]:
         """A query's values over a window; of a window without data none, whatever the query."""
+        read = self.windows.read
+        return self._known(query, window, lambda: evaluate(read(self.minutes, *window), query, window.seconds))
+
+    def computed(
+        self, key: Hashable, window: Window, compute: Callable[[Sequence[Cells]], Mapping[Labels, float]]
+    ) -> Mapping[Labels, float]:
+        """What ``compute``, which ``key`` names, gives of a window's minutes; of a window without data none."""
+        return self._known(key, window, lambda: compute(self.windows.read(self.minutes, *window).minutes))
+
+    def _known(
+        self, key: Hashable, window: Window, compute: Callable[[], Mapping[Labels, float]]
+    ) -> Mapping[Labels, float]:
         serials = self._serials(window)
         if not serials:
             return {}
-        read = self.windows.read
-        return self.reader.values.values(
-            window, query, serials, lambda: evaluate(read(self.minutes, *window), query, window.seconds)
-        )
+        return self.reader.values.values(window, key, serials, compute)
 
     def judged(self, rule: AlertRule) -> dict[Labels, float]:
         """What a rule judges at the page's end, of the page's region where one is given."""
-        window = Window(self.end - rule.evaluation_delay_seconds, rule.evaluation_window)
+        window = Window(self.end - self.config.delay_seconds_for(rule), rule.evaluation_window)
         values = self.reader.values.values(
             window,
             self.config.query_for(rule),
@@ -162,15 +183,25 @@ class Sources:
 
 
 def read_sources(
-    config: MonitoringConfig, reader: Reader, start: datetime, end: datetime, now: datetime, region: str = ""
+    config: MonitoringConfig,
+    reader: Reader,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    region: str = "",
+    longest_seconds: int = 0,
 ) -> tuple[Sources, Cursor | None]:
-    """Read what the page shows of (start, end]; nothing after the evaluator's cursor, which is None before any."""
+    """Read what the page shows of (start, end]; nothing after the evaluator's cursor, which is None before any.
+
+    Where a panel of the page goes back further, ``longest_seconds`` are read.
+    """
     cursor = reader.cursor()
     newest = min(cursor.minute if cursor else minute_floor(now), minute_floor(end))
     first = min(minute_floor(start), newest - WINDOW_SECONDS)
-    reach = max(longest_reach_seconds(config), WINDOW_SECONDS, _step_seconds(first, newest, SPARK_POINTS))
-    read = reader.minutes(min(first - reach, newest - reach) + MINUTE_SECONDS, newest, cursor, now)
-    transitions = reader.transitions(first, newest, now)
+    oldest = min(first, newest - longest_seconds)
+    reach = max(longest_reach_seconds(config), WINDOW_SECONDS, _step_seconds(oldest, newest, SPARK_POINTS))
+    read = reader.minutes(min(oldest - reach, newest - reach) + MINUTE_SECONDS, newest, cursor, now)
+    transitions = reader.transitions(oldest, newest, now)
     sources = Sources(
         config=config,
         reader=reader,
@@ -178,6 +209,7 @@ def read_sources(
         alerts=(),
         transitions=tuple(transitions),
         start=first,
+        oldest=oldest,
         end=newest,
         now=now,
         until=end if minute_floor(end) + _PAST_SECONDS <= minute_floor(now) else None,

@@ -190,4 +190,5 @@ def _notification(config: MonitoringConfig, step: Step, kind: NotificationKind, 
         runbook_url=rule.runbook_url,
         about=about.value,
         follows=step.before.told,
+        tags=tuple(sorted(rule.tags.items())),
     )

@@ -31,7 +31,8 @@ MAX_REASON_CHARACTERS = 300
 class Transition:
     """An alert changed its state at ``at`` (aware UTC); what was judged, under which configuration.
 
-    ``episode`` is when the alert fired (None: it never did). ``kind`` says what the alert is about.
+    ``episode`` is when the alert fired (None: it never did). ``kind`` says what the alert is about, ``held`` why nobody
+    was told at that evaluation of one that fires (empty: somebody was, or there was nothing to tell).
     """
 
     fingerprint: str
@@ -47,6 +48,7 @@ class Transition:
     episode: datetime | None
     config_hash: str
     kind: AlertKind = AlertKind.THRESHOLD
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +326,7 @@ def _result(
     for heard in told:
         step = heard.step
         if step.decision.reason in TRANSITIONS:
-            transition = _transition(config, step, at)
+            transition = _transition(config, step, heard.alert.held, at)
             transitions.append(transition)
             if step.decision.reason in ENDINGS and step.before.held == Quiet.CATCH_UP and not step.before.told:
                 unseen.append(transition)
@@ -341,7 +343,7 @@ def _is_remembered(rule: AlertRule, alert: AlertState, at: datetime) -> bool:
     return alert.told_at is not None and at - alert.told_at < timedelta(seconds=rule.cooldown_period)
 
 
-def _transition(config: MonitoringConfig, step: Step, at: datetime) -> Transition:
+def _transition(config: MonitoringConfig, step: Step, held: str, at: datetime) -> Transition:
     alert, before, reason = step.decision.alert, step.before, step.decision.reason
     return Transition(
         fingerprint=alert.fingerprint,
@@ -357,4 +359,5 @@ def _transition(config: MonitoringConfig, step: Step, at: datetime) -> Transitio
         episode=alert.fired_at or before.fired_at,
         config_hash=config.hash,
         kind=alert.kind,
+        held=held,
     )

@@ -58,9 +58,14 @@ class PanelKind(StrEnum):
     SIGNAL = "signal"
     """The newest value of each, with its change and a sparkline."""
     LINE = "line"
+    MULTIPLES = "multiples"
+    """A chart of its lines for each region, side by side on one scale."""
+    HEAT = "heat"
+    """How a distribution's values lay over time, for each region, side by side on one scale."""
     BARS = "bars"
     """The newest value of each group, side by side."""
     TABLE = "table"
+    """A row for each group, a column for each collection and query, and how the first moved over the range."""
     TIMELINE = "timeline"
     """One strip over the range, coloured by whether a threshold is broken."""
     ALERTS = "alerts"
@@ -82,14 +87,17 @@ class PanelQuery:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One part of a dashboard, over the last ``range_hours`` (1..72). ``collections`` are names, shown first."""
+    """One part of a dashboard. ``collections`` are names, shown first.
+
+    It is over the page's range, or over ``range_hours`` (1..72) where that is longer; 0 is the page's always.
+    """
 
     title: str
     kind: PanelKind
     collections: tuple[str, ...] = ()
     queries: tuple[PanelQuery, ...] = ()
     metric_types: tuple[MetricType, ...] = ()
-    range_hours: int = 3
+    range_hours: int = 0
 
 
 @dataclass(frozen=True, slots=True)

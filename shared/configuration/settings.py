@@ -225,7 +225,7 @@ class _Views:
             f.get("collections", lambda n: n.distinct(lambda name: name.reference("collection", known)), ()),
             f.get("queries", lambda n: n.each(self._panel_query), ()),
             f.get("metric_types", lambda n: n.distinct(lambda name: name.choice(MetricType)), ()),
-            f.get("range_hours", lambda n: n.integer(1, MAX_MINUTES_HOURS), 3),
+            f.get("range_hours", lambda n: n.integer(0, MAX_MINUTES_HOURS), 0),
         )
 
     def _panel_query(self, node: Node) -> PanelQuery:

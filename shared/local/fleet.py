@@ -31,6 +31,9 @@ _QUERIES_DRAWN = 6
 _L1_HIT_RATIO = 0.85
 _L2_HIT_RATIO = 0.80
 _EVICTION_RATIO = 0.002
+_EXPIRED_PER_EVICTED = 9.0
+"""Nine of ten entries leave because they are old, and one for room: most live as long as they may."""
+_CONNECTIONS_PER_INSTANCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ class _Slice:
         yield from self._requests(requests)
         yield from self._cache(requests)
         yield from self._levels()
+        if self.trouble.release:
+            yield self._one("deploys", Kind.COUNTER, 1.0, service="api", version=self.trouble.release)
 
     def _response_times(self) -> Iterator[Observation]:
         busy = 0.92 + 0.12 * self.load
@@ -150,6 +155,9 @@ class _Slice:
             yield self._one("cache_requests", Kind.COUNTER, float(looked_up - hits), level=level, result="miss")
             evicted = float(self.rng.poisson(looked_up * _EVICTION_RATIO))
             yield self._plain("cache_evictions", Kind.COUNTER, evicted, level=level)
+            expired = float(round(evicted * _EXPIRED_PER_EVICTED * (1.1 - 0.2 * self.load)))
+            yield self._plain("cache_removals", Kind.COUNTER, evicted, level=level, cause="room")
+            yield self._plain("cache_removals", Kind.COUNTER, expired, level=level, cause="expired")
             looked_up -= hits
 
     def _levels(self) -> Iterator[Observation]:
@@ -162,7 +170,10 @@ class _Slice:
         yield self._one(
             "memory_utilization", Kind.GAUGE, round(region.memory_percent + 2.0 * wave + 0.3 * jitter[1], 2)
         )
-        yield self._one("instance_count", Kind.GAUGE, float(round(10 + 6 * self.load)))
+        instances = round(10 + 6 * self.load)
+        yield self._one("instance_count", Kind.GAUGE, float(instances))
+        busy = round(instances * _CONNECTIONS_PER_INSTANCE * (0.55 + 0.35 * self.load) + 2 * jitter[1])
+        yield self._one("database_connections", Kind.GAUGE, float(busy))
         yield self._one("up", Kind.GAUGE, 1.0)
         if region.lag_ms is not None:
             yield self._one(

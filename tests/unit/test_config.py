@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,33 +11,16 @@ import pytest
 from shared.config import Config, Secret, load_config
 from shared.errors import ConfigError
 from shared.manifest import load_manifest
+from tests.fakes import RecordingEnvironment
 
 ROOT = Path(__file__).parents[2]
 EMULATOR_VARIABLES = {"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
 MINIMAL = {"ION_PROJECT": "ion-test"}
 
 
-class Recording(Mapping[str, str]):
-    """An environment that remembers which variables were asked for."""
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
-        self.asked: set[str] = set()
-
-    def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
-        return self._variables[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
-
-    def __len__(self) -> int:
-        return len(self._variables)
-
-
 def test_the_manifest_and_the_configuration_name_the_same_variables() -> None:
     """No function is given a variable that nobody reads, and none is read that no function is given."""
-    environ = Recording(MINIMAL)
+    environ = RecordingEnvironment(MINIMAL)
     load_config(environ)
     assert environ.asked - EMULATOR_VARIABLES == load_manifest().environment()
     assert environ.asked >= EMULATOR_VARIABLES

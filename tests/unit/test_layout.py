@@ -18,6 +18,7 @@ EDGES = {
     "shared.backtest.__main__": "a command line; an entry point of its own",
     "shared.bundle": "makes deployable folders; an entry point of its own",
     "shared.redrive": "a command line; an entry point of its own",
+    "shared.history_command": "a command line; an entry point of its own",
 }
 """Modules and packages that are no core, and why."""
 CLOCK_READERS = ("shared.wiring", "shared.publishing", "shared.local", "functions")
@@ -25,6 +26,7 @@ CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_n
 OUTSIDE = {
     "shared": ("numpy",),
     "shared.render": ("jinja2", "markupsafe"),
+    "shared.render.standalone": ("font_roboto", "resvg_py"),
     "shared.formats.otlp": ("google.protobuf", "opentelemetry.proto"),
     "shared.formats.otlp_json": ("google.protobuf", "opentelemetry.proto"),
 }

@@ -225,7 +225,7 @@ def test_the_rest_of_the_defaults() -> None:
         "response_time", "database_query_time",
     }  # fmt: skip
     assert {name for name, kind in kinds.items() if kind is Kind.COUNTER} == {
-        "requests", "errors", "cache_requests", "cache_evictions", "persona_requests",
+        "requests", "errors", "cache_requests", "cache_evictions", "cache_removals", "persona_requests", "deploys",
     }  # fmt: skip
     assert set(settings.metric_types) == set(MetricType)
 

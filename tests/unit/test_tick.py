@@ -285,12 +285,14 @@ def test_a_tick_is_a_pure_function() -> None:
 
 
 def test_a_notification_says_what_was_judged() -> None:
-    """Value, limit, unit, channels and configuration are those of the evaluation that decided it."""
-    config = config_of(RULE)
+    """Value, limit, unit, channels, tags, runbook and configuration are those of the evaluation that decided it."""
+    rule = replace(RULE, tags={"team": "x", "a": "1"}, runbook_url="https://example.com/level")
+    config = config_of(rule)
     (result,) = run(config, minutes_of("B"), 1)
     (notification,) = result.notifications
     assert (notification.value, notification.threshold, notification.operator.value) == (300.0, 100.0, ">")
     assert (notification.channels, notification.config_hash) == (("inbox",), config.hash)
+    assert (notification.tags, notification.runbook_url) == ((("a", "1"), ("team", "x")), "https://example.com/level")
     assert notification.id == f"20251018T1200-{result.transitions[0].fingerprint}-firing"
 
 
