@@ -107,7 +107,7 @@ def _compare(config: MonitoringConfig, environment: Config, options: argparse.Na
     earlier = [MonitoringConfig.from_json(path.read_text("utf-8")) for path in options.earlier]
     cooldown = max((rule.cooldown_period for rule in config.evaluated_rules()), default=0)
     history = stored.history(span, cooldown)
-    then = Replayed(config, history, stored.rolled_up_at, stored.now, earlier, stored.first_judged())
+    then = Replayed(config, history, stored.rolled_up_at, earlier, stored.first_judged())
     found = compare(stored, span, then, _progress())
     _say(comparison(config, span, found))
     return UNEXPLAINED if Cause.UNEXPLAINED in found.causes() else 0

@@ -77,14 +77,13 @@ class Difference:
 class Replayed:
     """What to compare with, and how: ``configs`` are those that are known besides the present one.
 
-    ``rolled_up_at`` says when minutes were rolled up last; ``now`` is aware UTC. ``first_judged`` is the first minute
-    that was ever judged, where that is known: nothing began before it.
+    ``rolled_up_at`` says when minutes were rolled up last. ``first_judged`` is the first minute that was ever judged,
+    where that is known: nothing began before it.
     """
 
     config: MonitoringConfig
     history: History
     rolled_up_at: Callable[[Sequence[int]], Mapping[int, datetime]]
-    now: datetime
     configs: Sequence[MonitoringConfig] = ()
     first_judged: int | None = None
 
@@ -182,6 +181,11 @@ class Facts:
         if around != [minute]:
             around += self._judged[place : place + 1]
         return any(self._hashes[one] != self._candidate.at(minute).hash for one in around)
+
+    def inhibitors(self, rule_id: str, minute: int) -> tuple[str, ...]:
+        """The rules that keep one quiet at T."""
+        rule = self._candidate.at(minute).find_rule(rule_id)
+        return () if rule is None else rule.inhibited_by
 
     def _had_failed(self, minute: int) -> bool:
         """Whether minutes could not be rolled up at T, as the alert on it says."""

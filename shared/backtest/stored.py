@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..evaluator import STATE_PATH
 from ..hours import KEPT, hour_of, minutes_in, read_hours
 from ..notify import DeliveryState
-from ..records import alerts_in, transitions_in
+from ..records import alerts_in, announcements_in, transitions_in
 from ..retention import live
 from ..rolling import PAST_SECONDS
 from ..rollups import read_rollups, rolled_up_at
@@ -51,7 +51,8 @@ class Delivery:
 class History:
     """What really happened: transitions, oldest first; when each minute that had any was judged; what was told.
 
-    ``silences`` and ``acks`` are all that are kept; ``alerts`` is what the evaluator remembers now.
+    ``announced`` are the ids of the notifications that were decided. ``silences`` and ``acks`` are all that are kept;
+    ``alerts`` is what the evaluator remembers now.
     """
 
     transitions: tuple[Transition, ...] = ()
@@ -60,6 +61,7 @@ class History:
     silences: tuple[Silence, ...] = ()
     acks: tuple[Ack, ...] = ()
     alerts: tuple[AlertState, ...] = ()
+    announced: frozenset[str] = frozenset()
 
     def tellings(self) -> dict[Key, list[Telling]]:
         """What was sent, by episode: a channel that is not set up, or refused, heard of nothing."""
@@ -144,6 +146,7 @@ class Stored:
             tuple(silence_from_fields(one.id, one.fields) for one in self.store.list("silences").documents),
             tuple(ack_from_fields(one.fields) for one in self.store.list("acks").documents),
             tuple(alert for one in alerts for alert in alerts_in(one)),
+            frozenset(told.id for one in documents for told in announcements_in(one)),
         )
 
     def rolled_up_at(self, minutes: Sequence[int]) -> Mapping[int, datetime]:
