@@ -15,13 +15,19 @@ LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench redrive history bundle plan
+.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench redrive \
+	history bundle plan
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.runs ## Start everything with a simulated fleet; PORT=8080 SEED=1 KEEP=1 EMULATORS=1
 	@exec $(BIN)/python -m shared.local run $(LOCAL) $(if $(filter 1,$(KEEP)),--keep)
+
+dashboard: .venv/.runs ## A dashboard in the terminal; NAME=overview PORT=8080 URL=https://... RANGE=24h REGION=... WATCH=1
+	@$(BIN)/python -m shared.local.terminal $(NAME) --port $(PORT) $(if $(URL),--url "$(URL)") \
+		$(if $(RANGE),--range "$(RANGE)") $(if $(REGION),--region "$(REGION)") $(if $(NO_COLOR),--plain) \
+		$(if $(filter 1,$(WATCH)),--watch)
 
 replay: .venv/.runs ## Replay CSV=file of timestamp,value as COLLECTION=cpu_utilization_us; SPEED=60 SERVE=0 EMULATORS=1
 	@test -n "$(CSV)" -a -n "$(COLLECTION)" || { echo "make replay CSV=FILE COLLECTION=NAME, for example:" \
@@ -72,7 +78,7 @@ redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--lis
 	@$(BIN)/python -m shared.redrive $(ARGS)
 
 history: .venv/.runs ## What happened to alerts, who was told, what people did; HOURS=24 RULE=id ARGS="--json"
-	@$(BIN)/python -m shared.history_command $(call option,HOURS) $(call option,RULE) $(ARGS)
+	@$(BIN)/python -m shared.history_command --hours $(or $(HOURS),24) --rule "$(RULE)" $(ARGS)
 
 bundle: .venv/.runs ## Write each function's archive to build/
 	@$(BIN)/python -m shared.bundle

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from http import HTTPStatus
 
-from .alerts import AlertState
 from .api import API, Api
 from .boards import build_board, rules_of_dashboard
 from .chart_pages import build_chart, render_chart
@@ -25,7 +24,8 @@ from .render.json_page import dumped, render_json
 from .render.markdown import render_markdown
 from .render.plain import clean
 from .render.text import render_text
-from .sources import REGION, worst_alert
+from .rules import Severity
+from .sources import REGION
 from .timeline import minute_floor
 from .urls import OVERVIEW, RANGES, Format, View, failure_format, is_region, parse_chart, parse_view
 
@@ -39,6 +39,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_METHODS = "GET, HEAD"
 _STATUS_CODES = {"not_found": 404, "method_not_allowed": 405}
 
 
@@ -148,7 +149,7 @@ class DashboardPages:
 
     def _tabs(self, view: View | None, page: Page | None) -> tuple[Tab, ...]:
         """A tab for each dashboard with the worst status on it; ``page`` is the current one, None: the inbox is."""
-        alerts = self.reader.alerts() if page is None or page.until is None else []
+        fires = page.firing if page else [(a.rule_id, a.severity) for a in self.reader.alerts() if a.is_firing]
         tabs = []
         for dashboard in self.config.list_dashboards():
             current = page is not None and page.name == dashboard.name
@@ -157,7 +158,7 @@ class DashboardPages:
                 if view
                 else f"/dashboards/{dashboard.name}"
             )
-            status = page.headline.status if page and current else _tab_status(self.config, dashboard, alerts)
+            status = page.headline.status if page and current else _tab_status(self.config, dashboard, fires)
             tabs.append(Tab(dashboard.name, dashboard.title, href, status, current))
         if self.has_inbox:
             tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=page is None))
@@ -187,15 +188,15 @@ class DashboardPages:
                 body = render_error_html(
                     status, sentence, service=settings.service, environment=settings.environment, now=self.now()
                 )
-        headers = {"Cache-Control": "no-store", **SECURITY_HEADERS}
+        headers = {"Cache-Control": "no-store", **SECURITY_HEADERS} | ({"Allow": _METHODS} if status == 405 else {})
         return PageResponse(status, body.encode(), form.content_type, headers)
 
 
-def _tab_status(config: MonitoringConfig, dashboard: Dashboard, alerts: Sequence[AlertState]) -> Status:
+def _tab_status(config: MonitoringConfig, dashboard: Dashboard, fires: Iterable[tuple[str, Severity]]) -> Status:
     """The worst that fires of what a dashboard is about."""
     ids = {rule.id for rule in rules_of_dashboard(config, dashboard)}
-    alert = worst_alert(alert for alert in alerts if alert.rule_id in ids and alert.is_firing)
-    return Status.of(alert.severity) if alert else Status.OK
+    worst = min((severity for rule_id, severity in fires if rule_id in ids), key=lambda one: one.rank, default=None)
+    return Status.of(worst) if worst else Status.OK
 
 
 def render(page: Shown, view: View) -> str:

@@ -12,7 +12,7 @@ from .checks import alert_row, count_checks, health_of, newest_minute, notes_of
 from .headline import Story, headline
 from .minute_cache import Cursor
 from .panels import KEPT_ROWS, STALE_AFTER
-from .rules import AlertRule
+from .rules import AlertRule, Severity
 from .sources import Sources
 from .timeline import from_minute
 
@@ -71,4 +71,13 @@ def frame(sources: Sources, cursor: Cursor | None, rules: Sequence[AlertRule], z
         "until": sources.until,
         "region": sources.region,
         "notes": notes_of(sources),
+        "firing": _firing(sources),
     }
+
+
+def _firing(sources: Sources) -> tuple[tuple[str, Severity], ...]:
+    worst: dict[str, Severity] = {}
+    for alert in (*sources.alerts, *sources.others):
+        if alert.is_firing and alert.severity.rank < worst.get(alert.rule_id, Severity.LOW).rank + 1:
+            worst[alert.rule_id] = alert.severity
+    return tuple(sorted(worst.items()))

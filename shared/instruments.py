@@ -48,10 +48,10 @@ class Gathered(NamedTuple):
 class Instrument:
     """Gathers the observations of one series. Shared between threads; made by ``Instruments.bind``.
 
-    ``counted`` is a counter that grows by one with each observation.
+    ``counted`` is a counter that grows by one with each observation. ``hold`` adds a time and a value to the list.
     """
 
-    __slots__ = ("_add", "_clock", "_held", "_limit", "_plain", "_room", "counted", "kind", "series")
+    __slots__ = ("_add", "_clock", "_held", "_limit", "_room", "counted", "hold", "kind", "series")
 
     def __init__(self, series: Series, kind: Kind, room: Instruments, counted: Series | None) -> None:
         self.series = series
@@ -60,7 +60,7 @@ class Instrument:
         self._room = room
         self._clock = room.clock
         self._held: list[float] = []
-        self._plain: Callable[[Pair], object] = self._held.extend
+        self.hold: Callable[[Pair], object] = self._held.extend
         self._add: Callable[[Pair], object] = self._begin
         self._limit = 2 * MAX_EACH
 
@@ -106,11 +106,11 @@ class Instrument:
     @property
     def own_references(self) -> int:
         """How many references to itself it holds."""
-        return 0 if self._add is self._plain else 1
+        return 0 if self._add is self.hold else 1
 
     def _begin(self, pair: Pair) -> None:
         """The first observation of a process: begin its life, and from now on add, or hand on, plainly."""
-        self._add = self._room.begin(self) or self._plain
+        self._add = self._room.begin(self)
         self._add(pair)
 
     def _convert(self, value: float) -> None:
@@ -125,13 +125,12 @@ class Instrument:
 class Instruments:
     """All instruments of a process. Safe between threads.
 
-    ``begin`` is told of the first observation that each instrument gets in a process; what it returns, if anything,
-    takes the instrument's observations in place of its list. ``dropped`` and ``crowded`` count as in ``Publisher``.
+    ``begin`` is told of the first observation that each instrument gets in a process; what it returns takes that one
+    and all that follow: the instrument's ``hold``, or what records elsewhere. ``dropped`` and ``crowded`` count as in
+    ``Publisher``.
     """
 
-    def __init__(
-        self, clock: Callable[[], float], begin: Callable[[Instrument], Callable[[Pair], object] | None]
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], begin: Callable[[Instrument], Callable[[Pair], object]]) -> None:
         """``clock`` is Unix seconds."""
         self.clock = clock
         self.begin = begin

@@ -47,8 +47,8 @@ _RANGE = (
     _parameter("range", {"enum": [*RANGES]}, "The last hours up to now; not beside from and to. 3h without either."),
     _parameter("from", _INSTANT, "The beginning of the range, rounded down to the minute; at most 72 h earlier."),
     _parameter("to", _INSTANT, "The end of the range, rounded up to the minute; needs from. Now without it."),
-    _parameter("region", {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"},
-               "That region alone"),
+    _parameter("region", {"type": "string", "pattern": "^$|^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"},
+               "That region alone; empty for all"),
 )  # fmt: skip
 
 

@@ -317,6 +317,8 @@ class Page:
     signals: tuple[Signal, ...]
     alerts: tuple[AlertRow, ...]
     health: Health
+    live: bool = True
+    """False: the numbers were given by hand, and neither alerts nor the monitoring itself are known."""
     name: str = "overview"
     """Its part of the address."""
     tabs: tuple[Tab, ...] = ()
@@ -327,6 +329,8 @@ class Page:
     alerts_total: int = 0
     everywhere: str = ""
     """The address of this page for all regions."""
+    firing: tuple[tuple[str, Severity], ...] = ()
+    """Which rules fire, on this page or another, and the worst severity of each."""
 
     @property
     def at(self) -> datetime:

@@ -7,7 +7,6 @@ Once all of its own is sent it sends, from the spool, what dead processes have l
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -16,7 +15,7 @@ from .bus import RetryPolicy
 from .errors import PermanentError, TransientError
 from .identity import identify
 from .instruments import Instruments
-from .logs import log
+from .logs import try_log
 from .publisher import Publisher, Send
 from .recent import History
 from .spool import Spool, SpoolFolder
@@ -199,7 +198,7 @@ class Life:
         try:
             return self._folder.open(writer, boot)
         except OSError as error:
-            _say("spool_unavailable", "WARNING", error=str(error))
+            try_log("spool_unavailable", "WARNING", error=str(error))
             return None
 
     def _run(self) -> None:
@@ -218,7 +217,7 @@ class Life:
         try:
             return self.step()
         except Exception as error:  # noqa: BLE001 - the thread goes on, whatever one step met
-            _say("publisher_failed", "ERROR", error=repr(error))
+            try_log("publisher_failed", "ERROR", error=repr(error))
             return float(INTERVAL_SECONDS)
 
     def _serve(self, request: _Request) -> bool:
@@ -227,7 +226,7 @@ class Life:
             self.core.cut()
             done = self._send_what_may_be(self._clock_us(), insist=request.insist)
         except Exception as error:  # noqa: BLE001 - as above
-            _say("publisher_failed", "ERROR", error=repr(error))
+            try_log("publisher_failed", "ERROR", error=repr(error))
             done = False
         if request.end:
             self.release(empty=not self.core.unsent[0] and not self.core.waiting)
@@ -242,13 +241,13 @@ class Life:
             self._send_adopted()
         except TransientError as error:
             if not self._schedule.failures:
-                _say("publish_failed", "WARNING", reason=error.reason, detail=error.detail)
+                try_log("publish_failed", "WARNING", reason=error.reason, detail=error.detail)
             self._failed += 1
             self._last_error = error.reason
             self._schedule.failed(self._clock_us())
             return False
         if self._schedule.failures:
-            _say("publish_recovered", "INFO", failures=self._schedule.failures)
+            try_log("publish_recovered", "INFO", failures=self._schedule.failures)
         self._last_error = ""
         self._schedule.succeeded()
         return True
@@ -281,9 +280,3 @@ class Life:
             raise
         except Exception as error:
             raise TransientError("send_failed", repr(error)) from error
-
-
-def _say(event: str, severity: str, **fields: object) -> None:
-    """Log an event, unless the service has closed its standard error."""
-    with contextlib.suppress(OSError, ValueError):
-        log(event, severity, **fields)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # these need numpy, which is loaded with the first publisher,
     from .publisher_life import Life, PublisherStats
 
 END_SECONDS = 3.0
+HURRY_SECONDS = 5
 _MAX_CALLED = 100_000
 """Keys under which instruments are remembered."""
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -83,6 +84,7 @@ class BackgroundPublisher:
     """Publishes a service's observations. Make one for each process and share it between threads.
 
     Without a ``writer`` it is named for the host or the Cloud Run revision. ``spool`` is a folder on a local disk.
+    ``called`` holds the instruments of ``remember``, for who looks for one on every request.
     """
 
     def __init__(
@@ -102,6 +104,9 @@ class BackgroundPublisher:
         self._clock_us = self._process.clock_us
         self._instruments = Instruments(self._process.clock, self._begin_instrument)
         self._history = History(self._process.clock)
+        self.called = self._instruments.called
+        self._urgent: dict[str, Callable[[float], bool]] = {}
+        self._hurried_us = 0
         self._lock = threading.RLock()
         self._life: Life | None = None
         self._ended: Life | None = None
@@ -149,15 +154,31 @@ class BackgroundPublisher:
         except Exception as error:  # noqa: BLE001 - as above
             return self._instruments.refusing(metric if getattr(error, "reason", "") == "too_many_series" else None)
 
-    def bound(self, key: tuple[object, ...], bind: Callable[[], Instrument]) -> Instrument:
-        """What ``bind`` gave for a key, remembered while there is room. Raises what hashing the key raises."""
-        called = self._instruments.called
-        found = called.get(key)
-        if found is None:
-            found = bind()
-            if len(called) < _MAX_CALLED:
-                called[key] = found
+    def remember(
+        self,
+        key: tuple[object, ...],
+        metric: str,
+        kind: Kind,
+        labels: Mapping[str, str] = _NO_LABELS,
+        counted: str | None = None,
+    ) -> Instrument:
+        """An instrument that is found under ``key`` in ``called`` from now on, until many are."""
+        found = self.instrument(metric, kind, labels, counted=counted)
+        with contextlib.suppress(Exception):  # what cannot be hashed is made again each time
+            if len(self.called) < _MAX_CALLED:
+                self.called[key] = found
         return found
+
+    def publish_at_once(self, metric: str, beyond: Callable[[float], bool]) -> None:
+        """Publish what was gathered as soon as an instrument of a metric observes a value that is ``beyond``.
+
+        At most once in HURRY_SECONDS. Of instruments that observe for the first time after this.
+        """
+        self._urgent[metric] = beyond
+
+    def now_us(self) -> int:
+        """The time by this publisher's clock: Unix microseconds."""
+        return self._clock_us()
 
     def recent(self) -> dict[int, Cells]:
         """By minute (Unix seconds of its end), the cells of the last hour: what is published, and what waits for it."""
@@ -165,9 +186,13 @@ class BackgroundPublisher:
         return {} if life is None else life.core.recent()
 
     def hurry(self) -> None:
-        """Have all that was gathered published now instead of at the end of the quarter; waits for nothing."""
-        life = self._life
-        if life is not None:
+        """Have all that was gathered published now instead of at the end of the quarter; waits for nothing.
+
+        Within HURRY_SECONDS of the last time it is left to the quarter.
+        """
+        life, now_us = self._life, self._clock_us()
+        if life is not None and not 0 <= now_us - self._hurried_us < HURRY_SECONDS * US_PER_SECOND:
+            self._hurried_us = now_us
             life.hurry()
 
     def flush_now(self, timeout_seconds: float = END_SECONDS) -> bool:
@@ -223,10 +248,18 @@ class BackgroundPublisher:
                 )
             return self._life
 
-    def _begin_instrument(self, instrument: Instrument) -> Callable[[Pair], object] | None:
+    def _begin_instrument(self, instrument: Instrument) -> Callable[[Pair], object]:
         """An instrument's first observation in this process; with a spool each goes through its journal."""
         self._life or self._begin()
-        return None if self._spool is None else partial(self._observe_durably, instrument)
+        plain = instrument.hold if self._spool is None else partial(self._observe_durably, instrument)
+        beyond = self._urgent.get(instrument.series.metric)
+        return plain if beyond is None else partial(self._observe_urgently, plain, beyond)
+
+    def _observe_urgently(self, plain: Callable[[Pair], object], beyond: Callable[[float], bool], pair: Pair) -> None:
+        plain(pair)
+        with contextlib.suppress(Exception):  # whatever the limit says to this value, it is recorded
+            if beyond(pair[1]):
+                self.hurry()
 
     def _observe_durably(self, instrument: Instrument, pair: Pair) -> None:
         core = (self._life or self._begin()).core

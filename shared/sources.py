@@ -28,7 +28,7 @@ CHART_POINTS = 180
 SPARK_POINTS = 60
 PENDING_SECONDS = 3600
 """How far before a past instant history is read for what was pending then."""
-_PAST_SECONDS = STALE_AFTER.total_seconds()
+_PAST_SECONDS = int(STALE_AFTER.total_seconds())
 """A range that ends this long before the present minute is past: one that ends later has data that is current."""
 REGION = "region"
 """The label that says where."""
@@ -197,7 +197,9 @@ def read_sources(
     """
     cursor = reader.cursor()
     newest = min(cursor.minute if cursor else minute_floor(now), minute_floor(end))
-    first = min(minute_floor(start), newest - WINDOW_SECONDS)
+    behind = minute_floor(end) - newest
+    shift = behind if behind <= _PAST_SECONDS else 0  # a minute that is not judged yet does not shorten the range
+    first = min(minute_floor(start) - shift, newest - WINDOW_SECONDS)
     oldest = min(first, newest - longest_seconds)
     reach = max(longest_reach_seconds(config), WINDOW_SECONDS, _step_seconds(oldest, newest, SPARK_POINTS))
     read = reader.minutes(min(oldest - reach, newest - reach) + MINUTE_SECONDS, newest, cursor, now)

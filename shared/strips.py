@@ -166,8 +166,10 @@ def _gap_state(window: Window, has: Mapping[int, bool], began: int | None) -> St
 
 def _told(sources: Sources, missing: Sequence[int], ever: bool, zone: tzinfo) -> str:
     """How much is missing, and the longest stretch of it."""
+    if not ever:
+        return "nothing received"
     if not missing:
-        return "nothing missing" if ever else "nothing received"
+        return "nothing missing"
     longest = _longest(missing)
     began = from_minute(longest[0] - MINUTE_SECONDS)
     span = numbers.age(len(longest) * MINUTE_SECONDS)

@@ -24,6 +24,7 @@ from .store import Store
 
 if TYPE_CHECKING:
     from .channels import Channel
+    from .collector.collect import Collector
     from .dashboard import DashboardPages
     from .evaluator import Evaluator
     from .heartbeat import Heartbeat
@@ -49,6 +50,8 @@ class Services:
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
     heartbeat_url: Secret | None = None
+    settings: Config | None = None
+    """The environment of a deployment; None in a local run, which collects nothing."""
 
     @cached_property
     def reader(self) -> Reader:
@@ -87,6 +90,24 @@ class Services:
         from .dashboard import DashboardPages
 
         return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels)
+
+    def collect(self) -> Collector:
+        """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""
+        from .adapters.cloud_monitoring import CloudMonitoring
+        from .collector.collect import Collector
+        from .collector.sources import load_sources
+
+        if self.settings is None:
+            raise ConfigError("collect: nothing is collected in a local run")
+        if not self._collectors:
+            sources = load_sources(self.settings.collect_path, self.settings.prefix)
+            api = CloudMonitoring(self.settings.project, self.settings.monitoring_emulator_host)
+            self._collectors.append(Collector(self.store, self.bus, api, sources, self.topic("metrics"), self.now))
+        return self._collectors[0]
+
+    @cached_property
+    def _collectors(self) -> list[Collector]:
+        return []
 
 
 _lock = Lock()
@@ -138,6 +159,7 @@ def build(config: Config) -> Services:
         channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
         topic=lambda name: f"{config.prefix}{name}",
         heartbeat_url=config.heartbeat_url,
+        settings=config,
     )
 
 

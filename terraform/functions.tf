@@ -22,6 +22,7 @@ locals {
   run_domain = "${data.google_project.this.number}.${var.region}.run.app"
 
   settings = {
+    ION_COLLECT          = "" # the table that the archive brings along
     ION_CONFIG           = "" # the configuration that the archive brings along
     ION_DASHBOARD_ACCESS = local.access
     ION_DASHBOARD_URL    = local.dashboard_url

@@ -30,6 +30,7 @@ _WIDTHS = {Style.SERIES: 1.4, Style.BELOW: 1.1, Style.MAIN: 2.0, Style.ABOVE: 1.
 _SERIES_DASHES = ("2 3", "6 3", "none")
 _DASHES = {Style.BELOW: "none", Style.MAIN: "none", Style.ABOVE: "2 2.5"}
 _SPAN_LABEL_WIDTH = 14.0
+_MARK_LABEL_WIDTH = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
         lines=_lines(chart, scale),
         limits=_limits(chart, scale),
         spans=_spans(chart, end),
-        marks=tuple(_placed(svg.across(mark.at, chart.start, end), mark.label) for mark in chart.marks),
+        marks=_marks(chart, end),
         usual=_usual(chart, scale),
         left_out=numbers.more(chart.lines_total, len(chart.lines)),
         sentence=_sentence(chart, zone),
@@ -185,9 +186,14 @@ def anchor_of(at: float) -> str:
     return "end" if at > 100 - _NEAR_AN_EDGE else "middle"
 
 
-def _placed(at: float, label: str) -> Tick:
-    """A flag's label stands before it, behind it in the first half."""
-    return Tick(at, label, "start" if at < 50 else "end")
+def _marks(chart: LineChart, end: datetime) -> tuple[Tick, ...]:
+    """The flags, oldest first; one whose label would meet that of a newer one has none."""
+    drawn: list[Tick] = []
+    for mark in sorted(chart.marks, key=lambda mark: mark.at, reverse=True):
+        at = svg.across(mark.at, chart.start, end)
+        taken = any(other.label and abs(other.at - at) < _MARK_LABEL_WIDTH for other in drawn)
+        drawn.append(Tick(at, "" if taken else mark.label, "start" if at < 50 else "end"))
+    return tuple(reversed(drawn))
 
 
 def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:

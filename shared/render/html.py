@@ -54,9 +54,14 @@ _SHAPES = {Status.STALE: "unknown", Status.EMPTY: "unknown"}
 _KINDS = {"resolved": "resolved", "no_data": "unknown", "summary": "ok"}
 
 
-def render_html(page: Shown, view: View, *, fragment: bool = False) -> str:
-    """A dashboard as a document, or as the one element that a page which is open replaces."""
+def render_html(page: Shown, view: View, *, fragment: bool = False, standalone: bool = False) -> str:
+    """A dashboard as a document, or as the one element that a page which is open replaces.
+
+    A ``standalone`` one is a file of its own, its style sheet in it and without script and links to other pages.
+    """
     context = _page(page, view, fragment=fragment or view.fragment)
+    if standalone:
+        context |= {"inline": Markup(asset("app.css")[0].decode()), "formats": ()}  # noqa: S704 # our own style sheet
     if isinstance(page, Overview):
         return render_template("overview.jinja", **context, **_overview(page, view))
     return render_template("board.jinja", **context, blocks=layout.blocks(page, view.zone) if page.data_to else ())
@@ -136,8 +141,9 @@ def etag(page: Page, view: View) -> str:
     """
     floor = page.now.replace(second=0, microsecond=0)
     health = page.health
-    judged = health.evaluated_at.replace(second=0, microsecond=0) if health.evaluated_at else None
-    shown = replace(page, now=floor, health=replace(health, evaluated_at=judged))
+    if health.evaluated_at is not None:
+        health = replace(health, evaluated_at=health.evaluated_at.replace(second=0, microsecond=0))
+    shown = replace(page, now=floor, health=health)
     told = (shown, page.stale, replace(view, start=page.start, end=page.end), asset("app.css")[2], _templates_hash())
     return f'"{hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()[:20]}"'
 
@@ -173,6 +179,7 @@ def _base(
 ) -> dict[str, Any]:
     return {
         "fragment": False,
+        "inline": "",
         "title": title,
         "icon": _icon(status),
         "service": service,

@@ -121,7 +121,7 @@ def _page(page: Page, dashboard: dict[str, Any]) -> dict[str, Any]:
         "checks": {status.value: count for status, count in page.counts},
         "signals": [_signal(signal) for signal in page.signals],
         "alerts": [alert_json(alert) for alert in page.alerts],
-        "monitoring": health_json(page.health),
+        "monitoring": health_json(page.health) if page.live else None,
     }
 
 

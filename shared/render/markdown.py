@@ -40,11 +40,13 @@ def _lines(page: Shown) -> Iterator[str]:
         yield from _section(section, list(signals))
     if isinstance(page, Board):
         yield from panels(page)
-    yield from _alerts(page)
+    if page.live:
+        yield from _alerts(page)
     if isinstance(page, Overview):
         yield from _regions(page)
         yield from _business(page)
-    yield _own_health(page.health)
+    if page.live:
+        yield _own_health(page.health)
 
 
 def _answer(page: Page) -> Iterator[str]:

@@ -20,6 +20,9 @@ UNIT = 1000
 MOST_POINTS = 300
 _HEADROOM = 1.08
 _LEAST_HIGH = 1e-6
+_UPPER_HALF = 50.0
+_NO_PERCENTAGE = 1e6
+"""Beyond this a value in percent is a mistake, and what is around it cannot be shown."""
 _MOST_TICKS = 7
 _SHORT_DECADES = 3
 _TICK_GRID = timedelta(minutes=5)
@@ -94,7 +97,7 @@ def spark_scale(signal: Signal) -> Scale:
 def scale_for(values: Sequence[float], unit: str) -> Scale:
     """A scale that holds the values; (0, 1) for none, and (0, 1) where all are 0 (below a millionth)."""
     low, high = min(values, default=0.0), max(values, default=1.0)
-    if unit == "%" and low > 50:
+    if unit == "%" and _UPPER_HALF < low <= high < _NO_PERCENTAGE:
         margin = max((high - low) * 0.15, 0.01 if low > 99 else 0.5)
         return Scale(low - margin, min(high + margin, max(100.0, high)))
     return Scale(min(0.0, low), high * _HEADROOM if high > _LEAST_HIGH else 1.0)

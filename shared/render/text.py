@@ -106,8 +106,10 @@ class _Screen:
         else:
             yield from self._regions(self._page)
             yield from self._business(self._page)
-        yield from self._alerts(self._page.alerts)
-        yield from self._own_health(self._page.health)
+        if self._page.live:
+            yield from self._alerts(self._page.alerts)
+            yield from self._own_health(self._page.health)
+        yield "=" * WIDTH
 
     def _title(self) -> Iterator[str]:
         page = self._page
@@ -234,7 +236,6 @@ class _Screen:
         told = "  ".join(part for part in parts if part)
         room = WIDTH - (22 if health.ok else 25)
         yield f"Monitoring {self._pen.glyph(state)} {word}  {self._pen.paint('2', cut(told, room))}"
-        yield "=" * WIDTH
 
 
 def _how_to_publish(page: Page) -> Iterator[str]:

@@ -148,7 +148,7 @@ def _cell(cell: Cell, width: int, pen: Pen) -> str:
 
 def _strips(panel: Strips, page: Page, pen: Pen) -> Iterator[str]:
     span = numbers.span(round((panel.end - panel.start).total_seconds() / 3600) * 3600)
-    words = ", ".join(f"{pen.states([status], 1)} {word}" for status, word in panel.words)
+    words = ", ".join(f"{pen.states([status], 1)} {clean(word)}" for status, word in panel.words)
     last = span if page.until else f"last {span}"
     yield pen.paint("1", cut(clean(panel.title.upper()), 40)) + pen.paint("2", cut(f"  {last}  {words}", 58))
     for strip in panel.strips[:SHOWN_ROWS]:

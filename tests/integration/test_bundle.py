@@ -93,7 +93,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All packages that any function may need, fetched once."""
     folder = tmp_path_factory.mktemp("wheels")
-    command = [*PIP, "download", "-q", "-d", str(folder), "-r", str(ROOT / "requirements.txt")]
+    command = [*PIP, "wheel", "-q", "-w", str(folder), "-r", str(ROOT / "requirements.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and re.search("NewConnectionError|NameResolutionError", done.stdout + done.stderr):
         pytest.skip("pip cannot reach any packages: no network")

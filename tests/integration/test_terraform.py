@@ -316,7 +316,7 @@ def test_what_functions_are_given_is_what_is_read(deployment: Deployment) -> Non
     for name, wanted in deployment.manifest.functions.items():
         (service,) = _function(deployment, name)["service_config"]
         given |= {*service["environment_variables"], *wanted.secrets}
-    left_out = {"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
+    left_out = {"FIRESTORE_EMULATOR_HOST", "MONITORING_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
     for name in load_manifest().functions.keys() - deployment.manifest.functions.keys():
         left_out |= {*load_manifest().functions[name].environment, *load_manifest().functions[name].secrets}
     assert given - {"THREADS", PUBLIC_SECRET} <= environ.asked

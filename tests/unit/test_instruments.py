@@ -344,7 +344,7 @@ def test_interrupted_while_taking() -> None:
             return found
 
     one._held = Interrupted()
-    one._plain = one._held.extend
+    one.hold = one._held.extend
     for _ in range(5):
         one.observe(1.0)
     for _ in range(5):
@@ -430,7 +430,7 @@ def test_with_a_spool(tmp_path: Path) -> None:
 def test_a_life_that_cannot_begin() -> None:
     """Where nothing can be published, observing raises nothing and is counted."""
 
-    def fail(_: Instrument) -> None:
+    def fail(_: Instrument) -> Callable[[tuple[float, float]], object]:
         raise PermanentError("closed")
 
     room = Instruments(lambda: 1.0, fail)

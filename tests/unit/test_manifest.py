@@ -37,6 +37,7 @@ def test_each_function_has_the_trigger_of_its_type(manifest: Manifest) -> None:
     assert {name: type(one.trigger) for name, one in manifest.functions.items()} == {
         "ingest": PushTrigger,
         "evaluate": ScheduleTrigger,
+        "collect": ScheduleTrigger,
         "notify": PushTrigger,
         "dashboard": HttpTrigger,
     }
@@ -94,7 +95,13 @@ def test_a_writer_publishes_only_to_its_topics_and_reads_only_its_secrets(manife
 def test_each_function_is_called_by_its_trigger_alone(manifest: Manifest) -> None:
     """Pub/Sub and Scheduler call through accounts of their own; the dashboard is called by named people only."""
     callers = {name: [one.account for one in callers_of(one)] for name, one in manifest.functions.items()}
-    assert callers == {"ingest": ["push"], "evaluate": ["schedule"], "notify": ["push"], "dashboard": []}
+    assert callers == {
+        "ingest": ["push"],
+        "evaluate": ["schedule"],
+        "notify": ["push"],
+        "collect": ["schedule"],
+        "dashboard": [],
+    }
 
 
 @pytest.fixture
