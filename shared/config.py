@@ -53,7 +53,15 @@ class Config:
     prefix: str = ""
     config_path: Path | None = None
     dashboard_url: str | None = None
+    slack_bot_token: Secret | None = None
+    slack_webhook_url: Secret | None = None
+    slack_signing_secret: Secret | None = None
+    pagerduty_routing_key: Secret | None = None
+    pagerduty_webhook_secret: Secret | None = None
+    smtp_url: Secret | None = None
+    sentry_dsn: Secret | None = None
     webhook_url: Secret | None = None
+    webhook_secret: Secret | None = None
     firestore_emulator_host: str | None = None
     pubsub_emulator_host: str | None = None
 
@@ -69,14 +77,21 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
     """
     reader = _Reader(os.environ if environ is None else environ, defaults or {})
     config_path = reader.text("ION_CONFIG")
-    webhook_url = reader.url("ION_WEBHOOK_URL")
     config = Config(
         project=reader.required("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -"),
         database=reader.matching("ION_DATABASE", _DATABASE, "(default), or 4-63 of a-z, 0-9 and -") or DEFAULT_DATABASE,
         prefix=reader.matching("ION_PREFIX", _PREFIX, "at most 12 of a-z, 0-9 and -, with a - at the end") or "",
         config_path=Path(config_path) if config_path else None,
         dashboard_url=(reader.url("ION_DASHBOARD_URL") or "").rstrip("/") or None,
-        webhook_url=Secret(webhook_url) if webhook_url else None,
+        slack_bot_token=reader.secret("ION_SLACK_BOT_TOKEN"),
+        slack_webhook_url=reader.secret_url("ION_SLACK_WEBHOOK_URL"),
+        slack_signing_secret=reader.secret("ION_SLACK_SIGNING_SECRET"),
+        pagerduty_routing_key=reader.secret("ION_PAGERDUTY_ROUTING_KEY"),
+        pagerduty_webhook_secret=reader.secret("ION_PAGERDUTY_WEBHOOK_SECRET"),
+        smtp_url=reader.secret("ION_SMTP_URL"),
+        sentry_dsn=reader.secret_url("ION_SENTRY_DSN"),
+        webhook_url=reader.secret_url("ION_WEBHOOK_URL"),
+        webhook_secret=reader.secret("ION_WEBHOOK_SECRET"),
         firestore_emulator_host=reader.matching("FIRESTORE_EMULATOR_HOST", _HOST, "host:port"),
         pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
     )
@@ -115,6 +130,18 @@ class _Reader:
         if text is None:
             self.problems.append(f"{name}: missing; expected {form}")
         return text or ""
+
+    def secret(self, name: str) -> Secret | None:
+        """A text of plain characters that is shown nowhere; None when it is absent."""
+        text = self.text(name)
+        if text is not None and not (text.isascii() and text.isprintable()):
+            self.problems.append(f"{name}: expected plain characters")
+        return None if text is None else Secret(text)
+
+    def secret_url(self, name: str) -> Secret | None:
+        """An address as ``url`` takes it, shown nowhere; None when it is absent."""
+        text = self.url(name)
+        return None if text is None else Secret(text)
 
     def url(self, name: str) -> str | None:
         """An address with https, or with http on this machine; None when it is absent."""

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from .alerts import AlertState
 from .audit import Entry, read_entries
+from .deliveries import TERMINAL, UNHEARD, DeliveryState
 from .evaluator import STATE_PATH
 from .minute_cache import Cursor, MinuteCache, Minutes
-from .notify import TERMINAL, DeliveryState
 from .records import alerts_in, transitions_in
 from .retention import live
 from .store import Store
@@ -69,7 +69,7 @@ class Reader:
         found = live(self._store.list("deliveries", minute_id(since)).documents, now)
         states = [DeliveryState(document.fields["state"]) for document in found]
         told = [state for state in states if state is not DeliveryState.SKIPPED]
-        done = [state for state in told if state in TERMINAL and state is not DeliveryState.REFUSED]
+        done = [state for state in told if state in TERMINAL - UNHEARD]
         return Deliveries(len(done), len(told))
 
     def inbox(self, since: int, now: datetime) -> Sequence[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +17,17 @@ from typing import TYPE_CHECKING
 
 from .adapters.deferred_bus import DeferredBus
 from .bus import Bus
+from .channels import Evidences, no_evidence
 from .config import Config, load_config
 from .monitoring_config import MonitoringConfig
 from .store import Store
 
 if TYPE_CHECKING:
     from .channels import Channel
+    from .channels.sentry import SentryWatch
     from .dashboard import DashboardPages
-    from .evaluator import Evaluator
+    from .evaluator import Report
+    from .hooks import Hooks
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
@@ -37,7 +40,11 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Services:
-    """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus."""
+    """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus.
+
+    ``environment`` is what the secrets come from; with it the channels beside those given are set up when notify first
+    needs them.
+    """
 
     config: MonitoringConfig
     store: Store
@@ -46,6 +53,10 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    evidence: Evidences = no_evidence
+    environment: Config | None = None
+    _set_up: list[dict[str, Channel]] = field(default_factory=list, repr=False)
+    _watches: list[SentryWatch] = field(default_factory=list, repr=False)
 
     @cached_property
     def reader(self) -> Reader:
@@ -61,17 +72,40 @@ class Services:
         kinds = {metric.name: metric.kind for metric in self.config.metrics}
         return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
 
-    def evaluate(self) -> Evaluator:
-        """The function ``evaluate``."""
+    def evaluate(self) -> Callable[[], Report]:
+        """The function ``evaluate``; where Sentry is set up, watched from there. Raises ConfigError for its secret."""
         from .evaluator import Evaluator
 
-        return Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+        evaluator = Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+        if self.environment is None or self.environment.sentry_dsn is None:
+            return evaluator
+        from .channels.sentry import watch_from
+
+        with _lock:
+            if not self._watches:
+                self._watches.append(watch_from(self.environment.sentry_dsn.reveal(), self.config.settings))
+        return self._watches[0].watching("evaluate", evaluator)
 
     def notify(self) -> Notify:
-        """The function ``notify``."""
+        """The function ``notify``. Raises ConfigError for a secret that is none."""
+        from .channels.setup import set_up
         from .notify import Notify
 
-        return Notify(self.store, self.channels, self.now)
+        with _lock:
+            if self.environment is not None and not self._set_up:
+                url = self.environment.dashboard_url or ""
+                self._set_up.append(set_up(self.environment, self.config.settings, url))
+        made = self._set_up[0] if self._set_up else {}
+        return Notify(self.store, {**made, **self.channels}, self.now, self.evidence)
+
+    def hooks(self) -> Hooks:
+        """The function ``hooks``."""
+        from .channels.posting import tell_in_slack
+        from .hooks import Hooks
+
+        known, topic = self.environment, self.topic("notifications")
+        slack, pagerduty = (known.slack_signing_secret, known.pagerduty_webhook_secret) if known else (None, None)
+        return Hooks(self.store, self.bus, self.config, topic, self.now, slack, pagerduty, tell_in_slack)
 
     def dashboard(self) -> DashboardPages:
         """The function ``dashboard``."""
@@ -102,12 +136,14 @@ def build(config: Config) -> Services:
     """Services on Firestore and Pub/Sub, or on their emulators where the configuration names them."""
     from .adapters.firestore_store import FirestoreStore
 
+    monitoring = _monitoring_config(config)
     store = FirestoreStore(config.project, config.database, config.firestore_emulator_host)
     return Services(
-        config=_monitoring_config(config),
+        config=monitoring,
         store=store,
         bus=DeferredBus(lambda: _pubsub(config)),
-        channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
+        channels={},
+        environment=config,
         topic=lambda name: f"{config.prefix}{name}",
     )
 
@@ -116,19 +152,6 @@ def _pubsub(config: Config) -> Bus:
     from .adapters.pubsub_bus import PubSubBus
 
     return PubSubBus(config.project, config.pubsub_emulator_host)
-
-
-def channels(store: Store, webhook_url: str, dashboard_url: str, *, inbox: bool = False) -> dict[str, Channel]:
-    """The channels that are set up here, by name."""
-    from .channels.inbox import InboxChannel
-    from .channels.webhook import WebhookChannel, post
-
-    found: dict[str, Channel] = {}
-    if webhook_url:
-        found["webhook"] = WebhookChannel(webhook_url, dashboard_url, post)
-    if inbox:
-        found["inbox"] = InboxChannel(store)
-    return found
 
 
 def _monitoring_config(config: Config) -> MonitoringConfig:

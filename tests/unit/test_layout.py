@@ -23,6 +23,7 @@ CLOCK_READERS = ("shared.wiring", "shared.publishing", "shared.local", "function
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
 OUTSIDE = {
     "shared": ("numpy",),
+    "shared.channels.sentry": ("sentry_sdk",),
     "shared.render": ("jinja2", "markupsafe"),
     "shared.formats.otlp": ("google.protobuf", "opentelemetry.proto"),
     "shared.formats.otlp_json": ("google.protobuf", "opentelemetry.proto"),
