@@ -115,8 +115,8 @@ class Vendor:
     """Who is posted to: ``name`` begins the reasons of errors; none of the ``secrets`` is in any text from here."""
 
     name: str
-    post: Post
-    secrets: tuple[str, ...] = ()
+    post: Post = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def ask(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """POST once. Raises TransientError (no answer) and PermanentError (a URL that cannot be used)."""

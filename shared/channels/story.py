@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from ..alerts import AlertKind
-from ..notifications import Notification, NotificationKind
+from ..notifications import Member, Notification, NotificationKind
 from ..panels import Limit
 from ..render.numbers import NARROW, age, clock, comparison, figure, number
 from ..render.plain import clean, value_text
@@ -58,13 +58,13 @@ class Story:
     runbook_url: str
     rule_id: str
     measured: str = ""
-    """The value and its limit; empty where there are none."""
+    """The value and its limit, as the end of a sentence that the title begins; empty where there are none."""
 
     @property
     def headline(self) -> str:
         """All of it on one line, for whoever sees no more: a pager, a lock screen."""
         if self.kind in _NEWS and self.measured:
-            return f"{self.title} is {self.measured}"
+            return f"{self.title} {self.measured}"
         return f"{self.title}: {self.status[:1].lower()}{self.status[1:]}"
 
 
@@ -87,6 +87,7 @@ def tell(notification: Notification, turn: Turn, dashboard_url: str, channel: st
     )
 
 
+_WITHOUT_VALUE = {AlertKind.NO_DATA.value: "has no data any more", AlertKind.FAILURE.value: "cannot be evaluated"}
 _NEWS = {NotificationKind.FIRING, NotificationKind.RAISED, NotificationKind.ESCALATED}
 
 
@@ -187,20 +188,24 @@ def _sentence(told: Notification, channel: str) -> str:
     if told.about is not AlertKind.THRESHOLD.value:
         return f"{clean_lines(told.description)} Since {when(told)} UTC."
     so_far = f" ({lasted(told)})" if told.at > told.fired_at else ""
-    return f"The value{where} is {_measured(told)}, since {when(told)} UTC{so_far}."
+    if told.also:
+        return (
+            f"{told.alerts} alerts together: {_values(told)}. Alert on {_bound(told)}, since {when(told)} UTC{so_far}."
+        )
+    return f"The value{where} is {_value(told)}, alert on {_bound(told)}, since {when(told)} UTC{so_far}."
 
 
 def _facts(told: Notification, evidence: Evidence) -> Iterator[Fact]:
     if told.about == AlertKind.THRESHOLD.value and told.kind not in (NotificationKind.SUMMARY, NotificationKind.NOTICE):
-        yield Fact("Value", _value(told))
+        if not told.also:
+            yield Fact("Value", _value(told))
         yield Fact("Alert on", _bound(told))
         yield Fact("Usual", _usual(told, evidence) if evidence.usual else "not known yet")
     yield Fact("Since", f"{when(told)} UTC")
     if evidence.worst:
         yield Fact("Worst", cut(", ".join(clean(one) for one in evidence.worst), 200))
     if told.also:
-        others = [f"{place_of(one.labels)} {number(one.value, told.unit)}" for one in told.also[:SHOWN_NAMES]]
-        yield Fact(f"Together, {told.alerts} alerts", cut(", ".join(others), 400))
+        yield Fact("Alerts", f"{told.alerts} together")
     if evidence.ack is not None and told.kind is not NotificationKind.ACKNOWLEDGED:
         person = cut(clean(evidence.ack.author), MAX_NAME)
         yield Fact("Acknowledged", f"{person}, {clock(evidence.ack.at, UTC)} UTC")
@@ -209,6 +214,15 @@ def _facts(told: Notification, evidence: Evidence) -> Iterator[Fact]:
 def place_of(labels: tuple[tuple[str, str], ...]) -> str:
     """One group's label values."""
     return cut(" ".join(clean(value_text(value)) for _, value in labels), MAX_NAME)
+
+
+def _values(told: Notification) -> str:
+    """The groups with their values: ``eu 306 ms, us 280 ms and 3 more``."""
+    first = Member(told.labels, told.value)
+    shown = [first, *told.also][:SHOWN_NAMES]
+    named = [f"{place_of(one.labels)} {number(one.value, clean(told.unit), _limit(told))}" for one in shown]
+    rest = told.alerts - len(shown)
+    return cut(", ".join(named), MAX_TEXT) + (f" and {rest} more" if rest else "")
 
 
 def _value(told: Notification) -> str:
@@ -220,9 +234,13 @@ def _bound(told: Notification) -> str:
 
 
 def _measured(told: Notification) -> str:
-    if told.about != AlertKind.THRESHOLD.value or told.kind in (NotificationKind.SUMMARY, NotificationKind.NOTICE):
+    if told.kind in (NotificationKind.SUMMARY, NotificationKind.NOTICE):
         return ""
-    return f"{_value(told)}, alert on {_bound(told)}"
+    if told.about != AlertKind.THRESHOLD.value:
+        return _WITHOUT_VALUE.get(told.about, "")
+    if told.also:
+        return f"fire together, the first with {_value(told)}, alert on {_bound(told)}"
+    return f"is {_value(told)}, alert on {_bound(told)}"
 
 
 def _usual(told: Notification, evidence: Evidence) -> str:
