@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -32,6 +33,8 @@ from .story import TITLE, Story, cut, tell
 
 NAME = "email"
 MAX_SUBJECT = 200
+POLICY = SMTP.clone(max_line_length=400)
+"""Headers are not folded: a subject that begins with a space is another subject to some threads."""
 MAX_HTML_BYTES = 100_000
 """Above 102 kB Gmail cuts a mail off."""
 DEADLINE_SECONDS = 20.0
@@ -74,7 +77,7 @@ def server_of(url: str) -> Server:
         sender = parse_qs(parts.query).get("from", [""])[0]
         if sender:
             Address(addr_spec=sender)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, MessageError):
         raise ConfigError(form) from None
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ConfigError(form)
@@ -91,7 +94,7 @@ def payload(
     root = f"<conversation-{notification.conversation}@{domain}>"
     chart_id = f"chart-{notification.id}@{domain}" if chart else ""
     mail = Mail(story, place, chart_id)
-    message = EmailMessage(SMTP)
+    message = EmailMessage(POLICY)
     message["From"] = Address("ION Monitoring", addr_spec=sender)
     message["To"] = [Address(addr_spec=one) for one in recipients]
     message["Subject"] = subject(story, place)
@@ -205,7 +208,7 @@ def transmit(
         if not server.secure and not (server.plain and not _knows_tls(connection)):
             connection.starttls(context=context)
         if server.user:
-            connection.login(server.user, server.password)
+            _log_in(connection, server)
         refused = connection.sendmail(sender, list(recipients), mail)
         with suppress(OSError, smtplib.SMTPException):
             connection.quit()
@@ -213,6 +216,16 @@ def transmit(
     finally:
         timer.cancel()
         connection.close()
+
+
+def _log_in(connection: smtplib.SMTP, server: Server) -> None:
+    """By PLAIN, which TLS hides; otherwise as the server likes. One refusal is enough: the library would try all."""
+    connection.ehlo_or_helo_if_needed()
+    if "PLAIN" not in connection.esmtp_features.get("auth", "").upper().split():
+        connection.login(server.user, server.password)
+        return
+    connection.user, connection.password = server.user, server.password
+    connection.auth("PLAIN", connection.auth_plain)
 
 
 def _knows_tls(connection: smtplib.SMTP) -> bool:

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from sentry_sdk import Client, Scope
 from sentry_sdk.envelope import Envelope
+from sentry_sdk.scope import use_scope
 from sentry_sdk.transport import Transport
 from sentry_sdk.utils import BadDsn, Dsn
 
@@ -188,7 +189,7 @@ class SentryWatch:
         self._report(checked, "in_progress")
         status = "error"
         try:
-            with scope.start_transaction(op="function", name=function):
+            with use_scope(scope), scope.start_transaction(op="function", name=function):
                 yield
             status = "ok"
         finally:

@@ -165,7 +165,7 @@ def test_a_broken_connection_is_tried_again(make: Callable[..., Rig], broken: st
     """Whether or not it was taken, a send without an answer is transient, and nobody knows."""
     rig = make()
     assert isinstance(rig.vendor, vendors.Vendor | vendors.Mailbox)
-    rig.vendor.answers = [broken]  # type: ignore[list-item] # both take it
+    rig.vendor.answers = [broken]  # type: ignore[assignment] # both take it
     with pytest.raises(TransientError) as raised:
         rig.channel.send(FIRING, TURN)
     assert not isinstance(raised.value, Busy)
