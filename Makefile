@@ -12,7 +12,7 @@ SOURCES := shared functions tests
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay install test format lint types test-unit test-integration soak bench redrive bundle plan
+.PHONY: help run replay install test format lint types test-unit test-integration soak bench notify-preview notify-test redrive bundle plan
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day o
 
 bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill"
 	@$(BIN)/python -m tests.bench $(PART)
+
+notify-preview: .venv/.runs ## Render a sample incident as every channel shows it, to OUT=build/notifications
+	@$(BIN)/python -m shared.local.notifying preview --out "$(or $(OUT),build/notifications)"
+
+notify-test: .venv/.runs ## Send a marked test to CHANNEL=slack and say what came back
+	@test -n "$(CHANNEL)" || { echo "make notify-test CHANNEL=slack|pagerduty|email|sentry|webhook" >&2; exit 2; }
+	@$(BIN)/python -m shared.local.notifying test "$(CHANNEL)"
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)

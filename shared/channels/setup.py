@@ -32,10 +32,12 @@ def _slack(config: Config, settings: Settings, dashboard_url: str) -> Channel | 
     if config.slack_bot_token is not None:
         token = config.slack_bot_token.reveal()
         vendor = Vendor("slack", post, (token,))
-        return SlackBot(vendor, token, known.channel, known.mention, known.icons, dashboard_url)
+        return SlackBot(vendor, token, known.channel, known.mention, known.icons, dashboard_url, known.max_per_minute)
     if config.slack_webhook_url is not None:
         url = config.slack_webhook_url.reveal()
-        return SlackWebhook(Vendor("slack", post, (url,)), url, known.mention, known.icons, dashboard_url)
+        return SlackWebhook(
+            Vendor("slack", post, (url,)), url, known.mention, known.icons, dashboard_url, known.max_per_minute
+        )
     return None
 
 
@@ -58,7 +60,9 @@ def _email(config: Config, settings: Settings, dashboard_url: str) -> Channel | 
 
     place = f"{settings.service} {settings.environment}"
     server = server_of(config.smtp_url.reveal())
-    return EmailChannel(server, known.addresses, place, dashboard_url, transmit, known.attach_dashboard)
+    return EmailChannel(
+        server, known.addresses, place, dashboard_url, transmit, known.attach_dashboard, known.max_per_minute
+    )
 
 
 def _sentry(config: Config, settings: Settings, dashboard_url: str) -> Channel | None:
@@ -70,7 +74,7 @@ def _sentry(config: Config, settings: Settings, dashboard_url: str) -> Channel |
     dsn = config.sentry_dsn.reveal()
     vendor = Vendor("sentry", post, (dsn,))
     client = SentryClient(vendor, dsn, known.environment, known.traces_sample_rate)
-    return SentryChannel(client, vendor, dsn, dashboard_url)
+    return SentryChannel(client, vendor, dsn, dashboard_url, known.max_per_minute)
 
 
 def _webhook(config: Config, dashboard_url: str) -> Channel | None:

@@ -71,7 +71,7 @@ def payload(
     """The message: its blocks, and the text of them that notifications and screen readers take."""
     icon = "✅" if story.is_over else icons.get(_LEVELS[story.severity], "")
     blocks = [
-        {"type": "header", "text": _plain(f"{icon} {story.title}".strip(), MAX_HEADER)},
+        {"type": "header", "text": _plain(f"{icon} {_heading(story)}".strip(), MAX_HEADER)},
         _section(_lead(story, mention)),
         *_fields(story.facts),
         *_picture(story, file_id),
@@ -79,6 +79,10 @@ def payload(
         {"type": "context", "elements": [_mrkdwn(_footer(story), MAX_SECTION)]},
     ]
     return {"text": cut(escape(f"{icon} {story.headline}".strip()), MAX_TEXT), "blocks": _bounded(blocks)}
+
+
+def _heading(story: Story) -> str:
+    return f"{story.status}: {story.title}" if story.is_over else story.title
 
 
 def _lead(story: Story, mention: str) -> str:
