@@ -55,7 +55,7 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
-bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill"
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill paging"
 	@$(BIN)/python -m tests.bench $(PART)
 
 notify-preview: .venv/.runs ## Render a sample incident as every channel shows it, to OUT=build/notifications

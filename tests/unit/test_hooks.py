@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import functions_framework
 import pytest
@@ -34,12 +33,13 @@ from shared.tick import TickResult
 from shared.together import together
 from shared.wiring import Services, use
 from tests.fakes import START, Clock, Countdown, Crash, CrashingBus, CrashingStore
+from tests.hook_requests import SLACK_SECRET, button, headers_of
 from tests.ticks import GROUPED, RULE, config_of, minutes_of, run
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-SLACK, PAGERDUTY = "5lack-signing-secret", "pagerduty-5ecret"
+SLACK, PAGERDUTY = SLACK_SECRET, "pagerduty-5ecret"
 HOSTILE_NAME = "<script>\u202e Mallory"
 
 
@@ -97,21 +97,13 @@ def _joined(results: list[TickResult]) -> TickResult:
 
 def pressed(bench: Bench, action: str = ACKNOWLEDGE, user: str = "maria.kessler", **changes: object) -> bytes:
     """The body that Slack posts for a button."""
-    told = {
-        "type": "block_actions",
-        "user": {"id": "U0123", "username": user, "name": user},
-        "actions": [{"action_id": action, "value": bench.conversation, "type": "button"}],
-        "response_url": "https://hooks.slack.com/actions/T/B/xyz",
-        **changes,
-    }
-    return urlencode({"payload": json.dumps(told)}).encode()
+    return button(action, bench.conversation, user, **changes)
 
 
 def signed(body: bytes, at: float | None = None, secret: str = SLACK) -> HookRequest:
     """A request as Slack sends it at a time, by default START."""
-    stamp = str(int(START.timestamp() if at is None else at))
-    digest = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
-    headers = {"x-slack-request-timestamp": stamp.encode(), "x-slack-signature": f"v0={digest}".encode()}
+    made = headers_of(body, START if at is None else at, secret)
+    headers = {name: value.encode() for name, value in made.items() if name.startswith("x-")}
     return HookRequest("POST", "/slack", headers, body)
 
 
