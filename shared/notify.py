@@ -38,6 +38,8 @@ from .turns import Known, Turns
 
 PATIENCE = timedelta(minutes=10)
 """How long the end of a conversation waits for what it ends."""
+_FIRST = {"pagerduty"}
+"""Channels that wake somebody wait for no other."""
 _SUMMED = {NotificationKind.FIRING, NotificationKind.RESOLVED}
 """What may be told in one message with others."""
 
@@ -69,7 +71,7 @@ class Notify:
         notification = notification_from_json(message.data)
         outcomes: list[Delivered] = []
         failed: list[TransientError] = []
-        for name in notification.channels:
+        for name in sorted(notification.channels, key=lambda name: name not in _FIRST):
             try:
                 outcomes.append(self._deliver(notification, name))
             except TransientError as error:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from .adapters.deferred_bus import DeferredBus
 from .bus import Bus
-from .channels import Evidences, no_evidence
 from .config import Config, load_config
 from .monitoring_config import MonitoringConfig
 from .store import Store
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from .channels.sentry import SentryWatch
     from .dashboard import DashboardPages
     from .evaluator import Report
+    from .evidence import Charts
     from .hooks import Hooks
     from .ingest import Ingest
     from .notify import Notify
@@ -42,6 +42,7 @@ def utc_now() -> datetime:
 class Services:
     """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus.
 
+    ``chart`` draws what a notification is about, for the channels that show pictures; None where nothing is drawn.
     ``environment`` is what the secrets come from; with it the channels beside those given are set up when notify first
     needs them.
     """
@@ -53,7 +54,7 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
-    evidence: Evidences = no_evidence
+    chart: Charts | None = None
     environment: Config | None = None
     _set_up: list[dict[str, Channel]] = field(default_factory=list, repr=False)
     _watches: list[SentryWatch] = field(default_factory=list, repr=False)
@@ -89,6 +90,7 @@ class Services:
     def notify(self) -> Notify:
         """The function ``notify``. Raises ConfigError for a secret that is none."""
         from .channels.setup import set_up
+        from .evidence import EvidenceFrom, no_chart
         from .notify import Notify
 
         with _lock:
@@ -96,7 +98,8 @@ class Services:
                 url = self.environment.dashboard_url or ""
                 self._set_up.append(set_up(self.environment, self.config.settings, url))
         made = self._set_up[0] if self._set_up else {}
-        return Notify(self.store, {**made, **self.channels}, self.now, self.evidence)
+        evidence = EvidenceFrom(self.store, self.config, self.chart or no_chart)
+        return Notify(self.store, {**made, **self.channels}, self.now, evidence)
 
     def hooks(self) -> Hooks:
         """The function ``hooks``."""

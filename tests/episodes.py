@@ -24,6 +24,7 @@ from shared.local.backends import PROJECT, Backend
 from shared.local.clock import ManualClock
 from shared.local.hosting import Host, Hosted
 from shared.local.server import bind
+from shared.logs import Captured
 from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection, Severity
@@ -161,7 +162,7 @@ class Episodes:
 
 def play(backend: Callable[[ManualClock], Backend], episodes: int) -> list[Times]:
     """Some episodes in a row on a backend, all checked; how long each took."""
-    with Episodes(backend, datetime.now(UTC), episodes) as playing:
+    with Captured(), Episodes(backend, datetime.now(UTC), episodes) as playing:
         times = [playing.play(number) for number in range(episodes)]
         assert playing.counts() == {"email": 2 * episodes, "sentry": 2 * episodes, "webhook": 3 * episodes}
         assert playing.failed == []
