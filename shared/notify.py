@@ -173,8 +173,9 @@ class Notify:
                 self._disable(notification, delivery.channel, channel, error)
             return _told(refused)
         except TransientError as error:
-            is_busy = isinstance(error, Busy)
-            self._failed(delivery, conversation if is_busy else unknown, str(error), getattr(error, "not_before", None))
+            wish = error.not_before if isinstance(error, Busy) else None
+            is_certain = isinstance(error, Busy) and error.is_certain
+            self._failed(delivery, conversation if is_certain else unknown, str(error), wish)
             raise
         except Exception as error:  # a channel that breaks is tried again, and stops no other
             self._failed(delivery, unknown, f"channel_broken: {type(error).__name__}")

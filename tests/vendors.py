@@ -4,7 +4,8 @@ A fake is a ``Post``: it can be called in the place of the network, or served on
 ``answers`` is what it does instead of taking the next requests, in order: a status, a status with headers, or
 
 * ``RESET``: the connection breaks, and nothing was taken;
-* ``LOST``: it was taken, and the connection breaks before the answer.
+* ``LOST``: it was taken, and the connection breaks before the answer;
+* ``TAKEN_BUT_502``: it was taken, and a gateway says that it was not; ``TAKEN``: all is well.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from slack_sdk.models.blocks import Block
 from shared.channels.email import Server
 from shared.channels.posting import Reply
 
-RESET, LOST = "reset", "lost"
+RESET, LOST, TAKEN, TAKEN_BUT_502 = "reset", "lost", "taken", "taken but 502"
 Scripted: TypeAlias = int | str | Reply | Callable[[], object]
 
 
@@ -53,7 +54,7 @@ class Vendor:
         reply = self.take(url, body, names)
         if scripted == LOST:
             raise ConnectionResetError
-        return reply
+        return Reply(502) if scripted == TAKEN_BUT_502 else reply
 
     def take(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """What the vendor does with a request."""

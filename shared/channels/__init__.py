@@ -62,11 +62,15 @@ class Answer:
 
 
 class Busy(TransientError):
-    """The receiver asks to be left alone until a time: ``not_before`` is aware UTC, None where it named none."""
+    """The receiver asks to be left alone until a time: ``not_before`` is aware UTC, None where it named none.
 
-    def __init__(self, reason: str, detail: str, not_before: datetime | None) -> None:
+    ``is_certain``: it says that it took nothing; otherwise, as after a 502, it may have.
+    """
+
+    def __init__(self, reason: str, detail: str, not_before: datetime | None, *, is_certain: bool = False) -> None:
         super().__init__(reason, detail)
         self.not_before = not_before
+        self.is_certain = is_certain
 
 
 class Gone(PermanentError):

@@ -28,6 +28,8 @@ MAX_ANSWER_BYTES = 256 * 1024
 SHOWN_BYTES = 200
 _PORTS = {"http": 80, "https": 443}
 _RETRIED = {408, 425, 429}
+_NOT_TAKEN = {425, 429}
+"""Answers of a receiver that did not begin; any other failure may come from a gateway behind which it was taken."""
 _GONE = {401, 403, 404, 410}
 _REPEATED = 8
 """Characters of a secret in a row that what is said may not repeat."""
@@ -134,7 +136,8 @@ class Vendor:
         if 200 <= reply.status < 300:
             return said
         if reply.status in _RETRIED or reply.status >= 500:
-            raise Busy(f"{self.name}_failed", said, retry_at(reply, now))
+            is_certain = reply.status in _NOT_TAKEN
+            raise Busy(f"{self.name}_failed", said, retry_at(reply, now), is_certain=is_certain)
         if reply.status in gone:
             raise Gone(f"{self.name}_gone", said)
         raise PermanentError(f"{self.name}_refused", said)

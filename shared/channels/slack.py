@@ -322,7 +322,7 @@ class SlackBot:
             raise TransientError("slack_failed", "an answer that is no JSON of Slack's") from None
         error = error if re.fullmatch(r"[a-z_0-9]{1,80}", error) else "unknown_error"
         if error in _PASSING:
-            raise Busy("slack_failed", error, retry_at(answer, turn.now))
+            raise Busy("slack_failed", error, retry_at(answer, turn.now), is_certain=error == "ratelimited")
         raise (Gone("slack_gone", error) if error in _GONE else PermanentError("slack_refused", error))
 
 

@@ -79,6 +79,22 @@ def test_the_network_breaks_at_every_step(make: Callable[..., Rig], after: bool)
         talk.check()
 
 
+@pytest.mark.parametrize("make", [make for name, make in RIGS.items() if name != "email"])
+def test_a_gateway_says_no_to_what_was_taken(make: Callable[..., Rig]) -> None:
+    """An answer of 502 to a request that the vendor took, at any of them: one conversation, ended."""
+    counted = Talk(make)
+    counted.play(STORY)
+    vendor = counted.rig.vendor
+    assert isinstance(vendor, vendors.Vendor)
+    for request in range(len(vendor.requests)):
+        talk = Talk(make)
+        vendor = talk.rig.vendor
+        assert isinstance(vendor, vendors.Vendor)
+        vendor.answers = [*[vendors.TAKEN] * request, vendors.TAKEN_BUT_502]
+        talk.play(STORY)
+        talk.check()
+
+
 @each_channel
 @pytest.mark.parametrize("seed", range(12))
 def test_killed_again_and_again_in_any_order(make: Callable[..., Rig], seed: int) -> None:

@@ -346,7 +346,7 @@ def test_the_inbox_keeps_one_document_a_notification() -> None:
 def test_a_wish_to_be_left_alone_is_kept_across_calls() -> None:
     """What a receiver asked to come again later is not sent before, by whichever call; then it is."""
     later = START + timedelta(minutes=3)
-    bench = Bench(one=FakeChannel(Busy("slack_failed", "429", later), None))
+    bench = Bench(one=FakeChannel(Busy("slack_failed", "429", later, is_certain=True), None))
     assert bench.fails() == "slack_failed"
     bench.clock.time = later - timedelta(seconds=1)
     assert bench.fails() == "told_to_wait"
@@ -359,11 +359,16 @@ def test_a_wish_to_be_left_alone_is_kept_across_calls() -> None:
 
 @pytest.mark.parametrize(
     ("failure", "unknown"),
-    [(Busy("failed", "503", None), False), (TransientError("unreachable"), True), (RuntimeError("a bug"), True)],
-    ids=["answered", "unanswered", "broken"],
+    [
+        (Busy("failed", "429", None, is_certain=True), False),
+        (Busy("failed", "502", None), True),
+        (TransientError("unreachable"), True),
+        (RuntimeError("a bug"), True),
+    ],
+    ids=["not taken", "a gateway's word", "unanswered", "broken"],
 )
 def test_the_next_attempt_knows_whether_the_last_may_have_arrived(failure: Exception, unknown: bool) -> None:
-    """An attempt that was answered has not arrived; of one without an answer nobody knows."""
+    """What a receiver did not begin has not arrived; of an answer of a gateway, or none, nobody knows."""
     bench = Bench(one=FakeChannel(failure, None))
     with pytest.raises(TransientError):
         bench.notify()
