@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import permutations
 
 import pytest
@@ -27,7 +28,7 @@ from tests.conversations import (
     pagerduty,
     slack,
 )
-from tests.fakes import START, Countdown
+from tests.fakes import START, Countdown, Hook
 
 each_channel = pytest.mark.parametrize("make", RIGS.values(), ids=RIGS)
 
@@ -75,6 +76,19 @@ def test_the_network_breaks_at_every_step(make: Callable[..., Rig], after: bool)
         talk = Talk(make)
         talk.store = talk.inner
         talk.countdown.crash_at, talk.countdown.after, talk.countdown.failure = call, after, ConnectionResetError
+        talk.play(STORY)
+        talk.check()
+
+
+@each_channel
+def test_two_deliveries_at_once(make: Callable[..., Rig]) -> None:
+    """Inside any call of one delivery another is made, of the same notification or of another: one conversation."""
+    counted = Talk(make)
+    counted.play(STORY)
+    for call in range(counted.countdown.calls):
+        hook = Hook(call, lambda: None)
+        talk = Talk(make, hook)
+        hook.run = partial(talk.deliver, FIRING if call % 2 else STORY[call // 2 % len(STORY)])
         talk.play(STORY)
         talk.check()
 
