@@ -1,7 +1,9 @@
 """What a person can do about alerts: take one, silence some, end a silence.
 
-Each is one commit with its entry in ``audit``. Asking again, as after an answer that was lost, changes nothing. None
-of them changes a state; the evaluator sees them at its next T (``telling``).
+Each is one commit with its entry in ``audit``, and idempotent, because the place of what it makes follows from what was
+asked for, an episode or the request's own id, and is written on the condition that nothing is there: asking again, as
+after an answer that was lost, changes nothing. None of them changes a state or touches what the evaluator writes, which
+sees them at its next T (``telling``).
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ class Taken:
 def acknowledge(store: Store, fingerprint: str, fired_at: datetime, author: str, comment: str, now: datetime) -> Taken:
     """Take the episode of an alert that fired at ``fired_at``; of two people the first has it.
 
-    Raises PermanentError: ``not_firing`` when that episode does not fire (any more), ``invalid_acknowledgement``.
+    Raises PermanentError: ``not_firing`` when that episode does not fire (any more) and nobody had it,
+    ``invalid_acknowledgement``.
     """
     ack = check_ack(Ack(fingerprint, fired_at, author, now, comment))
-    return _take(store, _firing(store, fingerprint, fired_at), ack)
+    known = _acknowledged(store, ack)
+    return known or _take(store, _firing(store, fingerprint, fired_at), ack)
 
 
 def firing_in(store: Store, conversation: str) -> list[AlertState]:
@@ -63,7 +67,7 @@ def firing_in(store: Store, conversation: str) -> list[AlertState]:
 def take(store: Store, alerts: Sequence[AlertState], author: str, comment: str, now: datetime) -> list[Taken]:
     """Take the episodes of alerts that fire, in their order: many in a commit, and one by one where some are taken.
 
-    Raises PermanentError ``invalid_acknowledgement``.
+    Raises PermanentError ``invalid_acknowledgement``, and TransientError ``contended``.
     """
     taken: list[Taken] = []
     for start in range(0, len(alerts), TAKEN_AT_ONCE):
@@ -89,10 +93,20 @@ def _taking(alert: AlertState, ack: Ack) -> Entry:
 def _take(store: Store, alert: AlertState, ack: Ack) -> Taken:
     try:
         store.commit([ack.write(), _taking(alert, ack).write()])
-    except PreconditionFailed:
-        path = ack_path(ack.fingerprint, ack.fired_at)
-        return Taken(ack_from_fields(store.get([path])[path].fields), is_new=False)
+    except PreconditionFailed as error:
+        known = _acknowledged(store, ack)
+        if known is None:
+            raise TransientError("contended", ack_path(ack.fingerprint, ack.fired_at)) from error
+        return known
     return Taken(ack, is_new=True)
+
+
+def _acknowledged(store: Store, asked: Ack) -> Taken | None:
+    """Who has the episode already."""
+    path = ack_path(asked.fingerprint, asked.fired_at)
+    document = store.get([path]).get(path)
+    ack = None if document is None else ack_from_fields(document.fields)
+    return Taken(ack, is_new=False) if ack is not None and ack.fired_at == asked.fired_at else None
 
 
 def silence(

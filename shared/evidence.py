@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from .alerts import AlertKind
-from .cells import Cells
 from .channels import Evidence
 from .errors import MonitoringError
 from .logs import log
@@ -24,7 +23,7 @@ from .rules import Operator
 from .series import Labels
 from .store import Store
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor
-from .windows import evaluate, read_window
+from .windows import Window, evaluate, read_window
 
 Charts: TypeAlias = Callable[[Notification], bytes | None]
 """The chart of an alert as a PNG with its background filled; None where there is none."""
@@ -78,7 +77,7 @@ class EvidenceFrom:
         return worst(self.config, rule, window, notification.labels, seconds)
 
 
-def worst(config: MonitoringConfig, rule: AlertRule, window: Cells, labels: Labels, seconds: int) -> tuple[str, ...]:
+def worst(config: MonitoringConfig, rule: AlertRule, window: Window, labels: Labels, seconds: int) -> tuple[str, ...]:
     """The values of one more label that violate the rule, the worst first: ``/recommend 688 ms``; at most three.
 
     Of several labels the first of the catalogue that tells any apart; none where no label does.

@@ -89,7 +89,7 @@ class Episodes:
         self.hosted: Hosted = self._stack.enter_context(host.serving(self._backend(self.clock), listener))
         channels: dict[str, Channel] = {name: rig.channel for name, rig in self.rigs.items()}
         environment = Config(PROJECT, slack_signing_secret=Secret(SLACK_SECRET))
-        use(replace(self.hosted.services, channels=channels, environment=environment))
+        use(replace(self.hosted.services, channels=channels, settings=environment))
         self.hosted.evaluate()
         return self
 

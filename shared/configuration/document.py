@@ -74,9 +74,9 @@ def read_rules(node: Node) -> tuple[AlertRule, ...]:
     return RuleReader(queries, types, bundled.channels, collections).read_all(node)
 
 
-def rule_to_plain(rule: AlertRule) -> object:
+def rule_to_plain(rule: AlertRule) -> dict[str, object]:
     """A rule as it stands in a document, with every field."""
-    return _plain(rule)
+    return {f.name: _field(rule, f.name) for f in fields(rule) if _is_written(rule, f.name)}
 
 
 @cache

@@ -15,6 +15,7 @@ from .models import Dashboard, Metric, MetricTypeQuery, Panel, PanelKind, PanelQ
 from .queries import ANY_QUERY, QueryReader
 from .reader import Fields, Node, shown
 from .rules_reader import RuleReader, delay, description
+from .sources_reader import SourceReader
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ MAX_MINUTES_HOURS = 72
 MAX_HOURS_DAYS = 400
 MAX_EARLY_MINUTES = 60
 _REQUIRED = ("version", "service", "environment", "metrics", "metric_types", "rules")
-_OPTIONAL = ("regions", "collections", "channels", "routing", "dashboards", "retention", "routes")
+_OPTIONAL = ("regions", "collections", "channels", "routing", "dashboards", "retention", "routes", "sources")
 
 _KINDS = {kind.name.lower(): kind for kind in Kind}
 
@@ -55,6 +56,7 @@ def read_settings(node: Node) -> Settings:
         dashboards=f.get("dashboards", lambda n: views.dashboards(n, _names([*collections, *OWN_COLLECTIONS])), ()),
         retention=f.get("retention", _retention, Retention()),
         routes=f.get("routes", lambda n: routes(n, found, [rule.id for rule in rules]), ()),
+        sources=f.get("sources", SourceReader(queries, found, rules).read_all, ()),
     )
 
 
@@ -223,7 +225,7 @@ class _Views:
             f.get("collections", lambda n: n.distinct(lambda name: name.reference("collection", known)), ()),
             f.get("queries", lambda n: n.each(self._panel_query), ()),
             f.get("metric_types", lambda n: n.distinct(lambda name: name.choice(MetricType)), ()),
-            f.get("range_hours", lambda n: n.integer(1, MAX_MINUTES_HOURS), 3),
+            f.get("range_hours", lambda n: n.integer(0, MAX_MINUTES_HOURS), 0),
         )
 
     def _panel_query(self, node: Node) -> PanelQuery:

@@ -36,9 +36,8 @@ from ..notifications import Notification, NotificationKind
 from ..render.plain import clean
 from ..rules import Operator, Severity
 from ..timeline import from_minute, minute_floor
-from ..wiring import utc_now
+from ..wiring import monitoring_config, utc_now
 from .backends import PROJECT
-from .hosting import load_monitoring
 
 DASHBOARD = "https://dashboard.example"
 SAMPLE_AT = datetime(2025, 10, 18, 14, 5, tzinfo=UTC)
@@ -172,7 +171,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         config = load_config(defaults={"ION_PROJECT": PROJECT})
-        monitoring = load_monitoring(config)
+        monitoring = monitoring_config(config)
         if options.command == "preview":
             sys.stdout.write(f"{preview(monitoring, options.out)}\n")
             return 0

@@ -402,7 +402,7 @@ def served() -> Client:
     """The function behind the real functions-framework, in this process, with a store of a thousand alerts."""
     bench = Bench(regions=tuple(f"region-{number}" for number in range(200)))
     environment = Config("ion-test", slack_signing_secret=Secret(SLACK), pagerduty_webhook_secret=Secret(PAGERDUTY))
-    use(Services(bench.config, bench.hooks.store, bench.hooks.bus, {}, now=bench.clock, environment=environment))
+    use(Services(bench.config, bench.hooks.store, bench.hooks.bus, {}, now=bench.clock, settings=environment))
     source = Path(__file__).parents[2] / "functions" / "hooks" / "main.py"
     create: Callable[[str, str, str], WSGIApplication] = functions_framework.create_app  # which has no types
     client = Client(create("hooks", str(source), "http"))

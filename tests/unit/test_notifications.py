@@ -50,6 +50,7 @@ notifications = st.builds(
     open_on=st.sampled_from([(), ("slack",)]),
     author=text,
     until=st.none() | minutes,
+    tags=st.dictionaries(text, text, max_size=2).map(lambda tags: tuple(sorted(tags.items()))),
 )
 
 

@@ -86,7 +86,7 @@ def test_notify_sets_its_channels_up_once() -> None:
     given: Channel = RIGS["pagerduty"]().channel
     store = SqliteStore(":memory:", clock)
     bus = None
-    services = Services(MonitoringConfig(), store, bus, {"pagerduty": given}, now=clock, environment=environment)  # type: ignore[arg-type] # no bus is used
+    services = Services(MonitoringConfig(), store, bus, {"pagerduty": given}, now=clock, settings=environment)  # type: ignore[arg-type] # no bus is used
     first, second = services.notify().channels, services.notify().channels
     assert first["webhook"] is second["webhook"]
     assert first["pagerduty"] is given
