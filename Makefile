@@ -20,7 +20,7 @@ option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
 .PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench redrive \
-	history bundle plan apply destroy backend
+	notify-preview notify-test history bundle plan apply destroy backend
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,11 +72,18 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
-bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts client"
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts client paging"
 	@$(BIN)/python -m tests.bench $(PART)
 
 bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json
 	@$(BIN)/python -m tests.bench.anomaly "$(or $(DATA),$(firstword $(wildcard ../shared/data/nab-dev) tests/events/labelled))"
+
+notify-preview: .venv/.runs ## Render a sample incident as every channel shows it, to OUT=build/notifications
+	@$(BIN)/python -m shared.local.notifying preview --out "$(or $(OUT),build/notifications)"
+
+notify-test: .venv/.runs ## Send a marked test to CHANNEL=slack and say what came back
+	@test -n "$(CHANNEL)" || { echo "make notify-test CHANNEL=slack|pagerduty|email|sentry|webhook" >&2; exit 2; }
+	@$(BIN)/python -m shared.local.notifying test "$(CHANNEL)"
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)

@@ -102,4 +102,5 @@ def health_of(sources: Sources, cursor: Cursor | None) -> Health:
         deliveries_done=deliveries.done,
         deliveries_total=deliveries.total,
         dead_letters=int(sources.total(_REJECTED).get((), 0.0)),
+        channels_gone=sources.reader.channels_gone(sources.now),
     )

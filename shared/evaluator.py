@@ -35,6 +35,7 @@ from .store import Absent, Delete, Precondition, Put, Store, Unchanged
 from .telling import Hearing, escalation_due
 from .tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor, to_us
+from .together import together
 
 STATE_PATH = "evaluator/state"
 
@@ -105,7 +106,7 @@ class Evaluator:
             hearing = self._hearing(states, at)
             result = tick(self.config, rolling.minutes, states, at, hearing, broken)
             missed, summary = after_tick(self.config, cursor.missed, result, hearing)
-            result = replace(result, notifications=(*result.notifications, *summary))
+            result = together(replace(result, notifications=(*result.notifications, *summary)))
             try:
                 cursor = self._commit(cursor, result, states, missed, sorted(rolling.failed))
             except PreconditionFailed:

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 
 from .alerts import AlertState
 from .audit import Entry, read_entries
+from .deliveries import TERMINAL, UNHEARD, DeliveryState
 from .evaluator import STATE_PATH
 from .minute_cache import Cursor, MinuteCache, Minutes
-from .notify import TERMINAL, DeliveryState
+from .outages import read_outages
 from .records import alerts_in, transitions_in
 from .retention import live
 from .store import Store
@@ -69,8 +70,12 @@ class Reader:
         found = live(self._store.list("deliveries", minute_id(since)).documents, now)
         states = [DeliveryState(document.fields["state"]) for document in found]
         told = [state for state in states if state is not DeliveryState.SKIPPED]
-        done = [state for state in told if state in TERMINAL and state is not DeliveryState.REFUSED]
+        done = [state for state in told if state in TERMINAL - UNHEARD]
         return Deliveries(len(done), len(told))
+
+    def channels_gone(self, now: datetime) -> tuple[str, ...]:
+        """The channels that refuse everything, by name."""
+        return tuple(outage.channel for outage in read_outages(self._store, now))
 
     def inbox(self, since: int, now: datetime) -> Sequence[bytes]:
         """What the local inbox kept since a minute, newest first: notifications in their wire form."""

@@ -161,7 +161,7 @@ def _channels(config: MonitoringConfig, step: Step, kind: NotificationKind) -> t
     """Who hears: those to whom the severity is routed, and whoever has heard of this episode already."""
     heard = [channel for told in step.before.told for channel in told.channels]
     alert = step.decision.alert
-    routed = config.channels_for(step.rule, alert.severity)
+    routed = config.channels_for(step.rule, alert.severity, alert.labels)
     new = routed if kind in (NotificationKind.FIRING, NotificationKind.RAISED) else ()
     return tuple(dict.fromkeys([*heard, *new]))
 

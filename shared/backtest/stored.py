@@ -10,10 +10,10 @@ from ..acks import Ack, ack_from_fields
 from ..alerts import AlertState
 from ..buckets import expired
 from ..cells import Cells
+from ..deliveries import DeliveryState
 from ..errors import ConfigError
 from ..evaluator import STATE_PATH
 from ..hours import KEPT, hour_of, minutes_in, read_hours
-from ..notify import DeliveryState
 from ..records import alerts_in, announcements_in, transitions_in
 from ..retention import live
 from ..rolling import PAST_SECONDS

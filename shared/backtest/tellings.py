@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from ..acks import ack_path
+from ..deliveries import DeliveryState
 from ..notifications import Notification, NotificationKind
-from ..notify import DeliveryState
 from ..series import Labels
 from ..telling import Quiet
 from ..timeline import from_minute

@@ -41,7 +41,7 @@ from shared.timeline import from_minute, minute_floor
 from tests.exactly_once import message as message_of
 from tests.fakes import START, Clock, Countdown, Crash, Hook
 from tests.ticks import minutes_after
-from tests.world import World, labels, point
+from tests.world import World, evaluator_of, labels, point
 
 MINUTE = timedelta(minutes=1)
 SETTLE = timedelta(seconds=5)
@@ -86,7 +86,7 @@ def left_by(world: World) -> Left:
         world.alerts(),
         [(one.path, one.fields) for one in world.store.list("history").documents],
         [(one.path, one.fields["d"]) for one in world.store.list("rollups").documents],
-        [(told.id, told.at) for told in world.inbox()],
+        [(told.id, told.at) for told in world.told()],
     )
 
 
@@ -338,7 +338,7 @@ def test_out_of_time() -> None:
     slow = world.crashing(Hook(None, lambda: world.clock.sleep(0.25)))
     reports: list[Report] = []
     while not reports or reports[-1].ended != "caught_up":
-        reports.append(replace(slow.evaluate(), budget=timedelta(seconds=5))())
+        reports.append(replace(evaluator_of(slow), budget=timedelta(seconds=5))())
     assert len(reports) > 2
     assert {report.ended for report in reports[:-1]} == {"out_of_time"}
     judged = [at for report in reports for at in report.evaluated]
@@ -392,7 +392,7 @@ def test_an_evaluator_of_another_version(settle_seconds: float, found: bool) -> 
     """
     world = new_world()
     world.clock.time = START + MINUTE
-    replace(world.services.evaluate(), settle=timedelta(seconds=settle_seconds))()
+    replace(evaluator_of(world.services), settle=timedelta(seconds=settle_seconds))()
     world.services.ingest()(late_message(world, START + MINUTE, 1))
     world.clock.time += MINUTE
     world.evaluate()

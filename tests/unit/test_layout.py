@@ -38,6 +38,7 @@ CLOCK_READERS = (
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
 OUTSIDE = {
     "shared": ("numpy",),
+    "shared.channels.sentry": ("sentry_sdk",),
     "shared.render": ("jinja2", "markupsafe"),
     "shared.render.standalone": ("font_roboto", "resvg_py"),
     "shared.formats.otlp": ("google.protobuf", "opentelemetry.proto"),
