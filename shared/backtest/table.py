@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..monitoring_config import MonitoringConfig
-from ..render.plain import clean, columns
+from ..render.plain import clean
+from ..render.report import aligned
 from ..series import label_text
 from ..timeline import from_minute
 from .causes import Difference
@@ -162,13 +163,3 @@ def _difference(config: MonitoringConfig, one: Difference) -> list[str]:
         sides = ["yes", "otherwise"]
     name = f"{_rule_name(config, one.rule_id)} {label_text(one.labels)}".strip()
     return [_moment(one.at), what, name, *sides, one.cause.value]
-
-
-def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows as lines whose cells stand below one another, two spaces apart."""
-    cleaned = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(columns(row[at]) for row in cleaned) for at in range(len(cleaned[0]))]
-    return [
-        "  ".join(cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cleaned
-    ]
