@@ -54,6 +54,7 @@ class Config:
     config_path: Path | None = None
     dashboard_url: str | None = None
     webhook_url: Secret | None = None
+    heartbeat_url: Secret | None = None
     firestore_emulator_host: str | None = None
     pubsub_emulator_host: str | None = None
 
@@ -69,14 +70,14 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
     """
     reader = _Reader(os.environ if environ is None else environ, defaults or {})
     config_path = reader.text("ION_CONFIG")
-    webhook_url = reader.url("ION_WEBHOOK_URL")
     config = Config(
         project=reader.required("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -"),
         database=reader.matching("ION_DATABASE", _DATABASE, "(default), or 4-63 of a-z, 0-9 and -") or DEFAULT_DATABASE,
         prefix=reader.matching("ION_PREFIX", _PREFIX, "at most 12 of a-z, 0-9 and -, with a - at the end") or "",
         config_path=Path(config_path) if config_path else None,
         dashboard_url=(reader.url("ION_DASHBOARD_URL") or "").rstrip("/") or None,
-        webhook_url=Secret(webhook_url) if webhook_url else None,
+        webhook_url=reader.secret_url("ION_WEBHOOK_URL"),
+        heartbeat_url=reader.secret_url("ION_HEARTBEAT_URL"),
         firestore_emulator_host=reader.matching("FIRESTORE_EMULATOR_HOST", _HOST, "host:port"),
         pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
     )
@@ -115,6 +116,11 @@ class _Reader:
         if text is None:
             self.problems.append(f"{name}: missing; expected {form}")
         return text or ""
+
+    def secret_url(self, name: str) -> Secret | None:
+        """An address as ``url`` takes it, shown nowhere; None when it is absent."""
+        text = self.url(name)
+        return None if text is None else Secret(text)
 
     def url(self, name: str) -> str | None:
         """An address with https, or with http on this machine; None when it is absent."""

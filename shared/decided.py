@@ -6,12 +6,12 @@ fits one commit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from .alerts import AlertState
-from .notifications import notification_from_json
-from .records import alert_line, lines_in, packed, transition_line
+from .records import alert_line, each_line, packed, transition_line
 from .store import Delete, Document, Put, Write
 from .tick import TickResult
 from .timeline import minute_id, to_us
@@ -65,8 +65,8 @@ def _outbox_writes(result: TickResult) -> list[Write]:
 
 
 def notifications_in(document: Document) -> list[tuple[str, bytes]]:
-    """The notifications of an outbox document with their ids, in their order."""
-    return [(notification_from_json(line).id, line) for line in lines_in(document)]
+    """The notifications of an outbox document with their ids, in their order; whether they are sound is for notify."""
+    return each_line(document, lambda raw: (str(raw["id"]), json.dumps(raw, sort_keys=True).encode()))
 
 
 def _part_id(at: datetime, part: int) -> str:

@@ -160,12 +160,16 @@ class Evaluator:
         """Publish what was decided and take it from the outbox; how many notifications.
 
         A crash between the two publishes again, under the same ids, which the deliveries make harmless. What the bus
-        does not take stays; ``refused`` holds why, and once it does, nothing more is tried in this call.
+        does not take stays; ``refused`` holds why, and once it does, nothing more is tried in this call. A document of
+        which nothing can be read stays, too, for the version that can.
         """
         published = 0
         for document in () if refused else self.store.list("outbox").documents:
+            found = notifications_in(document)
+            if not found:
+                continue
             try:
-                for notification_id, data in notifications_in(document):
+                for notification_id, data in found:
                     self.bus.publish(self.notifications_topic, data, {"notification": notification_id})
                     published += 1
             except MonitoringError as error:

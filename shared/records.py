@@ -2,23 +2,27 @@
 
 A document of a thousand alerts is about 100 kB so, and a commit of all that a storm changes fits; as maps they would
 not. Fields at their defaults are left out, and a reader takes the default for what a record lacks, so that another
-version's records can be read.
+version's records can be read. What cannot be read all the same is logged and left out: one record must not stop all
+rules. An alert that is lost so may be told a second time, never not at all.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from .alerts import AlertKind, AlertState, Reason, State, Told
+from .logs import log
 from .rules import Severity
 from .series import make_labels
 from .store import Document
 from .tick import Transition
 from .timeline import iso, parse_iso
+
+T = TypeVar("T")
 
 _INSTANTS = (
     "since", "pending_since", "fired_at", "good_since", "no_data_since", "told_at", "escalated_at", "evaluated_at",
@@ -31,8 +35,23 @@ def packed(lines: Iterable[bytes]) -> bytes:
 
 
 def lines_in(document: Document) -> list[bytes]:
-    """The lines of a document's field ``d``."""
-    return zlib.decompress(document.fields["d"]).splitlines()
+    """The lines of a document's field ``d``; none of one that cannot be read."""
+    try:
+        return zlib.decompress(document.fields["d"]).splitlines()
+    except (KeyError, TypeError, zlib.error) as error:
+        log("document_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
+        return []
+
+
+def each_line(document: Document, read: Callable[[Any], T]) -> list[T]:
+    """What ``read`` makes of each line's JSON, in their order, without those that it cannot read."""
+    found: list[T] = []
+    for line in lines_in(document):
+        try:
+            found.append(read(json.loads(line)))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            log("record_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
+    return found
 
 
 def alert_line(alert: AlertState) -> bytes:
@@ -54,7 +73,7 @@ def alert_line(alert: AlertState) -> bytes:
 
 def alerts_in(document: Document) -> list[AlertState]:
     """The alerts of a document of ``alerts``, in their order."""
-    return [_alert(json.loads(line)) for line in lines_in(document)]
+    return each_line(document, _alert)
 
 
 def _alert(raw: Mapping[str, Any]) -> AlertState:
@@ -98,7 +117,7 @@ def transition_line(transition: Transition) -> bytes:
 
 def transitions_in(document: Document) -> list[Transition]:
     """The transitions of a document of ``history``, in their order."""
-    return [_transition(json.loads(line)) for line in lines_in(document)]
+    return each_line(document, _transition)
 
 
 def _transition(raw: Mapping[str, Any]) -> Transition:

@@ -48,7 +48,8 @@ def figures(now: datetime) -> Iterator[Figure]:
     yield bounded(f"one tick of nine rules, {_series(many)} series, processor time", ours, 500.0, "ms")
     yield from _beside_prometheus(many, ours)
     yield bounded("memory of a process that holds and judges them", _memory_mb(last), 300.0, "MB")
-    yield bounded(f"backtest of nine rules over {HOURS} h, from a database", _backtest_seconds(now), 20.0, "s")
+    seconds = _backtest_seconds(now)
+    yield bounded(f"backtest of nine rules over {HOURS} h, from a database, processor time", seconds, 20.0, "s")
 
 
 def fleet_minutes(last: int, count: int) -> dict[int, Cells]:
@@ -117,15 +118,15 @@ def _judge_crowd(last: int, told: Connection) -> None:
 
 
 def _backtest_seconds(now: datetime) -> float:
-    """The wall clock's time to read 72 hours of rollups and judge every minute of them."""
+    """The time to read 72 hours of rollups and judge every minute of them: one processor's, which waits for nothing."""
     last = minute_floor(now)
     store = SqliteStore(":memory:", Clock(now), synchronous="OFF")
     _store_days(store, last)
-    started = time.perf_counter()
+    started = time.process_time()
     (run,) = backtest(
         Stored(store, now), Span(last - (HOURS * 60 - 1) * MINUTE_SECONDS, last), [Candidate(MonitoringConfig())]
     )
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     if not run.episodes():
         raise RuntimeError("the fleet's incidents were not found")
     return seconds

@@ -59,6 +59,7 @@ def test_every_variable_is_kept() -> None:
             "ION_CONFIG": "/etc/ion.json",
             "ION_DASHBOARD_URL": "https://ion.example/",
             "ION_WEBHOOK_URL": "https://hooks.example/token",
+            "ION_HEARTBEAT_URL": "https://watchdog.example/token",
             "FIRESTORE_EMULATOR_HOST": "127.0.0.1:8080",
             "PUBSUB_EMULATOR_HOST": "[::1]:8085",
         }
@@ -70,6 +71,7 @@ def test_every_variable_is_kept() -> None:
         config_path=Path("/etc/ion.json"),
         dashboard_url="https://ion.example",
         webhook_url=Secret("https://hooks.example/token"),
+        heartbeat_url=Secret("https://watchdog.example/token"),
         firestore_emulator_host="127.0.0.1:8080",
         pubsub_emulator_host="[::1]:8085",
     )
@@ -88,6 +90,7 @@ def test_every_variable_is_kept() -> None:
         ("ION_WEBHOOK_URL", "http://hooks.example/x"),
         ("ION_WEBHOOK_URL", "https://[hooks.example/x"),
         ("ION_WEBHOOK_URL", "https://hooks.example/a b"),
+        ("ION_HEARTBEAT_URL", "http://watchdog.example/x"),
         ("FIRESTORE_EMULATOR_HOST", "8080"),
         ("PUBSUB_EMULATOR_HOST", "http://127.0.0.1:8085"),
     ],

@@ -162,3 +162,14 @@ def test_what_a_tick_decides_is_what_is_read_again() -> None:
         result = tick(config_of(rule), minutes, states, START + number * MINUTE)
         assert result == expected
         states = tuple(alerts_in(document(packed(map(alert_line, result.states)))))
+
+
+def test_what_is_published_is_not_judged() -> None:
+    """A notification of another version goes on the bus under its id: only notify knows what it cannot deliver."""
+    (write,) = [one for one in decided((), play(RULE, "B")[0]) if one.path.startswith("outbox/")]
+    assert isinstance(write, Put)
+    odd = b'{"id": "odd", "version": 9}'
+    lines = [*lines_in(document(write.fields["d"])), odd]
+    found = notifications_in(document(packed(lines)))
+    assert [data for _, data in found] == lines
+    assert [name for name, _ in found][1] == "odd"
