@@ -251,7 +251,9 @@ def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
 
 def limit_of(threshold: MetricThreshold | None) -> Limit | None:
     """A threshold as a page draws it."""
-    return None if threshold is None else Limit(threshold.value, threshold.operator, threshold.severity)
+    if threshold is None or threshold.baseline is not None:  # which is another at every moment
+        return None
+    return Limit(threshold.value, threshold.operator, threshold.severity)
 
 
 def worst_alert(alerts: Iterable[AlertState]) -> AlertState | None:

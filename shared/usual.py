@@ -2,8 +2,8 @@
 
 Learned from hours (up to 30 days: levels by hour of day and of week) and from windows as rules judge them (up to 72
 hours: how far single values are from those levels). Levels are medians. Where there is little data they lean on what
-there is more of: an hour of the week with n weeks of data weighs n, the hour of the day 2, an hour of the day with n
-days weighs n, and the whole 2. Levels are as of the end of the data where the days have a trend. Between the middles
+there is more of: an hour of the week with n weeks of data weighs n, the hour of the day 1, an hour of the day with n
+days weighs n, and the whole a half. Levels are as of the end of the data where the days have a trend. Between the middles
 of two hours a level is in proportion. A spread is a robust standard deviation, never below half a percent of the level.
 """
 
@@ -29,7 +29,8 @@ RECORD_MARGIN = 1.15
 """An anomaly is so many times as far out as anything that is known."""
 LEAST_SIGMAS = 4.5
 """And so many spreads."""
-_LEAN = 2.0
+_INCIDENT_SPREADS, _INCIDENT_SHARE = 10.0, 0.02
+_LEAN_DAY, _LEAN_WEEK = 0.5, 1.0
 _TREND_DAYS = 7
 _LEAST_SPREAD_RATIO = 0.005
 _MAD_PER_SIGMA = 0.6744897501960817
@@ -143,9 +144,15 @@ def learn(values: Sequence[tuple[int, float]], hours: Sequence[tuple[int, float]
     hour_rest = hour_value - trend * (hour_at - end) / _DAY_SECONDS - _interpolated(levels, hour_at)
     spreads = np.maximum(_spreads(at, rest), _sigma(hour_rest))
     spreads = np.maximum(spreads, _LEAST_SPREAD_RATIO * np.abs(levels))
-    every = np.concatenate([rest, hour_rest])
+    every = _without_incidents(np.concatenate([rest, hour_rest]), float(np.median(spreads)))
     farthest = max(-float(every.min()), 0.0), max(float(every.max()), 0.0)
     return Usual(tuple(levels.tolist()), tuple(spreads.tolist()), farthest, trend, len(at) + len(hours))
+
+
+def _without_incidents(rest: Floats, spread: float) -> Floats:
+    """Distances without those beyond ten spreads, where they are so rare that they are incidents and no habit."""
+    within = np.abs(rest) <= _INCIDENT_SPREADS * spread
+    return rest[within] if within.any() and 1 - within.mean() < _INCIDENT_SHARE else rest
 
 
 def _columns(points: Sequence[tuple[int, float]]) -> tuple[Ints, Floats]:
@@ -181,6 +188,7 @@ def _trend(at: Ints, value: Floats) -> float:
     first, second = np.triu_indices(len(each), 1)
     slope = float(np.median((medians[second] - medians[first]) / (each[second] - each[first])))
     rest = medians - slope * (each - each[0])
+    rest -= np.median(rest)
     return slope if abs(slope) * float(each[-1] - each[0]) > 3 * _sigma(rest) and slope else 0.0
 
 
@@ -192,12 +200,12 @@ def _levels(at: Ints, value: Floats) -> Floats:
     for one in range(24):
         mine = value[hour % 24 == one]
         if len(mine):
-            of_day[one] = (len(mine) * float(np.median(mine)) + _LEAN * whole) / (len(mine) + _LEAN)
+            of_day[one] = (len(mine) * float(np.median(mine)) + _LEAN_DAY * whole) / (len(mine) + _LEAN_DAY)
     levels = np.tile(of_day, 7)
     for one in range(HOURS_OF_WEEK):
         mine = value[hour == one]
         if len(mine):
-            levels[one] = (len(mine) * float(np.median(mine)) + _LEAN * levels[one]) / (len(mine) + _LEAN)
+            levels[one] = (len(mine) * float(np.median(mine)) + _LEAN_WEEK * levels[one]) / (len(mine) + _LEAN_WEEK)
     return levels
 
 
@@ -226,8 +234,8 @@ def _interpolated(levels: Floats, at: Ints) -> Floats:
 
 
 def _sigma(rest: Floats) -> float:
-    """The median distance from the median as a standard deviation; the mean one where more than half are equal."""
-    distance = np.abs(rest - np.median(rest))
+    """The median distance from 0 as a standard deviation; the mean one where more than half are 0."""
+    distance = np.abs(rest)
     found = float(np.median(distance)) / _MAD_PER_SIGMA
     return found if found > 0 else float(np.mean(distance / max(len(rest), 1)) * len(rest)) * 1.2533141373155001
 

@@ -62,6 +62,12 @@ def rule_key(config: MonitoringConfig, rule: AlertRule) -> str:
     return key_of(config.query_for(rule), rule.evaluation_window)
 
 
+def moving_keys(config: MonitoringConfig) -> set[str]:
+    """What the enabled rules on a baseline need to be known of."""
+    rules = config.list_alert_rules(enabled_only=True)
+    return {rule_key(config, rule) for rule in rules if rule.threshold.baseline is not None}
+
+
 def baselines_path(key: str) -> str:
     """The document of a key."""
     return f"baselines/{key}"

@@ -20,6 +20,7 @@ from ..notifications import Notification
 from ..telling import Hearing
 from ..tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
 from ..timeline import MINUTE_SECONDS, from_minute, minute_of_us
+from ..usual_store import Baselines
 from ..windows import Windows
 from .episodes import Episode, Key, Telling, episodes_of
 
@@ -87,12 +88,13 @@ class Candidate:
     """A configuration to run, and what people say meanwhile.
 
     ``earlier`` are configurations that judge before it, oldest first, each with the evaluation time (Unix seconds) at
-    which the next takes over.
+    which the next takes over. ``baselines`` are what rules on one take for usual, over the whole span.
     """
 
     config: MonitoringConfig
     hears: Hears = nobody
     earlier: Sequence[tuple[int, MonitoringConfig]] = ()
+    baselines: Baselines = field(default_factory=dict)
 
     def at(self, minute: int) -> MonitoringConfig:
         """The configuration that judges T."""
@@ -188,7 +190,8 @@ class _Running:
     def step(self, minutes: Mapping[int, Cells], minute: int, windows: Windows) -> None:
         at = from_minute(minute)
         hearing = self.candidate.hears(at, self.states)
-        result = tick(self.candidate.at(minute), minutes, self.states, at, hearing, windows=windows)
+        result = tick(self.candidate.at(minute), minutes, self.states, at, hearing, windows=windows,
+                      baselines=self.candidate.baselines)  # fmt: skip
         self.states = result.states
         self._note(result)
 
