@@ -3,8 +3,9 @@
 Learned from hours (up to 30 days: levels by hour of day and of week) and from windows as rules judge them (up to 72
 hours: how far single values are from those levels). Levels are medians. Where there is little data they lean on what
 there is more of: an hour of the week with n weeks of data weighs n, the hour of the day 1, an hour of the day with n
-days weighs n, and the whole a half. Levels are as of the end of the data where the days have a trend. Between the middles
-of two hours a level is in proportion. A spread is a robust standard deviation, never below half a percent of the level.
+days weighs n, and the whole a half. Levels are as of the end of the data where the days have a trend. Between the
+middles of two hours a level is in proportion. A spread is a robust standard deviation, never below half a percent of
+the level.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .cells import MAX_MAGNITUDE
 from .timeline import HOUR_SECONDS
 
 HOURS_OF_WEEK = 168
-LEAST_VALUES = 120
+LEAST_VALUES = 60
 """Fewer, over less than ``LEAST_SECONDS``, say nothing about what is usual."""
 LEAST_SECONDS = 6 * HOUR_SECONDS
 RECORD_MARGIN = 1.15

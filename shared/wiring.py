@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
+    from .tune import Tune
 
 
 def utc_now() -> datetime:
@@ -81,6 +82,12 @@ class Services:
         from .notify import Notify
 
         return Notify(self.store, self.channels, self.now)
+
+    def tune(self) -> Tune:
+        """The function ``tune``."""
+        from .tune import Tune
+
+        return Tune(self.store, self.bus, self.config, self.topic("notifications"), self.now)
 
     def dashboard(self) -> DashboardPages:
         """The function ``dashboard``."""

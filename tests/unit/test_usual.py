@@ -101,9 +101,9 @@ def test_a_constant_has_a_spread_of_half_a_percent() -> None:
 
 
 def test_too_little_says_nothing() -> None:
-    """Fewer than 120 values, or less than six hours of them, give no baseline."""
+    """Fewer than 60 values, or less than six hours of them, give no baseline."""
     assert learn([]) is None
-    assert learn(_points(lambda _day: 1.0, 3, 3600)) is None
+    assert learn(_points(lambda _day: 1.0, 2, 3600)) is None
     assert learn(_points(lambda _day: 1.0, 0.2, 60)) is None
 
 
