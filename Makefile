@@ -15,7 +15,7 @@ LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench redrive bundle plan
+.PHONY: help run replay backtest install test format lint types test-unit test-integration soak bench bench-anomaly redrive bundle plan verify tune tune-apply digest-preview
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,19 @@ bench: .venv/.tests ## What it costs, beside references of the same run; PART="i
 
 bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json
 	@$(BIN)/python -m tests.bench.anomaly "$(or $(DATA),$(firstword $(wildcard ../shared/data/nab-dev) tests/events/labelled))"
+
+verify: .venv/.runs ## Check a running system, a probe and a test notification through it; ARGS="--no-probe"
+	@exec $(BIN)/python -m shared.monitoring_setup verify $(ARGS)
+
+tune: .venv/.runs ## What the rules did and the thresholds their values recommend; HOURS=72 ARGS="--format html"
+	@exec $(BIN)/python -m shared.monitoring_setup tuning $(call option,HOURS) $(ARGS)
+
+tune-apply: .venv/.runs ## Apply the recommendation for RULE=...: shows the difference and the backtest, and asks; ARGS="--yes"
+	@test -n "$(RULE)" || { echo "make tune-apply RULE=ID, for example: make tune-apply RULE=high-cpu-utilization" >&2; exit 2; }
+	@exec $(BIN)/python -m shared.monitoring_setup apply '$(RULE)' $(ARGS)
+
+digest-preview: .venv/.runs ## The daily digest as it would be sent now; ARGS="--format html"
+	@exec $(BIN)/python -m shared.monitoring_setup digest $(ARGS)
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)

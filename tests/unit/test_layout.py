@@ -18,6 +18,8 @@ EDGES = {
     "shared.backtest.__main__": "a command line; an entry point of its own",
     "shared.bundle": "makes deployable folders; an entry point of its own",
     "shared.redrive": "a command line; an entry point of its own",
+    "shared.monitoring_setup": "a command line; an entry point of its own",
+    "shared.setup_system": "finds what that command line talks to",
 }
 """Modules and packages that are no core, and why."""
 CLOCK_READERS = ("shared.wiring", "shared.publishing", "shared.local", "functions")

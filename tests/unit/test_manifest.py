@@ -39,6 +39,7 @@ def test_each_function_has_the_trigger_of_its_type(manifest: Manifest) -> None:
         "evaluate": ScheduleTrigger,
         "notify": PushTrigger,
         "dashboard": HttpTrigger,
+        "tune": ScheduleTrigger,
     }
     assert manifest.functions["evaluate"].trigger == ScheduleTrigger("* * * * *", 180)
 
@@ -94,7 +95,8 @@ def test_a_writer_publishes_only_to_its_topics_and_reads_only_its_secrets(manife
 def test_each_function_is_called_by_its_trigger_alone(manifest: Manifest) -> None:
     """Pub/Sub and Scheduler call through accounts of their own; the dashboard is called by named people only."""
     callers = {name: [one.account for one in callers_of(one)] for name, one in manifest.functions.items()}
-    assert callers == {"ingest": ["push"], "evaluate": ["schedule"], "notify": ["push"], "dashboard": []}
+    assert callers == {"ingest": ["push"], "evaluate": ["schedule"], "notify": ["push"], "dashboard": [],
+                       "tune": ["schedule"]}  # fmt: skip
 
 
 def test_a_public_function_is_called_by_everybody(document: dict[str, Any]) -> None:
