@@ -5,7 +5,10 @@ for what was normal. By sigma: mean and 3, 2 or 1 standard deviations of the val
 percentile, after the severity. By backtest: the tightest limit that would have fired at most as often as is wanted;
 with labelled windows the one with the best F-score, which then is recommended as it stands. The floor: as many times
 the mean as in the specification's example (10 ms, and 50, 30, 20 and 15 ms), of percentages as many times what is
-missing to 100 where low is bad, and as much of the room below 100 where high is.
+missing to 100 where low is bad, and no more than a part of the room below 100 where high is.
+
+Values more than ten robust deviations from their group's median are incidents where they are rare: an alert on them is
+no false one, so they do not loosen what the backtest recommends.
 """
 
 from __future__ import annotations
@@ -35,6 +38,10 @@ _ORDERED = (Operator.GREATER, Operator.GREATER_EQUAL, Operator.LESS, Operator.LE
 _SHARES = (0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1.0)
 _BEYOND = (1.05, 1.1, 1.2, 1.5, 2.0)
 _STEPS = 20
+_SIGMA_PER_MAD = 1.4826
+_INCIDENT_SIGMAS, _INCIDENT_SHARE = 10.0, 0.05
+_NEAR = 0.05
+"""A recommendation so near to the present limit, of its distance from the mean, is none."""
 _DIGITS = 4
 
 
@@ -140,9 +147,11 @@ def _recommended(advice: Advice, judged: Judged, allowed: int, windows: Sequence
     baseline = analyzer.calculate_baseline(analyzer.remove_outliers(judged.values, "mad"), rule.id)
     by_sigma = sigma_limit(baseline, advice.severity, upper)
     floor = floor_limit(baseline.mean, advice.severity, advice.unit, upper)
-    by_backtest = _best(judged, windows, upper) if windows else _tightest(judged, allowed, upper)
+    by_backtest = _best(judged, windows, upper) if windows else _tightest(_calm(judged), allowed, upper)
     found = (by_backtest,) if windows else (by_sigma, floor, by_backtest)
     recommended = _rounded(max(found) if upper else min(found), upper)
+    if abs(recommended - advice.present) <= _NEAR * abs(advice.present - baseline.mean):
+        recommended = advice.present
     return replace(
         advice,
         baseline=baseline,
@@ -166,10 +175,24 @@ def floor_limit(mean: float, severity: Severity, unit: str, upper: bool) -> floa
     """The most sensitive limit that is ever recommended, whatever the deviation: see the module."""
     times, room = FLOOR_TIMES[severity], FLOOR_ROOM[severity]
     if unit == "%" and 0 <= mean <= 100:
-        return mean + room * (100 - mean) if upper else max(100 - times * (100 - mean), 0.0)
+        within = min(mean + room * (100 - mean), mean * times)
+        return within if upper else max(100 - times * (100 - mean), 0.0)
     if upper:
         return mean * times if mean >= 0 else mean / times
     return mean / times if mean >= 0 else mean * times
+
+
+def _calm(judged: Judged) -> Judged:
+    """The values without incidents."""
+    return replace(judged, groups={labels: _without_incidents(points) for labels, points in judged.groups.items()})
+
+
+def _without_incidents(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    ordered = sorted(value for _, value in points)
+    median = quantile(ordered, 0.5)
+    spread = quantile(sorted(abs(value - median) for value in ordered), 0.5) * _SIGMA_PER_MAD
+    calm = [(at, value) for at, value in points if abs(value - median) <= _INCIDENT_SIGMAS * spread]
+    return calm if len(calm) >= (1 - _INCIDENT_SHARE) * len(points) else list(points)
 
 
 def _candidates(judged: Judged, upper: bool) -> list[float]:
@@ -235,7 +258,6 @@ def _note(rule: AlertRule, recommended: float, upper: bool) -> str:
         return "The rule has further levels: move them with it, or the change is refused."
     if recommended == rule.threshold.value:
         return "The threshold is as it should be."
-    tighter = (recommended < rule.threshold.value) is upper
-    return (
-        "It could be tighter without waking anybody for what was normal." if tighter else "It fires on what is normal."
-    )
+    if (recommended < rule.threshold.value) is upper:
+        return "Tighter would have woken nobody for what is normal."
+    return "The present limit is within what is normal by one of the three."
