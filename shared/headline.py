@@ -143,7 +143,8 @@ def _firing_sentence(story: Story, alert: AlertState) -> str:
     limit = Limit(rule.threshold.value, rule.threshold.operator, rule.severity)
     value = number(alert.value, story.config.unit_for(rule), limit)
     verb = "was" if story.past else "is"
-    return f"{what} {verb} {value}{story.then()}, {_compared(alert.value, limit)}, {when}"
+    compared = _compared(alert.value, limit) if rule.threshold.baseline is None else "which is not usual at this time"
+    return f"{what} {verb} {value}{story.then()}, {compared}, {when}"
 
 
 def _pending_sentence(story: Story, alert: AlertState) -> str:
@@ -152,9 +153,11 @@ def _pending_sentence(story: Story, alert: AlertState) -> str:
     verb = "was" if story.past else "is"
     if rule is None:
         return f"{what} {verb} pending{story.then()}; its rule is no longer configured"
-    side = "below" if rule.threshold.operator.value.startswith("<") else "over"
+    side = "below its limit" if rule.threshold.operator.value.startswith("<") else "over its limit"
+    if rule.threshold.baseline is not None:
+        side = "not as usual"
     counted = f"{alert.count} of {rule.min_occurrences} evaluations {'by then' if story.past else 'so far'}"
-    return f"{what} {verb} {side} its limit{story.then()}, {counted}"
+    return f"{what} {verb} {side}{story.then()}, {counted}"
 
 
 def _others(story: Story, others: int) -> str:

@@ -19,11 +19,14 @@ from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
 from .tick import Transition, longest_reach_seconds, rule_values
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor
+from .usual import Usual
+from .usual_store import key_of
 from .value_cache import Window
 from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
 """The window of every number that no rule gives another."""
+USUAL_SIGMAS = 3.0
 CHART_POINTS = 180
 SPARK_POINTS = 60
 PENDING_SECONDS = 3600
@@ -67,6 +70,7 @@ class Sources:
     windows: Windows = field(default_factory=Windows)
     """The windows that were read for this page, and what was found in them."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
+    known_usual: dict[str, Mapping[Labels, Usual]] = field(default_factory=dict)
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,6 +176,17 @@ class Sources:
     def alert(self, rule: AlertRule, labels: Labels) -> AlertState | None:
         """The alert of a rule on some labels, unless it is inactive."""
         return self.by_check.get((rule.id, labels))
+
+    def usual(self, query: Query, labels: Labels) -> tuple[float, float] | None:
+        """Where three spreads around what is usual of a group lie at the page's end; None when nothing is known.
+
+        The first question about a query is one read.
+        """
+        key = key_of(query, WINDOW_SECONDS)
+        if key not in self.known_usual:
+            self.known_usual[key] = self.reader.usual(key, self.now)
+        found = self.known_usual[key].get(labels)
+        return None if found is None else found.at(from_minute(self.end)).limits(USUAL_SIGMAS)
 
     def _serials(self, window: Window) -> tuple[int, ...]:
         if window not in self.serials:
@@ -285,7 +300,9 @@ def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
 
 def limit_of(threshold: MetricThreshold | None) -> Limit | None:
     """A threshold as a page draws it."""
-    return None if threshold is None else Limit(threshold.value, threshold.operator, threshold.severity)
+    if threshold is None or threshold.baseline is not None:  # which is another at every moment
+        return None
+    return Limit(threshold.value, threshold.operator, threshold.severity)
 
 
 def worst_alert(alerts: Iterable[AlertState]) -> AlertState | None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
+    from .tune import Tune
 
 
 def utc_now() -> datetime:
@@ -119,6 +120,12 @@ class Services:
         known, topic = self.settings, self.topic("notifications")
         slack, pagerduty = (known.slack_signing_secret, known.pagerduty_webhook_secret) if known else (None, None)
         return Hooks(self.store, self.bus, self.config, topic, self.now, slack, pagerduty, tell_in_slack)
+
+    def tune(self) -> Tune:
+        """The function ``tune``."""
+        from .tune import Tune
+
+        return Tune(self.store, self.bus, self.config, self.topic("notifications"), self.now)
 
     def dashboard(self) -> DashboardPages:
         """The function ``dashboard``."""
