@@ -60,7 +60,7 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
-bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill"
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading pages starting memory bill"
 	@$(BIN)/python -m tests.bench $(PART)
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them

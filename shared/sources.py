@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from .alerts import AlertState, AlertStateManager, State
-from .cells import EMPTY, Cells
+from .cells import EMPTY, Cells, merge
 from .errors import ConfigError
 from .minute_cache import Cursor, Minutes
 from .monitoring_config import MonitoringConfig
@@ -31,6 +32,8 @@ PENDING_SECONDS = 3600
 """How far before a past instant history is read for what was pending then."""
 _PAST_SECONDS = int(STALE_AFTER.total_seconds())
 """A range that ends this long before the present minute is past: one that ends later has data that is current."""
+_LONG_SECONDS = 900
+_BLOCK_MINUTES = (12, 8, 5, 3, 2)
 REGION = "region"
 """The label that says where."""
 
@@ -68,6 +71,8 @@ class Sources:
     windows: Windows = field(default_factory=dict)
     """The windows that were merged for this page, by end and seconds."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
+    memo: dict[Hashable, Any] = field(default_factory=dict)
+    """What was asked for this page already, by what was asked."""
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -115,9 +120,23 @@ class Sources:
         Steps end at whole multiples of their length, so that they stay what they are while the range moves on; the
         last one ends with the page, and where that is no multiple it overlaps the one before.
         """
-        windows = self.steps(points)
-        step = windows[0].seconds
-        return Steps(windows[0].end - step, step, [self.values(query, window) for window in windows])
+        token = self.reader.values.token(("steps", query))
+        key = token, self.start, points
+        if key not in self.memo:
+            windows = self.steps(points)
+            step = windows[0].seconds
+            values = [self._stepped(query, token, window) for window in windows]
+            self.memo[key] = Steps(windows[0].end - step, step, values)
+        found: Steps = self.memo[key]
+        return found
+
+    def _stepped(self, query: Query, token: int, window: Window) -> Mapping[Labels, float]:
+        serials = self._serials(window)
+        if not serials:
+            return {}
+        return self.reader.values.values(
+            window, token, serials, lambda: evaluate(self._put_together(window), query, window.seconds)
+        )
 
     def steps(self, points: int) -> list[Window]:
         """The windows of the steps, oldest first; at least one."""
@@ -131,8 +150,9 @@ class Sources:
     def total(self, query: Query) -> dict[Labels, float]:
         """A sum's values over the whole range: it is added up from the chart's steps and what is left at both ends."""
         parts: dict[Labels, list[float]] = {}
+        token = self.reader.values.token(("steps", query))
         for window in _tiles(self.start, self.end, _step_seconds(self.start, self.end, CHART_POINTS)):
-            for labels, value in self.values(query, window).items():
+            for labels, value in self._stepped(query, token, window).items():
                 parts.setdefault(labels, []).append(value)
         return {labels: math.fsum(values) for labels, values in parts.items()}
 
@@ -144,17 +164,23 @@ class Sources:
         self, key: Hashable, window: Window, compute: Callable[[Cells], Mapping[Labels, float]]
     ) -> Mapping[Labels, float]:
         """What ``compute``, which ``key`` names, gives of a window's cells; of a window without data none."""
+        return self.of_minutes(key, window, lambda: compute(self._merged(window)))
+
+    def of_minutes(
+        self, key: Hashable, window: Window, compute: Callable[[], Mapping[Labels, float]]
+    ) -> Mapping[Labels, float]:
+        """What ``compute``, which ``key`` names, gives of the minutes of a window; without data none."""
         serials = self._serials(window)
         if not serials:
             return {}
-        return self.reader.values.values(window, key, serials, lambda: compute(self._merged(window)))
+        return self.reader.values.values(window, self.reader.values.token(key), serials, compute)
 
     def judged(self, rule: AlertRule) -> dict[Labels, float]:
         """What a rule judges at the page's end, of the page's region where one is given."""
         window = Window(self.end - self.config.delay_seconds_for(rule), rule.evaluation_window)
         values = self.reader.values.values(
             window,
-            self.config.query_for(rule),
+            self.reader.values.token(self.config.query_for(rule)),
             self._serials(window),
             lambda: rule_values(self.config, rule, self.minutes, from_minute(self.end), self.windows),
         )
@@ -175,6 +201,14 @@ class Sources:
             wanted = range(first, window.end + MINUTE_SECONDS, MINUTE_SECONDS)
             self.serials[window] = tuple(known[minute] for minute in wanted if minute in known)
         return self.serials[window]
+
+    def _put_together(self, window: Window) -> Cells:
+        """The cells of a long window, merged of blocks that others of the page are merged of too."""
+        block = _block_seconds(window)
+        if not block:
+            return self._merged(window)
+        ends = range(window.end - window.seconds + block, window.end + block, block)
+        return merge([self._merged(Window(end, block)) for end in ends])
 
     def _merged(self, window: Window) -> Cells:
         if window.seconds == MINUTE_SECONDS:
@@ -272,6 +306,14 @@ def _with_label(selection: Selection, label: tuple[str, str]) -> Selection:
 def _step_seconds(start: int, end: int, points: int) -> int:
     """The length of a step when a range has at most about ``points``: a whole number of minutes."""
     return max(1, -(-(end - start) // MINUTE_SECONDS // points)) * MINUTE_SECONDS
+
+
+def _block_seconds(window: Window) -> int:
+    """Of which blocks a long window consists, the same for all windows that end at multiples; 0 for none."""
+    if window.seconds < _LONG_SECONDS:
+        return 0
+    fitting = (block * MINUTE_SECONDS for block in _BLOCK_MINUTES)
+    return next((one for one in fitting if window.seconds % one == 0 and window.end % one == 0), 0)
 
 
 def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
