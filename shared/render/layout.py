@@ -142,7 +142,7 @@ def _multiples(panels: Sequence[Multiples], page: Board, zone: tzinfo) -> Block:
 
 def _small(chart: LineChart, zone: tzinfo) -> charts.Drawing:
     """A drawing with less room for words: flags have none, and a single line no name."""
-    drawing = charts.draw_chart(chart, zone)
+    drawing = charts.draw_chart(chart, zone, with_table=False)
     lines = drawing.lines if len(drawing.lines) != 1 else (replace(drawing.lines[0], name=""),)
     return replace(drawing, lines=lines, marks=tuple(replace(mark, label="") for mark in drawing.marks))
 
