@@ -83,12 +83,16 @@ def picture(document: str) -> bytes:
     """An SVG document of this module as PNG, ``PNG_WIDTH`` wide; needs resvg and its font."""
     import resvg_py
 
-    return bytes(
-        resvg_py.svg_to_bytes(
-            svg_string=document, width=PNG_WIDTH, height=PNG_HEIGHT, skip_system_fonts=True, font_files=list(_fonts()), sans_serif_family="Roboto",
-            font_family="Roboto",
-        )
-    )  # fmt: skip
+    drawn = resvg_py.svg_to_bytes(
+        svg_string=document,
+        width=PNG_WIDTH,
+        height=PNG_HEIGHT,
+        skip_system_fonts=True,
+        font_files=list(_fonts()),
+        font_family="Roboto",
+        sans_serif_family="Roboto",
+    )
+    return bytes(drawn)
 
 
 @functools.cache
