@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from http import HTTPStatus
 
+from .alert_pages import ALERTS, build_alert, build_alerts
 from .api import API, Api
 from .boards import build_board, rules_of_dashboard
 from .chart_pages import build_chart, render_chart
@@ -104,13 +105,15 @@ class DashboardPages:
         page = replace(
             page,
             tabs=self._tabs(view, page),
-            ranges=_ranges(view),
+            ranges=() if "/" in view.name else _ranges(view),
             everywhere=view.href(as_format=Format.HTML, region=""),
         )
         headers = {"Vary": "Accept"} | ({"ETag": etag(page, view)} if view.format is Format.HTML else {})
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
 
     def _build(self, view: View) -> Shown:
+        if view.prefix == "/":
+            return self._alerts(view)
         try:
             dashboard = self.config.get_dashboard(view.name)
         except ConfigError as error:
@@ -123,6 +126,15 @@ class DashboardPages:
             return build_board(self.config, self.reader, dashboard, view.start, view.end, now, zone, view.region)
         page = build_overview(self.config, self.reader, view.start, view.end, now, zone, collection, view.region)
         return replace(page, regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions))
+
+    def _alerts(self, view: View) -> Shown:
+        zone, now = _zone(view), self.now()
+        if view.collection:
+            raise PermanentError("invalid_request", "collection is of the overview alone")
+        fingerprint = view.name.partition("/")[2]
+        if fingerprint:
+            return build_alert(self.config, self.reader, fingerprint, now, zone)
+        return build_alerts(self.config, self.reader, view.start, view.end, now, zone, view.region)
 
     def _chart(self, view: View) -> PageResponse:
         collection = self._collection(view)
@@ -160,6 +172,8 @@ class DashboardPages:
             )
             status = page.headline.status if page and current else _tab_status(self.config, dashboard, fires)
             tabs.append(Tab(dashboard.name, dashboard.title, href, status, current))
+        about_alerts = page is not None and page.name.startswith(ALERTS)
+        tabs.append(Tab(ALERTS, "Alerts", f"/{ALERTS}", Status.OK, about_alerts))
         if self.has_inbox:
             tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=page is None))
         return tuple(tabs)

@@ -393,6 +393,8 @@ class Table:
     total: int = 0
     wide: bool = False
     """Too wide to stand beside another panel."""
+    most: int = 8
+    """Rows that an HTML page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,6 +482,8 @@ class Board(Page):
 
     panels: tuple[Panel, ...]
     has_alerts: bool = False
+    alerts_first: bool = False
+    """Whether an HTML page shows the alerts before the panels."""
     alerts_title: str = "Active alerts"
 
 
