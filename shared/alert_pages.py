@@ -122,17 +122,31 @@ def build_alert(config: MonitoringConfig, reader: Reader, fingerprint: str, now:
     told["headline"] = replace(told["headline"], action="", href="")
     if episode is not None and episode.ended is not None:
         told["headline"] = _ended(config, rule, episode, now, zone)
+    taken = _taken(reader, fingerprint, episode, now)
+    if taken is not None:
+        note = f"{taken.author} has it, {numbers.moment(taken.at, zone, now)}"
+        told["headline"] = replace(told["headline"], note=note)
     also = [one for one in AlertStateManager(about.others).get_active_alerts() if one.is_firing]
     told["alerts"] = tuple(alert_row(config, one) for one in also[:KEPT_ROWS])
     told["alerts_total"] = len(also)
     return Board(
         **told,
         alerts_title="Also firing",
+        open_episode=state.fired_at if state and state.is_firing and taken is None else None,
         name=f"{ALERTS}/{fingerprint}",
         title=rule.name if rule else rule_id,
         signals=(),
         panels=tuple(_panels(about, rule, labels, episode, mine, zone)),
     )
+
+
+def _taken(reader: Reader, fingerprint: str, episode: Episode | None, now: datetime) -> Entry | None:
+    """Who has the episode, since when."""
+    if episode is None:
+        return None
+    deeds = reader.actions(minute_floor(episode.fired), minute_floor(now) + MINUTE_SECONDS, now)
+    mine = (one for one in deeds if one.deed is Deed.ACKNOWLEDGED and f"/{fingerprint}~" in one.target)
+    return next(mine, None)
 
 
 def episodes(transitions: Sequence[Transition]) -> Iterator[Episode]:
