@@ -72,7 +72,7 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
-bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts client paging"
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading pages starting memory bill alerts client paging"
 	@$(BIN)/python -m tests.bench $(PART)
 
 bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json

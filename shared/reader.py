@@ -44,6 +44,11 @@ class Reader:
         self._minutes = MinuteCache(store)
         self.values = ValueCache()
 
+    @property
+    def store(self) -> Store:
+        """Where it reads."""
+        return self._store
+
     def cursor(self) -> Cursor | None:
         """The evaluator's cursor; None before its first evaluation."""
         document = self._store.get([STATE_PATH]).get(STATE_PATH)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from .alerts import AlertState, AlertStateManager, State
 from .cells import Cells
@@ -71,6 +72,8 @@ class Sources:
     """The windows that were read for this page, and what was found in them."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
     known_usual: dict[str, Mapping[Labels, Usual]] = field(default_factory=dict)
+    memo: dict[Hashable, Any] = field(default_factory=dict)
+    """What was asked for this page already, by what was asked."""
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,9 +121,15 @@ class Sources:
         Steps end at whole multiples of their length, so that they stay what they are while the range moves on; the
         last one ends with the page, and where that is no multiple it overlaps the one before.
         """
-        windows = self.steps(points)
-        step = windows[0].seconds
-        return Steps(windows[0].end - step, step, [self.values(query, window) for window in windows])
+        token = self.reader.values.token(query)
+        key = token, self.start, points
+        if key not in self.memo:
+            windows = self.steps(points)
+            step = windows[0].seconds
+            values = [self._values(query, token, window) for window in windows]
+            self.memo[key] = Steps(windows[0].end - step, step, values)
+        found: Steps = self.memo[key]
+        return found
 
     def steps(self, points: int) -> list[Window]:
         """The windows of the steps, oldest first; at least one."""
@@ -134,36 +143,46 @@ class Sources:
     def total(self, query: Query) -> dict[Labels, float]:
         """A sum's values over the whole range: it is added up from the chart's steps and what is left at both ends."""
         parts: dict[Labels, list[float]] = {}
+        token = self.reader.values.token(query)
         for window in _tiles(self.start, self.end, _step_seconds(self.start, self.end, CHART_POINTS)):
-            for labels, value in self.values(query, window).items():
+            for labels, value in self._values(query, token, window).items():
                 parts.setdefault(labels, []).append(value)
         return {labels: math.fsum(values) for labels, values in parts.items()}
 
     def values(self, query: Query, window: Window) -> Mapping[Labels, float]:
         """A query's values over a window; of a window without data none, whatever the query."""
+        return self._values(query, self.reader.values.token(query), window)
+
+    def _values(self, query: Query, token: int, window: Window) -> Mapping[Labels, float]:
         read = self.windows.read
-        return self._known(query, window, lambda: evaluate(read(self.minutes, *window), query, window.seconds))
+        return self._known(token, window, lambda: evaluate(read(self.minutes, *window), query, window.seconds))
 
     def computed(
         self, key: Hashable, window: Window, compute: Callable[[Sequence[Cells]], Mapping[Labels, float]]
     ) -> Mapping[Labels, float]:
         """What ``compute``, which ``key`` names, gives of a window's minutes; of a window without data none."""
-        return self._known(key, window, lambda: compute(self.windows.read(self.minutes, *window).minutes))
+        return self.of_minutes(key, window, lambda: compute(self.windows.read(self.minutes, *window).minutes))
+
+    def of_minutes(
+        self, key: Hashable, window: Window, compute: Callable[[], Mapping[Labels, float]]
+    ) -> Mapping[Labels, float]:
+        """What ``compute``, which ``key`` names, gives of the minutes of a window; without data none."""
+        return self._known(self.reader.values.token(key), window, compute)
 
     def _known(
-        self, key: Hashable, window: Window, compute: Callable[[], Mapping[Labels, float]]
+        self, token: int, window: Window, compute: Callable[[], Mapping[Labels, float]]
     ) -> Mapping[Labels, float]:
         serials = self._serials(window)
         if not serials:
             return {}
-        return self.reader.values.values(window, key, serials, compute)
+        return self.reader.values.values(window, token, serials, compute)
 
     def judged(self, rule: AlertRule) -> dict[Labels, float]:
         """What a rule judges at the page's end, of the page's region where one is given."""
         window = Window(self.end - self.config.delay_seconds_for(rule), rule.evaluation_window)
         values = self.reader.values.values(
             window,
-            self.config.query_for(rule),
+            self.reader.values.token(self.config.query_for(rule)),
             self._serials(window),
             lambda: rule_values(self.config, rule, self.minutes, from_minute(self.end), self.windows),
         )

@@ -131,7 +131,8 @@ class Services:
         """The function ``dashboard``."""
         from .dashboard import DashboardPages
 
-        return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels)
+        is_local = "inbox" in self.channels
+        return DashboardPages(self.config, self.reader, self.now, has_inbox=is_local, takes_deeds=is_local)
 
     def collect(self) -> Collector:
         """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""
