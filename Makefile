@@ -17,7 +17,7 @@ DEPLOYMENT = -var-file=environments/$(ENV).tfvars -var project=$(PROJECT) $(ARGS
 
 .DEFAULT_GOAL := help
 .PHONY: help run replay install test format lint types test-unit test-integration soak bench redrive bundle plan apply \
-	destroy backend
+	destroy backend checkov
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ apply: bundle backend ## Provision everything, after asking; PROJECT=my-project 
 
 destroy: bundle backend ## Take everything away, after asking; PROJECT=my-project ENV=dev STATE=state-bucket
 	$(TERRAFORM) destroy $(DEPLOYMENT)
+
+checkov: ## Look for weaknesses in terraform/, by checkov in an environment of its own
+	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --quiet checkov==3.3.30; }
+	.checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
 
 # The state lies in the bucket that STATE named the last time, or here; each environment has one of its own.
 backend:

@@ -124,7 +124,7 @@ def test_a_busy_port_is_said_and_an_interrupt_ends_everything(tmp_path: Path) ->
 
 def test_every_setting_is_documented() -> None:
     """The README's table has a row for each variable that a function is given, and the emulators' two; no others."""
-    documented = set(re.findall(r"^\| `((?:ION|FIRESTORE|PUBSUB)_[A-Z_]+)`", README, re.MULTILINE))
+    documented = set(re.findall(r"^\| `((?:ION|FIRESTORE|PUBSUB|MONITORING)_[A-Z_]+)`", README, re.MULTILINE))
     assert documented == set(load_manifest().environment()) | EMULATOR_VARIABLES
 
 
