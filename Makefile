@@ -20,7 +20,7 @@ option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
 .PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench bench-anomaly \
-	redrive notify-preview notify-test verify tune tune-apply digest-preview history bundle plan apply destroy backend
+	redrive notify-preview notify-test verify tune tune-apply digest-preview history bundle plan apply destroy backend checkov
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,10 @@ apply: bundle backend ## Provision everything, after asking; PROJECT=my-project 
 
 destroy: bundle backend ## Take everything away, after asking; PROJECT=my-project ENV=dev STATE=state-bucket
 	$(TERRAFORM) destroy $(DEPLOYMENT)
+
+checkov: ## Look for weaknesses in terraform/, by checkov in an environment of its own
+	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --quiet checkov==3.3.30; }
+	.checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
 
 # The state lies in the bucket that STATE named the last time, or here; each environment has one of its own.
 backend:
