@@ -81,7 +81,7 @@ def alert_row(config: MonitoringConfig, alert: AlertState) -> AlertRow:
         status=Status.of(alert.severity) if alert.is_firing else Status.PENDING,
         value=alert.value,
         unit=config.unit_for(rule) if rule else "",
-        limit=limit_of(rule.threshold) if rule else None,
+        limit=limit_of(rule.threshold) if rule and not rule.is_source else None,
         since=alert.since or alert.evaluated_at or from_minute(0),
         note=note if rule else "its rule is no longer configured",
         count=alert.count,

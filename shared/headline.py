@@ -138,6 +138,8 @@ def _firing_sentence(story: Story, alert: AlertState) -> str:
     if rule is None:
         fires = "fired" if story.past else "fires"
         return f"{what} {fires}, {when}; its rule is no longer configured"
+    if rule.is_source:
+        return f"{what}{story.then()}, {when}"
     limit = Limit(rule.threshold.value, rule.threshold.operator, rule.severity)
     value = number(alert.value, story.config.unit_for(rule), limit)
     verb = "was" if story.past else "is"

@@ -208,12 +208,14 @@ class Instruments:
             return {minute: parts + self._counted(minute) for minute, parts in self._parts.items()}
 
     def fold_one(self, instrument: Instrument) -> None:
-        """Fold what one has gathered, unless another thread is at it."""
+        """Fold what one has gathered; while another thread is at it, let as much more wait instead."""
         if self._lock.acquire(blocking=False):
             try:
                 self._fold([instrument])
             finally:
                 self._lock.release()
+        else:
+            instrument.share(instrument.waiting + self._each)
 
     def begin_again(self) -> None:
         """In a forked child: what had gathered is the parent's."""
@@ -265,6 +267,7 @@ class Instruments:
         taken: dict[Series, Gathered] = {}
         try:
             for one in instruments:
+                one.share(self._each)  # again: more may have waited while another thread was here
                 if numbers := one.take():
                     found = taken.setdefault(one.series, Gathered(one.kind, one.counted, []))
                     found.numbers.extend(numbers)

@@ -258,6 +258,16 @@ class ProductionMetricsCollector(MetricsCollector):
         labels = {"region": region, "endpoint": route(endpoint), "type": error_type}
         self._record(("errors", endpoint, region, error_type), 1.0, "errors", Kind.COUNTER, labels)
 
+    def record_function_time(self, region: str, function: str, ms: float, error_type: str = "") -> None:
+        """How long a piece of the service took, which is no request; ``error_type`` where it failed."""
+        labels = _given(region=region, function=function)
+        self._record(("function_time", region, function), ms, "function_time", Kind.DISTRIBUTION, labels)
+        if error_type:
+            labels = _given(region=region, function=function, type=error_type)
+            self._record(
+                ("function_errors", region, function, error_type), 1.0, "function_errors", Kind.COUNTER, labels
+            )
+
     def record_throughput(self, region: str, requests: float = 1.0, endpoint: str = "") -> None:
         """Requests whose response time is not recorded; those whose is are counted by it."""
         labels = _given(region=region, endpoint=route(endpoint, ""))

@@ -1,6 +1,8 @@
 """``@monitor_performance`` and ``measured``: how long a piece of a service takes, and whether it fails.
 
-Errors are counted by their type and raised again, unchanged. Of a generator the time from its first step to its end
+A piece is ``function_time`` in milliseconds, under its name; an error is one of ``function_errors``, under its type,
+and raised again, unchanged. A piece that is an ``endpoint`` is a request instead: do not measure it with the middleware
+as well. Of a generator the time from its first step to its end
 counts, what its consumer does in between included; one that is dropped half-way has ended without an error.
 """
 
@@ -14,6 +16,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
+from .events import Event
 from .metrics_collector import ProductionMetricsCollector, own_collector
 
 P = ParamSpec("P")
@@ -30,21 +33,31 @@ class Watch:
     def end(self, begun: object, error: BaseException | None) -> None:
         """It has ended, with an error or without."""
 
+    def happened(self, event: Event) -> Event:
+        """Something of note happened; the same event, with what the watch knows of it."""
+        return event
+
 
 WATCHES: list[Watch] = []
 """Of this process; see ``integrations.sentry``."""
 
 
 class measured:  # noqa: N801 # used as a function is: `with measured("load"):`
-    """A context manager that records how long its block takes, as an endpoint's response time."""
+    """A context manager that records how long its block takes, and whether it fails."""
 
-    __slots__ = ("_begun", "_collector", "_name", "_region", "_started")
+    __slots__ = ("_begun", "_collector", "_endpoint", "_name", "_region", "_started")
 
     def __init__(
-        self, name: str, collector: ProductionMetricsCollector | None = None, region: str | None = None
+        self,
+        name: str,
+        collector: ProductionMetricsCollector | None = None,
+        region: str | None = None,
+        *,
+        endpoint: str = "",
     ) -> None:
         """``name`` is what it is recorded under; without a ``region`` the process's own."""
         self._collector = collector
+        self._endpoint = endpoint
         self._name = name
         self._region = region
 
@@ -58,11 +71,16 @@ class measured:  # noqa: N801 # used as a function is: `with measured("load"):`
         elapsed_ms = (perf_counter() - self._started) * _MS
         collector = self._collector or own_collector()
         region = collector.region if self._region is None else self._region
-        collector.record_response_time(region, self._name, elapsed_ms)
-        if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
-            collector.record_error(self._name, region, type(error).__name__)
-        else:
+        if not isinstance(error, Exception) or isinstance(error, StopIteration | StopAsyncIteration):
             error = None
+        if self._endpoint:
+            collector.record_response_time(region, self._endpoint, elapsed_ms)
+            if error is not None:
+                collector.record_error(self._endpoint, region, type(error).__name__)
+        else:
+            collector.record_function_time(
+                region, self._name, elapsed_ms, "" if error is None else type(error).__name__
+            )
         for watch, begun in self._begun:
             _end(watch, begun, error)
 
@@ -79,17 +97,35 @@ def _end(watch: Watch, begun: object, error: BaseException | None) -> None:
         watch.end(begun, error)
 
 
+def record_event(event: Event, collector: ProductionMetricsCollector | None = None) -> Event:
+    """Record what an event says as metrics, and tell the watches; the event, with its trace where one is known.
+
+    Raises nothing: a part of an event that is no number or label is counted as dropped.
+    """
+    with suppress(Exception):
+        event.measure(collector or own_collector())
+    for watch in WATCHES:
+        with suppress(Exception):
+            event = watch.happened(event)
+    return event
+
+
 @overload
 def monitor_performance(function: Callable[P, R], /) -> Callable[P, R]: ...
 @overload
 def monitor_performance(
-    *, name: str = "", collector: ProductionMetricsCollector | None = None, region: str | None = None
+    *,
+    name: str = "",
+    endpoint: str = "",
+    collector: ProductionMetricsCollector | None = None,
+    region: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def monitor_performance(
     function: Callable[..., Any] | None = None,
     /,
     *,
     name: str = "",
+    endpoint: str = "",
     collector: ProductionMetricsCollector | None = None,
     region: str | None = None,
 ) -> Any:
@@ -98,9 +134,9 @@ def monitor_performance(
     ``name`` is the function's own (``module.function``) where none is given.
     """
     if function is None:
-        return lambda one: _wrapped(one, lambda: measured(name or _name(one), collector, region))
+        return lambda one: _wrapped(one, lambda: measured(name or _name(one), collector, region, endpoint=endpoint))
     one = function
-    return _wrapped(one, lambda: measured(_name(one), collector, region))
+    return _wrapped(one, lambda: measured(_name(one)))
 
 
 def _name(function: Callable[..., Any]) -> str:

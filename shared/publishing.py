@@ -17,6 +17,7 @@ import contextlib
 import os
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -55,9 +56,18 @@ def _start_daemon(run: Callable[[], None]) -> None:
     threading.Thread(target=run, name="ion-publisher", daemon=True).start()
 
 
+def _at_worker_end(call: Callable[[], Any]) -> None:
+    """Have something called at the end of a worker of ``multiprocessing``, which runs nothing that is due at exit."""
+    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, call, exitpriority=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """What a publisher asks of its process: the clock (Unix microseconds), a boot id, a thread, a call at exit.
+
+    ``at_worker_end`` is asked at the first observation of each process, forked ones included.
 
     With ``sigterm`` SIGTERM is preceded by a flush, where it is caught or ends the process: not where it is ignored.
     """
@@ -66,6 +76,7 @@ class Process:
     make_boot: Callable[[], str] = lambda: secrets.token_hex(4)
     start: Callable[[Callable[[], None]], object] = _start_daemon
     at_exit: Callable[[Callable[[], Any]], object] = atexit.register
+    at_worker_end: Callable[[Callable[[], Any]], object] = _at_worker_end
     sigterm: bool = True
 
     @property
@@ -246,6 +257,7 @@ class BackgroundPublisher:
                     self._instruments,
                     self._history,
                 )
+                process.at_worker_end(self.close)
             return self._life
 
     def _begin_instrument(self, instrument: Instrument) -> Callable[[Pair], object]:

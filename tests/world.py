@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,9 @@ from shared.adapters.local_bus import LocalBus
 from shared.alerts import AlertState
 from shared.bus import Message
 from shared.channels.inbox import InboxChannel
+from shared.collector.collect import Collected, Collector
+from shared.collector.port import MonitoringApi
+from shared.collector.sources import Source
 from shared.errors import MonitoringError
 from shared.evaluator import Evaluator, Report
 from shared.manifest import load_manifest
@@ -97,6 +100,11 @@ class World:
     def evaluate(self, services: Services | None = None) -> Report:
         """What Cloud Scheduler does every minute."""
         return (services or self.services).evaluate()()
+
+    def collect(self, api: MonitoringApi, sources: Sequence[Source], services: Services | None = None) -> Collected:
+        """What Cloud Scheduler does every minute, too, where something is collected."""
+        running = services or self.services
+        return Collector(running.store, running.bus, api, sources, running.topic("metrics"), running.now)()
 
     def crashing(self, countdown: Countdown) -> Services:
         """The same services, on ports that count down to a crash."""

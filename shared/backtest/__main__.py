@@ -68,7 +68,7 @@ def _over_files(asked: Asked, options: argparse.Namespace, windows: Windows) -> 
     for path in _files(options.csv):
         points = read_series(path)
         source = Recorded(Observation(target.series, target.kind, to_us(one.at), one.value) for one in points)
-        span = source.span(asked.configs(), options.hours)
+        span = source.span(options.hours)
         found = outcome(asked, source, span, _progress(), None, labelled(windows, path.as_posix()))
         _say([f"{path.name}: {len(points)} points of {options.collection}", *found.lines(), ""])
         for heading, one in found.scores.items():
@@ -107,9 +107,9 @@ def _compare(config: MonitoringConfig, environment: Config, options: argparse.Na
     earlier = [MonitoringConfig.from_json(path.read_text("utf-8")) for path in options.earlier]
     cooldown = max((rule.cooldown_period for rule in config.evaluated_rules()), default=0)
     history = stored.history(span, cooldown)
-    then = Replayed(config, history, stored.rolled_up_at, stored.now, earlier, stored.first_judged())
+    then = Replayed(config, history, stored.rolled_up_at, earlier, stored.first_judged())
     found = compare(stored, span, then, _progress())
-    _say(comparison(config, found))
+    _say(comparison(config, span, found))
     return UNEXPLAINED if Cause.UNEXPLAINED in found.causes() else 0
 
 

@@ -36,9 +36,9 @@ class AsgiMiddleware:
         self._endpoint_of = endpoint_of or self._by_route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection; all but HTTP is passed on unseen."""
+        """Serve one connection; what is gathered at the end of the application's lifespan is published before it."""
         if scope.get("type") != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._at_end(send) if scope.get("type") == "lifespan" else send)
             return
         started = self._requests.clock()
         mounted_at = str(scope.get("root_path", ""))
@@ -60,6 +60,16 @@ class AsgiMiddleware:
             raise
         finally:
             self._requests.answered(self._endpoint(scope, mounted_at), started, status, failure)
+
+    def _at_end(self, send: Send) -> Send:
+        """A server such as uvicorn ends by a signal, and nothing that is registered for the exit runs."""
+
+        async def respond(message: MutableMapping[str, Any]) -> None:
+            if message.get("type") in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await asyncio.get_running_loop().run_in_executor(None, self._requests.collector.flush)
+            await send(message)
+
+        return respond
 
     def _endpoint(self, scope: Scope, mounted_at: str) -> str:
         try:

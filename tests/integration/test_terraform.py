@@ -399,7 +399,9 @@ def test_production_protects_its_data(deployment: Deployment) -> None:
         assert ended == 1
         assert of_kind(left, "google_firestore_database")
     recovers = "-var-file=environments/prod.tfvars" in deployment.variant.arguments
-    assert database["point_in_time_recovery_enablement"].endswith("ENABLED" if recovers else "DISABLED")
+    assert database["point_in_time_recovery_enablement"].endswith("_ENABLED" if recovers else "_DISABLED")
+    backups = [one["retention"] for one in deployment.planned("google_firestore_backup_schedule").values()]
+    assert backups == (["604800s"] if recovers else [])
 
 
 def test_no_secret_is_in_a_plan_or_a_state(deployment: Deployment, workspace: Workspace) -> None:
@@ -483,9 +485,30 @@ def _filter(condition: Mapping[str, Any]) -> str:
     return str(found)
 
 
+def test_terraforms_own_tests_pass(workspace: Workspace) -> None:
+    """Its test files run on mocked providers, and none of them is empty."""
+    said = workspace.succeed("test")
+    runs = sum(text.count('run "') for text in map(Path.read_text, (ROOT / "terraform" / "tests").iterdir()))
+    assert runs >= 8
+    assert f"Success! {runs} passed, 0 failed." in said
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply", "destroy"])
+def test_make_deploys_an_environment(verb: str) -> None:
+    """``make plan``, ``apply`` and ``destroy`` take the environment's values, and a state of its own in a bucket."""
+    given = ["PROJECT=my-project", "ENV=dev", "STATE=my-state", "ARGS=-var region=europe-west1"]
+    done = subprocess.run(["make", "-n", verb, *given], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = "-var-file=environments/dev.tfvars -var project=my-project -var region=europe-west1"
+    assert f"terraform -chdir=terraform {verb} {wanted}" in done.stdout
+    assert "workspace select -or-create dev" in done.stdout
+    assert re.search(r'backend "gcs".*\n.*"my-state" > terraform/backend.tf', done.stdout)
+    assert "-m shared.bundle" in done.stdout
+
+
 WRONG = (
     {
         "alert_emails": '["oncall"]',
+        "backup_days": "99",
         "budget": '{billing_account="mine", monthly_usd=10}',
         "dashboard_access": "open",
         "dashboard_url": "http://ion.example",

@@ -91,18 +91,18 @@ def drawn(seed: int, many: int = 3000) -> list[tuple[str, int, float]]:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("each", [MAX_EACH, 40])
-def test_cells_are_those_of_the_observations(seed: int, each: int) -> None:
+def test_cells_are_those_of_the_observations(seed: int, each: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often it is folded in between, what arrives are the cells of the same observations, to the bit.
 
     Sums that were folded in parts are within an ulp of the greatest partial sum.
     """
+    monkeypatch.setattr(module, "MAX_EACH", each)
     service = Service()
     observations = drawn(seed)
     expected: dict[int, list[Observation]] = {}
     for name, at_us, value in observations:
         service.clock.us = at_us
         one = service.instrument(s=name)
-        one.share(each)
         one.observe(value)
         series = Series("m", (("s", name),))
         expected.setdefault(minute_of_us(at_us), []).append(Observation(series, Kind.DISTRIBUTION, at_us, value))
@@ -118,15 +118,15 @@ def test_cells_are_those_of_the_observations(seed: int, each: int) -> None:
         assert (found[minute].last == truth.last).all()
 
 
-def test_threads_record_while_it_is_cut() -> None:
+def test_threads_record_while_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight threads record 5,000 each while another cuts and reads without pause: each arrives exactly once."""
+    monkeypatch.setattr(module, "MAX_EACH", 64)
     service = Service()
     gate = threading.Barrier(9)
     done = threading.Event()
 
     def work(number: int) -> None:
         one = service.instrument(thread=str(number % 2))
-        one.share(64)
         gate.wait()
         for _ in range(5000):
             one.observe(1.0)
@@ -216,11 +216,11 @@ def test_the_minute_is_the_clocks() -> None:
     }  # fmt: skip
 
 
-def test_what_is_counted_beside() -> None:
+def test_what_is_counted_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A counter beside an instrument has grown by exactly its observations, together with what is added directly."""
+    monkeypatch.setattr(module, "MAX_EACH", MIN_EACH)
     service = Service()
     timed = service.metrics.instrument("time", Kind.DISTRIBUTION, {"e": "a"}, counted="requests")
-    timed.share(MIN_EACH)
     for number in range(1, 151):
         timed.observe(1.0)
         timed.observe("no number")  # type: ignore[arg-type] # that is the point
@@ -246,6 +246,29 @@ def test_what_waits_is_bounded() -> None:
         most = max(most, one.waiting)
     assert most < MAX_EACH
     assert service.counts() == {Series("m"): 5 * MAX_EACH + 17}
+
+
+def test_threads_that_wait_for_a_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one thread folds the others go on without trying again at each observation; then all is as before."""
+    monkeypatch.setattr(module, "MAX_EACH", 10)
+    service = Service()
+    one = service.instrument()
+    room = service.metrics._instruments
+    tried: list[int] = []
+    fold_one = room.fold_one
+
+    def counted(instrument: Instrument) -> None:
+        tried.append(instrument.waiting)
+        fold_one(instrument)
+
+    monkeypatch.setattr(room, "fold_one", counted)
+    with ThreadPoolExecutor(1) as another, room._lock:
+        list(another.map(one.observe, [1.0] * 95))
+    assert tried == [10, 20, 30, 40, 50, 60, 70, 80, 90]
+    for _ in range(10):
+        one.observe(1.0)
+    assert (tried[-1], one.waiting) == (100, 5)
+    assert service.counts() == {Series("m"): 105}
 
 
 def test_many_series_share_the_room() -> None:

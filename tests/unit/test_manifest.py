@@ -89,7 +89,8 @@ def test_a_writer_publishes_only_to_its_topics_and_reads_only_its_secrets(manife
         *(Grant("notify", Role.SECRET_ACCESSOR, f"secret {name}") for name in manifest.functions["notify"].secrets),
     }
     secrets = {one for one in grants_of(manifest.functions["evaluate"]) if one.role is Role.SECRET_ACCESSOR}
-    assert secrets == {Grant("evaluate", Role.SECRET_ACCESSOR, "secret ION_HEARTBEAT_URL")}
+    named = ("ION_HEARTBEAT_URL", "ION_SENTRY_DSN")
+    assert secrets == {Grant("evaluate", Role.SECRET_ACCESSOR, f"secret {name}") for name in named}
 
 
 def test_each_function_is_called_by_its_trigger_alone(manifest: Manifest) -> None:

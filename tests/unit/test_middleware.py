@@ -233,6 +233,18 @@ def test_asgi_without_a_router() -> None:
     assert (len(sent), here.seen()) == (4, {("response_time", "/a"): 1})
 
 
+def test_flushing_at_the_end_of_an_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When an application has shut down, what was gathered is published before the server hears of it."""
+    here = Measured()
+    flushed: list[str] = []
+    monkeypatch.setattr(here.collector, "flush", lambda: flushed.append("flushed"))
+    app = FastAPI()
+    app.add_middleware(AsgiMiddleware, collector=here.collector)
+    with TestClient(app):
+        assert flushed == []
+    assert flushed == ["flushed"]
+
+
 def test_flushing_before_the_end_of_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where asked to, a response waits for what was gathered before it ends, once in ten seconds and no longer."""
     here = Measured()

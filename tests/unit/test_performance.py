@@ -23,13 +23,18 @@ class Measured:
         self.collector = ProductionMetricsCollector(self.service.metrics, region="us-central1")
 
     def seen(self) -> dict[tuple[str, ...], int]:
-        """How many observations: by metric and endpoint, errors by their type as well."""
+        """How many observations: by metric and endpoint or function, errors by their type as well."""
         found = {}
         for series, count in self.service.counts().items():
             labels = dict(series.labels)
             if series.metric != "requests":
-                found[tuple(x for x in (series.metric, labels["endpoint"], labels.get("type")) if x)] = count
+                where = labels.get("endpoint") or labels["function"]
+                found[tuple(x for x in (series.metric, where, labels.get("type")) if x)] = count
         return found
+
+    def seen_metrics(self) -> set[str]:
+        """The metrics that there are observations of."""
+        return {series.metric for series in self.service.counts()}
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Measured:
 
 
 def test_a_function(here: Measured) -> None:
-    """It answers, raises and is named as before; each call is a response time, each error one of its type."""
+    """It answers, raises and is named as before; each call is timed, each error one of its type."""
 
     @monitor_performance
     def divide(a: float, *, by: float) -> float:
@@ -54,8 +59,8 @@ def test_a_function(here: Measured) -> None:
     assert (divide.__name__, divide.__doc__, str(inspect.signature(divide))) == (
         "divide", "Divide.", "(a: 'float', *, by: 'float') -> 'float'"
     )  # fmt: skip
-    name = f"/{divide.__module__}.{divide.__qualname__}"
-    assert here.seen() == {("response_time", name): 2, ("errors", name, "ZeroDivisionError"): 1}
+    name = f"{divide.__module__}.{divide.__qualname__}"
+    assert here.seen() == {("function_time", name): 2, ("function_errors", name, "ZeroDivisionError"): 1}
 
 
 def test_a_coroutine(here: Measured) -> None:
@@ -83,7 +88,7 @@ def test_a_coroutine(here: Measured) -> None:
 
     assert inspect.iscoroutinefunction(load)
     asyncio.run(run())
-    assert here.seen() == {("response_time", "/load"): 3, ("errors", "/load", "KeyError"): 1}
+    assert here.seen() == {("function_time", "load"): 3, ("function_errors", "load", "KeyError"): 1}
 
 
 def test_a_generator(here: Measured) -> None:
@@ -116,7 +121,7 @@ def test_a_generator(here: Measured) -> None:
     dropped.close()
     assert inspect.isgeneratorfunction(steps)
     assert len(closed) == 3
-    assert here.seen() == {("response_time", "/steps"): 3, ("errors", "/steps", "OSError"): 1}
+    assert here.seen() == {("function_time", "steps"): 3, ("function_errors", "steps", "OSError"): 1}
 
 
 def test_an_asynchronous_generator(here: Measured) -> None:
@@ -149,7 +154,7 @@ def test_an_asynchronous_generator(here: Measured) -> None:
     assert inspect.isasyncgenfunction(steps)
     asyncio.run(run())
     assert len(closed) == 3
-    assert here.seen() == {("response_time", "/steps"): 3, ("errors", "/steps", "OSError"): 1}
+    assert here.seen() == {("function_time", "steps"): 3, ("function_errors", "steps", "OSError"): 1}
 
 
 def test_a_block(here: Measured) -> None:
@@ -158,8 +163,26 @@ def test_a_block(here: Measured) -> None:
         pass
     with pytest.raises(LookupError), measured("load", here.collector, region="europe-west1"):
         raise LookupError
-    assert here.seen() == {("response_time", "/load"): 1, ("errors", "/load", "LookupError"): 1}
+    assert here.seen() == {("function_time", "load"): 1, ("function_errors", "load", "LookupError"): 1}
     assert {dict(series.labels)["region"] for series in here.service.counts()} == {"us-central1", "europe-west1"}
+
+
+def test_an_endpoint(here: Measured) -> None:
+    """A function that is an endpoint is a request with its response time, and no other piece is one."""
+
+    @monitor_performance(endpoint="/process")
+    def process(value: int) -> float:
+        with measured("inner"):
+            return 1 / value
+
+    assert process(2) == 0.5
+    with pytest.raises(ZeroDivisionError):
+        process(0)
+    assert here.seen() == {
+        ("response_time", "/process"): 2, ("errors", "/process", "ZeroDivisionError"): 1,
+        ("function_time", "inner"): 2, ("function_errors", "inner", "ZeroDivisionError"): 1,
+    }  # fmt: skip
+    assert here.collector.get_metric_statistics("requests_total")["value"] == 2
 
 
 def test_methods(here: Measured) -> None:
@@ -179,7 +202,7 @@ def test_methods(here: Measured) -> None:
             return 3
 
     assert (Cart().total(), Cart.fixed()) == (1, 3)
-    assert here.seen() == {("response_time", "/total"): 1, ("response_time", "/fixed"): 1}
+    assert here.seen() == {("function_time", "total"): 1, ("function_time", "fixed"): 1}
 
 
 @pytest.fixture
@@ -215,4 +238,4 @@ def test_watches(here: Measured, watches: list[Watch]) -> None:
     with pytest.raises(KeyError), measured("b"):
         raise KeyError
     assert told == ["a", (7, type(None)), "b", (7, KeyError)]
-    assert here.seen()["response_time", "/a"] == 1
+    assert here.seen()["function_time", "a"] == 1
