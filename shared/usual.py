@@ -2,8 +2,8 @@
 
 Learned from hours (up to 30 days: levels by hour of day and of week) and from windows as rules judge them (up to 72
 hours: how far single values are from those levels). Levels are medians. Where there is little data they lean on what
-there is more of: an hour of the week with n weeks of data weighs n, the hour of the day 1, an hour of the day with n
-days weighs n, and the whole a half. Levels are as of the end of the data where the days have a trend. Between the
+there is more of: an hour of the week with n weeks of data weighs n - 1, the hour of the day 1, an hour of the day with
+n days weighs n, and the whole a half. Levels are as of the end of the data where the days have a trend. Between the
 middles of two hours a level is in proportion. A spread is a robust standard deviation, never below half a percent of
 the level.
 """
@@ -167,7 +167,8 @@ def _with_hours(at: Ints, value: Floats, hour_at: Ints, hour_value: Floats) -> t
     An hour's maximum or percentile is not that of a few minutes: where both are known they say by how much.
     """
     ends = -(-at // HOUR_SECONDS) * HOUR_SECONDS
-    own_at = np.unique(ends)
+    own_at, counts = np.unique(ends, return_counts=True)
+    own_at = own_at[2 * counts >= counts.max()]  # part of an hour is not what the hour is like
     own = np.array([np.median(value[ends == one]) for one in own_at.tolist()])
     both = np.isin(hour_at, own_at)
     before = hour_at < own_at[0]
@@ -205,8 +206,9 @@ def _levels(at: Ints, value: Floats) -> Floats:
     levels = np.tile(of_day, 7)
     for one in range(HOURS_OF_WEEK):
         mine = value[hour == one]
-        if len(mine):
-            levels[one] = (len(mine) * float(np.median(mine)) + _LEAN_WEEK * levels[one]) / (len(mine) + _LEAN_WEEK)
+        weight = len(mine) - 1
+        if weight > 0:
+            levels[one] = (weight * float(np.median(mine)) + _LEAN_WEEK * levels[one]) / (weight + _LEAN_WEEK)
     return levels
 
 

@@ -17,7 +17,9 @@ from shared.hours import roll_up_hour
 from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
+from shared.overview import build_overview
 from shared.prices import bill
+from shared.reader import Reader
 from shared.rollups import roll_up
 from shared.timeline import minute_floor
 from shared.tune import Tuned, asked, digest_channels, read_report
@@ -162,3 +164,14 @@ def test_what_is_free_saves_nothing() -> None:
     text = cost_report(tiny, END).render("text")
     assert "Nothing saves a cent." in text
     assert math.isfinite(sum(dollars_by_function(usages(tiny, load_manifest())).values()))
+
+
+def test_a_line_that_an_alert_is_about_has_what_is_usual_behind_it(world: World) -> None:
+    """While the rule fires, the chart of its collection has a band around forty, where eighty is not."""
+    config, now = world.services.config, world.clock()
+    collection = config.get_collection("cpu_utilization_us")
+    page = build_overview(config, Reader(world.store), now - timedelta(hours=1), now, now, UTC, collection, "")
+    bands = [line.usual for chart in page.charts for line in chart.lines if line.subject]
+    assert len(bands) >= 1
+    low, high = bands[0] or (0.0, 0.0)
+    assert 30 < low < 40 < high < 60
