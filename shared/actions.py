@@ -25,6 +25,8 @@ from .store import Absent, Precondition, Store, Unchanged
 from .timeline import iso
 
 ATTEMPTS = 5
+TAKEN_AT_ONCE = 200
+"""Alerts in one commit, two writes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,58 @@ def acknowledge(store: Store, fingerprint: str, fired_at: datetime, author: str,
     """
     ack = check_ack(Ack(fingerprint, fired_at, author, now, comment))
     known = _acknowledged(store, ack)
-    if known is not None:
-        return known
-    alert = _firing(store, fingerprint, fired_at)
-    entry = Entry(now, author, Deed.ACKNOWLEDGED, ack_path(fingerprint, fired_at), _about(alert), comment)
+    return known or _take(store, _firing(store, fingerprint, fired_at), ack)
+
+
+def firing_in(store: Store, conversation: str) -> list[AlertState]:
+    """The alerts that were told in a conversation and fire, by labels; it is the id of its first notification.
+
+    Raises PermanentError ``not_firing`` when there is none.
+    """
+    found = [
+        alert
+        for document in store.list("alerts").documents
+        for alert in alerts_in(document)
+        if alert.is_firing and alert.told and alert.told[0].notification_id == conversation
+    ]
+    if not found:
+        raise PermanentError("not_firing", f"nothing of {conversation[:80]} fires")
+    return sorted(found, key=lambda alert: alert.labels)
+
+
+def take(store: Store, alerts: Sequence[AlertState], author: str, comment: str, now: datetime) -> list[Taken]:
+    """Take the episodes of alerts that fire, in their order: many in a commit, and one by one where some are taken.
+
+    Raises PermanentError ``invalid_acknowledgement``, and TransientError ``contended``.
+    """
+    taken: list[Taken] = []
+    for start in range(0, len(alerts), TAKEN_AT_ONCE):
+        some = [(alert, _ack(alert, author, comment, now)) for alert in alerts[start : start + TAKEN_AT_ONCE]]
+        try:
+            store.commit([write for alert, ack in some for write in (ack.write(), _taking(alert, ack).write())])
+        except PreconditionFailed:
+            taken += [_take(store, alert, ack) for alert, ack in some]
+        else:
+            taken += [Taken(ack, is_new=True) for _, ack in some]
+    return taken
+
+
+def _ack(alert: AlertState, author: str, comment: str, now: datetime) -> Ack:
+    return check_ack(Ack(alert.fingerprint, alert.fired_at or now, author, now, comment))
+
+
+def _taking(alert: AlertState, ack: Ack) -> Entry:
+    path = ack_path(ack.fingerprint, ack.fired_at)
+    return Entry(ack.at, ack.author, Deed.ACKNOWLEDGED, path, _about(alert), ack.comment)
+
+
+def _take(store: Store, alert: AlertState, ack: Ack) -> Taken:
     try:
-        store.commit([ack.write(), entry.write()])
+        store.commit([ack.write(), _taking(alert, ack).write()])
     except PreconditionFailed as error:
         known = _acknowledged(store, ack)
         if known is None:
-            raise TransientError("contended", ack_path(fingerprint, fired_at)) from error
+            raise TransientError("contended", ack_path(ack.fingerprint, ack.fired_at)) from error
         return known
     return Taken(ack, is_new=True)
 

@@ -81,11 +81,12 @@ def alert_row(config: MonitoringConfig, alert: AlertState) -> AlertRow:
         status=Status.of(alert.severity) if alert.is_firing else Status.PENDING,
         value=alert.value,
         unit=config.unit_for(rule) if rule else "",
-        limit=limit_of(rule.threshold) if rule else None,
+        limit=limit_of(rule.threshold) if rule and not rule.is_source else None,
         since=alert.since or alert.evaluated_at or from_minute(0),
         note=note if rule else "its rule is no longer configured",
         count=alert.count,
         min_occurrences=occurrences,
+        href=f"/alerts/{alert.fingerprint}",
     )
 
 
@@ -102,4 +103,5 @@ def health_of(sources: Sources, cursor: Cursor | None) -> Health:
         deliveries_done=deliveries.done,
         deliveries_total=deliveries.total,
         dead_letters=int(sources.total(_REJECTED).get((), 0.0)),
+        channels_gone=sources.reader.channels_gone(sources.now),
     )

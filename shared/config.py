@@ -55,7 +55,15 @@ class Config:
     prefix: str = ""
     config_path: Path | None = None
     dashboard_url: str | None = None
+    slack_bot_token: Secret | None = None
+    slack_webhook_url: Secret | None = None
+    slack_signing_secret: Secret | None = None
+    pagerduty_routing_key: Secret | None = None
+    pagerduty_webhook_secret: Secret | None = None
+    smtp_url: Secret | None = None
+    sentry_dsn: Secret | None = None
     webhook_url: Secret | None = None
+    webhook_secret: Secret | None = None
     heartbeat_url: Secret | None = None
     firestore_emulator_host: str | None = None
     pubsub_emulator_host: str | None = None
@@ -80,7 +88,15 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
         prefix=reader.matching("ION_PREFIX", _PREFIX, "at most 12 of a-z, 0-9 and -, with a - at the end") or "",
         config_path=Path(config_path) if config_path else None,
         dashboard_url=(reader.url("ION_DASHBOARD_URL") or "").rstrip("/") or None,
+        slack_bot_token=reader.secret("ION_SLACK_BOT_TOKEN"),
+        slack_webhook_url=reader.secret_url("ION_SLACK_WEBHOOK_URL"),
+        slack_signing_secret=reader.secret("ION_SLACK_SIGNING_SECRET"),
+        pagerduty_routing_key=reader.secret("ION_PAGERDUTY_ROUTING_KEY"),
+        pagerduty_webhook_secret=reader.secret("ION_PAGERDUTY_WEBHOOK_SECRET"),
+        smtp_url=reader.secret("ION_SMTP_URL"),
+        sentry_dsn=reader.secret_url("ION_SENTRY_DSN"),
         webhook_url=reader.secret_url("ION_WEBHOOK_URL"),
+        webhook_secret=reader.secret("ION_WEBHOOK_SECRET"),
         heartbeat_url=reader.secret_url("ION_HEARTBEAT_URL"),
         firestore_emulator_host=reader.matching("FIRESTORE_EMULATOR_HOST", _HOST, "host:port"),
         pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
@@ -171,6 +187,13 @@ class _Reader:
         if text is None:
             self.problems.append(f"{name}: missing; expected {form}")
         return text or ""
+
+    def secret(self, name: str) -> Secret | None:
+        """A text of plain characters that is shown nowhere; None when it is absent."""
+        text = self.text(name)
+        if text is not None and not (text.isascii() and text.isprintable()):
+            self.problems.append(f"{name}: expected plain characters")
+        return None if text is None else Secret(text)
 
     def secret_url(self, name: str) -> Secret | None:
         """An address as ``url`` takes it, shown nowhere; None when it is absent."""

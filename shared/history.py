@@ -14,7 +14,7 @@ from typing import TypeAlias
 from .acks import ack_path
 from .alerts import AlertState
 from .audit import Entry, read_entries
-from .notify import DeliveryState, delivery_path
+from .deliveries import DeliveryState, delivery_path
 from .records import Announcement, announcements_in, transitions_in
 from .retention import live
 from .rules import Severity

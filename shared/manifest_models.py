@@ -105,9 +105,13 @@ class Manifest:
         """The push subscriptions in order of functions, then the pull subscriptions."""
         return (*self._pushes(), *self.pull_subscriptions)
 
-    def writers(self) -> dict[str, str]:
-        """The one function that writes each collection."""
-        return {name: function.name for function in self.functions.values() for name in function.writes}
+    def writers(self) -> dict[str, tuple[str, ...]]:
+        """The function that writes each collection; several where people write through them."""
+        functions = self.functions.values()
+        return {
+            name: tuple(one.name for one in functions if name in one.writes)
+            for name in dict.fromkeys(name for one in functions for name in one.writes)
+        }
 
     def environment(self) -> frozenset[str]:
         """The names of all environment variables that any function is given, secrets included."""

@@ -20,6 +20,7 @@ from .configuration.sources_reader import rule_of
 from .errors import ConfigError
 from .own_collections import OWN_COLLECTIONS
 from .rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Query, Selection, Severity
+from .series import Labels
 
 __all__ = [
     "Aggregation",
@@ -147,8 +148,14 @@ class MonitoringConfig:
         default = self.settings.metric_types.get(rule.metric_type)
         return default.unit if default else ""
 
-    def channels_for(self, rule: AlertRule, severity: Severity) -> tuple[str, ...]:
-        """The channels that hear of a rule: its own, or those to which a severity is routed, in that order."""
+    def channels_for(self, rule: AlertRule, severity: Severity, labels: Labels = ()) -> tuple[str, ...]:
+        """Who hears of an alert: the channels of the first route that takes it, or the rule's own, or the routing's.
+
+        Those of the routing are the ones to which the severity is routed, in that order.
+        """
+        route = next((one for one in self.settings.routes if one.takes(rule.id, severity, dict(labels))), None)
+        if route is not None:
+            return route.channels
         routing = self.settings.routing.items()
         routed = tuple(name for name, severities in routing if severity in severities)
         return tuple(rule.notification_channels) or routed

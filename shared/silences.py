@@ -26,8 +26,8 @@ MAX_MATCHERS = MAX_LABELS + 2
 LONGEST = timedelta(days=30)
 FURTHEST = timedelta(days=365)
 """How long before or after it is asked for a silence may begin."""
-KEPT = timedelta(days=90)
-"""How long a silence is shown after its end."""
+KEPT = timedelta(days=7)
+"""How long a silence is shown after its end: every evaluation reads all that are kept, and each read is paid for."""
 INVALID = "invalid_silence"
 _ID = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -95,7 +95,7 @@ def silence_from_fields(silence_id: str, fields: Fields) -> Silence:
 
 
 def read_silences(store: Store, now: datetime) -> list[Silence]:
-    """All silences that are shown: those that hold, will hold, or ended in the last ninety days; by id.
+    """All silences that are shown: those that hold, will hold, or ended in the last seven days; by id.
 
     One that cannot be read, as another version may have written it, silences nobody; it is logged.
     """

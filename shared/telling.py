@@ -161,7 +161,7 @@ def _channels(config: MonitoringConfig, step: Step, kind: NotificationKind) -> t
     """Who hears: those to whom the severity is routed, and whoever has heard of this episode already."""
     heard = [channel for told in step.before.told for channel in told.channels]
     alert = step.decision.alert
-    routed = config.channels_for(step.rule, alert.severity)
+    routed = config.channels_for(step.rule, alert.severity, alert.labels)
     new = routed if kind in (NotificationKind.FIRING, NotificationKind.RAISED) else ()
     return tuple(dict.fromkeys([*heard, *new]))
 
@@ -169,6 +169,7 @@ def _channels(config: MonitoringConfig, step: Step, kind: NotificationKind) -> t
 def _notification(config: MonitoringConfig, step: Step, kind: NotificationKind, at: datetime) -> Notification:
     rule, alert, reason = step.rule, step.decision.alert, step.decision.reason
     threshold = rule.threshold_of(alert.severity)
+    about = AlertKind.NO_DATA if rule.is_source and alert.kind is AlertKind.THRESHOLD else alert.kind
     return Notification(
         kind=kind,
         fingerprint=alert.fingerprint,
@@ -177,7 +178,7 @@ def _notification(config: MonitoringConfig, step: Step, kind: NotificationKind, 
         description=describe(config, rule, alert, step.detail),
         severity=alert.severity,
         labels=alert.labels,
-        value=None if reason is Reason.NO_DATA or alert.kind is not AlertKind.THRESHOLD else alert.value,
+        value=None if reason is Reason.NO_DATA or about is not AlertKind.THRESHOLD else alert.value,
         unit="" if alert.kind is AlertKind.FAILURE else config.unit_for(rule),
         operator=threshold.operator,
         threshold=threshold.value,
@@ -187,7 +188,7 @@ def _notification(config: MonitoringConfig, step: Step, kind: NotificationKind, 
         channels=_channels(config, step, kind),
         config_hash=config.hash,
         runbook_url=rule.runbook_url,
-        about=alert.kind.value,
+        about=about.value,
         follows=step.before.told,
         tags=tuple(sorted(rule.tags.items())),
     )

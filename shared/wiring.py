@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
@@ -24,13 +24,17 @@ from .store import Store
 
 if TYPE_CHECKING:
     from .channels import Channel
+    from .channels.sentry import SentryWatch
     from .collector.collect import Collector
     from .dashboard import DashboardPages
-    from .evaluator import Evaluator
+    from .evaluator import Report
+    from .evidence import Charts
     from .heartbeat import Heartbeat
+    from .hooks import Hooks
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
+    from .tune import Tune
 
 
 def utc_now() -> datetime:
@@ -40,7 +44,11 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Services:
-    """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus."""
+    """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus.
+
+    ``chart`` draws what a notification is about, for the channels that show pictures; None where nothing is drawn.
+    With ``settings`` the channels beside those given are set up when notify first needs them.
+    """
 
     config: MonitoringConfig
     store: Store
@@ -49,9 +57,12 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    chart: Charts | None = None
     heartbeat_url: Secret | None = None
     settings: Config | None = None
-    """The environment of a deployment; None in a local run, which collects nothing."""
+    """The environment of a deployment, secrets included; None in a local run, which collects nothing."""
+    _set_up: list[dict[str, Channel]] = field(default_factory=list, repr=False)
+    _watches: list[SentryWatch] = field(default_factory=list, repr=False)
 
     @cached_property
     def reader(self) -> Reader:
@@ -67,11 +78,19 @@ class Services:
         kinds = {metric.name: metric.kind for metric in self.config.metrics}
         return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
 
-    def evaluate(self) -> Evaluator:
-        """The function ``evaluate``."""
+    def evaluate(self) -> Callable[[], Report]:
+        """The function ``evaluate``; where Sentry is set up, watched from there. Raises ConfigError for its secret."""
         from .evaluator import Evaluator
 
-        return Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+        evaluator = Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+        if self.settings is None or self.settings.sentry_dsn is None:
+            return evaluator
+        from .channels.sentry import watch_from
+
+        with _lock:
+            if not self._watches:
+                self._watches.append(watch_from(self.settings.sentry_dsn.reveal(), self.config.settings))
+        return self._watches[0].watching("evaluate", evaluator)
 
     def heartbeat(self) -> Heartbeat:
         """What is told to the outside watchdog of the function ``evaluate``."""
@@ -80,16 +99,40 @@ class Services:
         return Heartbeat(self.heartbeat_url)
 
     def notify(self) -> Notify:
-        """The function ``notify``."""
+        """The function ``notify``. Raises ConfigError for a secret that is none."""
+        from .channels.setup import set_up
+        from .evidence import EvidenceFrom, no_chart
         from .notify import Notify
 
-        return Notify(self.store, self.channels, self.now)
+        with _lock:
+            if self.settings is not None and not self._set_up:
+                url = self.settings.dashboard_url or ""
+                self._set_up.append(set_up(self.settings, self.config.settings, url))
+        made = self._set_up[0] if self._set_up else {}
+        evidence = EvidenceFrom(self.store, self.config, self.chart or no_chart)
+        return Notify(self.store, {**made, **self.channels}, self.now, evidence)
+
+    def hooks(self) -> Hooks:
+        """The function ``hooks``."""
+        from .channels.posting import tell_in_slack
+        from .hooks import Hooks
+
+        known, topic = self.settings, self.topic("notifications")
+        slack, pagerduty = (known.slack_signing_secret, known.pagerduty_webhook_secret) if known else (None, None)
+        return Hooks(self.store, self.bus, self.config, topic, self.now, slack, pagerduty, tell_in_slack)
+
+    def tune(self) -> Tune:
+        """The function ``tune``."""
+        from .tune import Tune
+
+        return Tune(self.store, self.bus, self.config, self.topic("notifications"), self.now)
 
     def dashboard(self) -> DashboardPages:
         """The function ``dashboard``."""
         from .dashboard import DashboardPages
 
-        return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels)
+        is_local = "inbox" in self.channels
+        return DashboardPages(self.config, self.reader, self.now, has_inbox=is_local, takes_deeds=is_local)
 
     def collect(self) -> Collector:
         """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""
@@ -156,7 +199,7 @@ def build(config: Config) -> Services:
         config=monitoring,
         store=store,
         bus=DeferredBus(lambda: _pubsub(config)),
-        channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
+        channels={},
         topic=lambda name: f"{config.prefix}{name}",
         heartbeat_url=config.heartbeat_url,
         settings=config,
@@ -167,19 +210,6 @@ def _pubsub(config: Config) -> Bus:
     from .adapters.pubsub_bus import PubSubBus
 
     return PubSubBus(config.project, config.pubsub_emulator_host)
-
-
-def channels(store: Store, webhook_url: str, dashboard_url: str, *, inbox: bool = False) -> dict[str, Channel]:
-    """The channels that are set up here, by name."""
-    from .channels.inbox import InboxChannel
-    from .channels.webhook import WebhookChannel, post
-
-    found: dict[str, Channel] = {}
-    if webhook_url:
-        found["webhook"] = WebhookChannel(webhook_url, dashboard_url, post)
-    if inbox:
-        found["inbox"] = InboxChannel(store)
-    return found
 
 
 def monitoring_config(config: Config) -> MonitoringConfig:

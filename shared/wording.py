@@ -19,7 +19,7 @@ def describe(config: MonitoringConfig, rule: AlertRule, alert: AlertState, detai
 
     Label values are the writers' own, and an error may quote them: whoever renders it escapes it.
     """
-    if alert.kind is AlertKind.NO_DATA:
+    if alert.kind is AlertKind.NO_DATA or (rule.is_source and alert.kind is AlertKind.THRESHOLD):
         where = f" of {label_text(alert.labels)}" if alert.labels else ""
         return f"No data{where} any more. {rule.description}"[:MAX_CHARACTERS]
     if alert.kind is AlertKind.FAILURE:

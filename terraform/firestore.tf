@@ -9,6 +9,15 @@ resource "google_firestore_database" "this" {
   depends_on = [google_project_service.this]
 }
 
+resource "google_firestore_backup_schedule" "daily" {
+  for_each = toset(var.backup_days > 0 ? ["daily"] : [])
+
+  database  = google_firestore_database.this.name
+  retention = "${var.backup_days * 86400}s"
+
+  daily_recurrence {}
+}
+
 locals {
   # The last collection of the documents' paths, which fields are configured by.
   collection_groups = { for name in keys(local.manifest.collections) : name => lookup(local.manifest.collection_groups, name, name) }

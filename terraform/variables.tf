@@ -15,6 +15,17 @@ variable "archives" {
   default     = "../build"
 }
 
+variable "backup_days" {
+  description = "How many days a daily backup of the database is kept, at most 98; 0 makes none."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = try(var.backup_days >= 0 && var.backup_days <= 98 && floor(var.backup_days) == var.backup_days, false)
+    error_message = "backup_days: expected a whole number from 0 to 98."
+  }
+}
+
 variable "budget" {
   description = "Mails at 50, 90 and 100 % of monthly_usd (whole dollars a month); null is none."
   type = object({

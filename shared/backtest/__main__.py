@@ -68,7 +68,7 @@ def _over_files(asked: Asked, options: argparse.Namespace, windows: Windows) -> 
     for path in _files(options.csv):
         points = read_series(path)
         source = Recorded(Observation(target.series, target.kind, to_us(one.at), one.value) for one in points)
-        span = source.span(asked.configs(), options.hours)
+        span = source.span(options.hours)
         found = outcome(asked, source, span, _progress(), None, labelled(windows, path.as_posix()))
         _say([f"{path.name}: {len(points)} points of {options.collection}", *found.lines(), ""])
         for heading, one in found.scores.items():
@@ -90,7 +90,8 @@ def _over_store(asked: Asked, stored: Stored, hours: float | None, windows: Wind
         raise ConfigError("windows of stored minutes are about a rule: name it")
     span = stored.span(DEFAULT_HOURS if hours is None else hours)
     about = None if asked.rule is None else labelled(windows, asked.rule.id)
-    found = outcome(asked, stored, span, _progress(), stored.history(span), about)
+    known = stored.baselines(asked.configs())
+    found = outcome(asked, stored, span, _progress(), stored.history(span), about, known)
     _say(found.lines())
     if stored.is_old(span.first):
         _say([_HOURS_ONLY])
@@ -107,9 +108,9 @@ def _compare(config: MonitoringConfig, environment: Config, options: argparse.Na
     earlier = [MonitoringConfig.from_json(path.read_text("utf-8")) for path in options.earlier]
     cooldown = max((rule.cooldown_period for rule in config.evaluated_rules()), default=0)
     history = stored.history(span, cooldown)
-    then = Replayed(config, history, stored.rolled_up_at, stored.now, earlier, stored.first_judged())
+    then = Replayed(config, history, stored.rolled_up_at, earlier, stored.first_judged())
     found = compare(stored, span, then, _progress())
-    _say(comparison(config, found))
+    _say(comparison(config, span, found))
     return UNEXPLAINED if Cause.UNEXPLAINED in found.causes() else 0
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from ..monitoring_config import AlertRule, MonitoringConfig
-from ..timeline import from_minute
+from ..usual_store import Baselines
 from .changes import changed, find, only
 from .episodes import Episode, episodes_of
 from .run import Candidate, Progress, Run, Source, Span, backtest
 from .scores import Labelled, Score, score, windows_of
 from .stored import History
-from .table import Column, alerts, failures, summary
+from .table import Column, alerts, between, failures, strips, summary
 
 CHANGED, PRESENT, HISTORY = "CHANGED", "AS IT IS", "HISTORY"
 
@@ -61,6 +61,12 @@ class Asked:
             return f"all {rules} rules" + (f" and {sources} source{'s' if sources > 1 else ''}" if sources else "")
         return " with ".join([self.rule.name, *([", ".join(self.settings)] if self.settings else [])])
 
+    def series_days(self, run: Run) -> float:
+        """For how long there was something to judge: of the rule, or of the one that had the most."""
+        if self.rule is None or self.before is None:
+            return run.series_days()
+        return run.series_days(self.rule.id if run.config is self.changed else self.before.id)
+
     def of(self, episodes: Sequence[Episode]) -> list[Episode]:
         """The episodes that were asked for; the rule's name may have been changed, too."""
         wanted = {rule.id for rule in (self.rule, self.before) if rule is not None}
@@ -82,16 +88,17 @@ class Outcome:
     columns: Sequence[Column]
     scores: Mapping[str, Score]
     run: Run
+    windows: Sequence[Labelled] | None = None
 
     def lines(self) -> list[str]:
         """Everything but the scores."""
-        first, last = from_minute(self.span.first), from_minute(self.span.last)
         return [
-            f"{self.asked.headline()}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+            f"{self.asked.headline()}, {between(self.span)}",
             "",
-            *alerts(self.run.config, self.span, self.columns[0], self.columns[1:]),
+            *alerts(self.run.config, self.span, self.columns, named=self.asked.rule is None),
             "",
             *summary(self.span, self.columns),
+            *strips(self.span, self.columns, self.windows),
             *failures(self.run),
         ]
 
@@ -103,15 +110,26 @@ def outcome(
     progress: Progress,
     history: History | None = None,
     windows: Sequence[Labelled] | None = None,
+    baselines: Baselines | None = None,
 ) -> Outcome:
     """Try what was asked for over a span, beside the present rule and history. Raises what the source raises."""
-    runs = backtest(source, span, [Candidate(config) for config in asked.configs()], progress)
+    counts = windows is not None
+    candidates = [Candidate(config, counts=counts, baselines=baselines or {}) for config in asked.configs()]
+    runs = backtest(source, span, candidates, progress)
     headings = [CHANGED, PRESENT] if asked.changed is not None else [PRESENT]
     found = [Column(name, asked.of(run.episodes())) for name, run in zip(headings, runs, strict=True)]
     if history is not None:
         found.append(Column(HISTORY, asked.of(episodes_of(history.transitions, history.tellings()))))
-    scored = {} if windows is None else {one.heading: score(one.episodes, windows, span) for one in found}
-    return Outcome(asked, span, found, scored, runs[0])
+    days = [asked.series_days(run) for run in runs]  # history judged what the present rule does
+    scored = (
+        {
+            column.heading: score(column.episodes, windows, span, at)
+            for column, at in zip(found, [*days, days[-1]], strict=False)
+        }
+        if windows is not None
+        else {}
+    )
+    return Outcome(asked, span, found, scored, runs[0], windows)
 
 
 def labelled(windows: Mapping[str, Sequence[Labelled]] | None, name: str) -> Sequence[Labelled] | None:

@@ -28,24 +28,32 @@ LATE_METRIC = "ion_late_minutes"
 
 
 class Cause(StrEnum):
-    """Why live and replay differ."""
+    """Why live and replay differ; ``MEANINGS`` has a sentence for each."""
 
     LATE_DATA = "late data"
-    """A minute that the rule looked at changed after it was judged."""
     CONFIGURATION = "changed configuration"
-    """Another configuration judged, or may have judged, than the one that was replayed."""
-    BEGAN_BEFORE = "began before the replay"
-    """The alert was pending, firing or in its cooldown when the replay began, which it does not know."""
-    ROLLUP_FAILED = "a minute could not be rolled up"
+    BEGAN_BEFORE = "began before"
+    ROLLUP_FAILED = "rollup failed"
     SILENCE = "silence"
     ACKNOWLEDGEMENT = "acknowledgement"
     COOLDOWN = "cooldown"
-    """What was told before was told at another time than the rules alone would have."""
     CATCH_UP = "catch-up"
-    """The evaluator had been away for more than ten minutes."""
     NOT_DELIVERED = "not delivered"
-    """It was decided, but no channel has taken it: none is set up, all refused, or it is on its way."""
     UNEXPLAINED = "unexplained"
+
+
+MEANINGS: Mapping[Cause, str] = {
+    Cause.LATE_DATA: "a minute that the rule looked at changed after it had been judged",
+    Cause.CONFIGURATION: "another configuration judged, or may have judged, than the one that was replayed",
+    Cause.BEGAN_BEFORE: "the alert was pending, firing or in its cooldown when the replay began",
+    Cause.ROLLUP_FAILED: "a minute could not be rolled up, so live judged chunks that the replay did not have",
+    Cause.SILENCE: "somebody had silenced it",
+    Cause.ACKNOWLEDGEMENT: "somebody had taken it, so that it did not escalate",
+    Cause.COOLDOWN: "what was told before was told at another time than the rules alone would have told it",
+    Cause.CATCH_UP: "the evaluator had been away for more than ten minutes, and told the rest in one summary",
+    Cause.NOT_DELIVERED: "no channel has taken it: none is set up, all refused, or it is on its way",
+    Cause.UNEXPLAINED: "nothing that is known explains it: please report it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +77,13 @@ class Difference:
 class Replayed:
     """What to compare with, and how: ``configs`` are those that are known besides the present one.
 
-    ``rolled_up_at`` says when minutes were rolled up last; ``now`` is aware UTC. ``first_judged`` is the first minute
-    that was ever judged, where that is known: nothing began before it.
+    ``rolled_up_at`` says when minutes were rolled up last. ``first_judged`` is the first minute that was ever judged,
+    where that is known: nothing began before it.
     """
 
     config: MonitoringConfig
     history: History
     rolled_up_at: Callable[[Sequence[int]], Mapping[int, datetime]]
-    now: datetime
     configs: Sequence[MonitoringConfig] = ()
     first_judged: int | None = None
 
@@ -174,6 +181,11 @@ class Facts:
         if around != [minute]:
             around += self._judged[place : place + 1]
         return any(self._hashes[one] != self._candidate.at(minute).hash for one in around)
+
+    def inhibitors(self, rule_id: str, minute: int) -> tuple[str, ...]:
+        """The rules that keep one quiet at T."""
+        rule = self._candidate.at(minute).find_rule(rule_id)
+        return () if rule is None else rule.inhibited_by
 
     def _had_failed(self, minute: int) -> bool:
         """Whether minutes could not be rolled up at T, as the alert on it says."""

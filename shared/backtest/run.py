@@ -17,9 +17,11 @@ from ..errors import ConfigError
 from ..hours import hour_of, minutes_of
 from ..monitoring_config import MonitoringConfig, OnNoData
 from ..notifications import Notification
+from ..series import Labels
 from ..telling import Hearing
-from ..tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
+from ..tick import RuleFailure, TickResult, Transition, longest_reach_seconds, rule_values, tick
 from ..timeline import MINUTE_SECONDS, from_minute, minute_of_us
+from ..usual_store import Baselines
 from ..windows import Windows
 from .episodes import Episode, Key, Telling, episodes_of
 
@@ -44,8 +46,8 @@ class Recorded:
         """See ``Source.read``."""
         return {minute: fold(self._by_minute[minute]) for minute in minutes if minute in self._by_minute}
 
-    def span(self, configs: Iterable[MonitoringConfig], hours: float | None = None) -> Span:
-        """From the first minute with data to when every alert has ended for want of them; only the last ``hours``.
+    def span(self, hours: float | None = None) -> Span:
+        """From the first minute with data to the last, because a recording that ends is no failure; the last ``hours``.
 
         Raises ``ConfigError`` without any data, and for hours that are not positive.
         """
@@ -54,7 +56,7 @@ class Recorded:
         first, newest = min(self._by_minute), max(self._by_minute)
         if hours is not None:
             first = max(first, newest + MINUTE_SECONDS - max(1, round(hours * 60)) * MINUTE_SECONDS)
-        return Span(first, newest + max(map(tail_seconds, configs)))
+        return Span(first, newest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,15 @@ class Candidate:
     """A configuration to run, and what people say meanwhile.
 
     ``earlier`` are configurations that judge before it, oldest first, each with the evaluation time (Unix seconds) at
-    which the next takes over.
+    which the next takes over. ``counts``: note which groups there were (``Run.seen``). ``baselines`` are what rules on
+    one take for usual, over the whole span.
     """
 
     config: MonitoringConfig
     hears: Hears = nobody
     earlier: Sequence[tuple[int, MonitoringConfig]] = ()
+    counts: bool = False
+    baselines: Baselines = field(default_factory=dict)
 
     def at(self, minute: int) -> MonitoringConfig:
         """The configuration that judges T."""
@@ -114,6 +119,13 @@ class Run:
     failures: dict[RuleFailure, int] = field(default_factory=dict)
     """How often each failed."""
     held: dict[Key, list[str]] = field(default_factory=dict)
+    seen: dict[str, dict[Labels, Span]] = field(default_factory=dict)
+    """From when to when each group of a rule had values to judge, gaps included; empty unless that was asked for."""
+
+    def series_days(self, rule_id: str | None = None) -> float:
+        """How long groups of a rule had values, together; without a rule, those of the rule of which that is most."""
+        groups = self.seen.values() if rule_id is None else [self.seen.get(rule_id, {})]
+        return max((sum(one.days for one in each.values()) for each in groups), default=0.0)
 
     def episodes(self) -> list[Episode]:
         """The alerts that fired, by time."""
@@ -142,12 +154,6 @@ def backtest(
         if minute == hour_of(minute) or minute == span.last:
             progress(done, len(span))
     return [one.run for one in running]
-
-
-def tail_seconds(config: MonitoringConfig) -> int:
-    """After this long without data every window is empty and every alert but no-data alerts has ended."""
-    without = max((rule.no_data_after for rule in config.list_alert_rules(enabled_only=True)), default=0)
-    return longest_reach_seconds(config) + without // MINUTE_SECONDS * MINUTE_SECONDS + MINUTE_SECONDS
 
 
 def _evaluations(source: Source, span: Span, candidates: Sequence[Candidate]) -> Iterator[tuple[int, dict[int, Cells]]]:
@@ -188,9 +194,21 @@ class _Running:
     def step(self, minutes: Mapping[int, Cells], minute: int, windows: Windows) -> None:
         at = from_minute(minute)
         hearing = self.candidate.hears(at, self.states)
-        result = tick(self.candidate.at(minute), minutes, self.states, at, hearing, windows=windows)
+        config = self.candidate.at(minute)
+        usual = self.candidate.baselines
+        result = tick(config, minutes, self.states, at, hearing, windows=windows, baselines=usual)
         self.states = result.states
         self._note(result)
+        if self.candidate.counts:
+            failed = {failure.rule_id for failure in result.failures}
+            for rule in config.evaluated_rules():
+                if minute % rule.evaluation_frequency == 0 and rule.id not in failed:
+                    self._see(rule.id, rule_values(config, rule, minutes, at, windows), minute)
+
+    def _see(self, rule_id: str, groups: Iterable[Labels], minute: int) -> None:
+        seen = self.run.seen.setdefault(rule_id, {})
+        for labels in groups:
+            seen[labels] = Span(seen[labels].first if labels in seen else minute, minute)
 
     def _note(self, result: TickResult) -> None:
         run = self.run

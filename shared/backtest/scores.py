@@ -67,23 +67,26 @@ class Score:
 
     @property
     def median_to_detect(self) -> timedelta | None:
-        """From a window's first instant to the first alert inside; None when none is found."""
+        """From a window's first instant in the span to the first alert inside; None when none is found."""
         seconds = [one.total_seconds() for one in self.found]
         return timedelta(seconds=statistics.median(seconds)) if seconds else None
 
 
-def score(episodes: Iterable[Episode], windows: Sequence[Labelled], span: Span, series: int = 1) -> Score:
-    """The score over a span; windows that are wholly outside of it do not count. ``series`` had data there."""
+def score(episodes: Iterable[Episode], windows: Sequence[Labelled], span: Span, series_days: float) -> Score:
+    """The score over a span, in which there were values to judge for ``series_days``.
+
+    Windows that are wholly outside of the span do not count.
+    """
     first, last = from_minute(span.first), from_minute(span.last)
     inside = [one for one in windows if one.first <= last and one.last >= first]
     fired = sorted(one.fired_at for one in episodes)
-    found = [next((at - one.first for at in fired if one.holds(at)), None) for one in inside]
+    found = [next((at - max(one.first, first) for at in fired if one.holds(at)), None) for one in inside]
     return Score(
         alerts=len(fired),
         true_alerts=sum(any(one.holds(at) for one in inside) for at in fired),
         windows=len(inside),
         found=tuple(one for one in found if one is not None),
-        series_days=series * span.days,
+        series_days=series_days,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,17 +10,20 @@ from ..acks import Ack, ack_from_fields
 from ..alerts import AlertState
 from ..buckets import expired
 from ..cells import Cells
+from ..deliveries import DeliveryState
 from ..errors import ConfigError
 from ..evaluator import STATE_PATH
 from ..hours import KEPT, hour_of, minutes_in, read_hours
-from ..notify import DeliveryState
-from ..records import alerts_in, transitions_in
+from ..monitoring_config import MonitoringConfig
+from ..records import alerts_in, announcements_in, transitions_in
 from ..retention import live
+from ..rolling import PAST_SECONDS
 from ..rollups import read_rollups, rolled_up_at
 from ..silences import Silence, silence_from_fields
 from ..store import Store
 from ..tick import Transition
 from ..timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_id, parse_minute_id
+from ..usual_store import Baselines, moving_keys, read_baselines
 from .episodes import Key, Telling
 from .run import Span
 
@@ -50,7 +53,8 @@ class Delivery:
 class History:
     """What really happened: transitions, oldest first; when each minute that had any was judged; what was told.
 
-    ``silences`` and ``acks`` are all that are kept; ``alerts`` is what the evaluator remembers now.
+    ``announced`` are the ids of the notifications that were decided. ``silences`` and ``acks`` are all that are kept;
+    ``alerts`` is what the evaluator remembers now.
     """
 
     transitions: tuple[Transition, ...] = ()
@@ -59,6 +63,7 @@ class History:
     silences: tuple[Silence, ...] = ()
     acks: tuple[Ack, ...] = ()
     alerts: tuple[AlertState, ...] = ()
+    announced: frozenset[str] = frozenset()
 
     def tellings(self) -> dict[Key, list[Telling]]:
         """What was sent, by episode: a channel that is not set up, or refused, heard of nothing."""
@@ -97,14 +102,18 @@ class Stored:
         return expired(minute, self.now)
 
     def span(self, hours: float) -> Span:
-        """The last ``hours`` that were judged. Raises ``ConfigError`` when nothing was, or for more than 30 days."""
+        """The last ``hours`` that were judged, and not before the hour that the first evaluation ever found there.
+
+        Raises ``ConfigError`` when nothing was judged, or for more than 30 days.
+        """
         if not 0 < hours <= KEPT / timedelta(hours=1):
             raise ConfigError(f"hours: expected more than 0 and at most {KEPT // timedelta(hours=1)}, got {hours:g}")
         state = self.store.get([STATE_PATH]).get(STATE_PATH)
         if state is None:
             raise ConfigError("nothing has been evaluated yet, so there is nothing to look back on")
-        last = int(state.fields["minute"])
-        return Span(last + MINUTE_SECONDS - max(1, round(hours * HOUR_SECONDS / MINUTE_SECONDS)) * MINUTE_SECONDS, last)
+        last, judged = int(state.fields["minute"]), state.fields.get("first_minute")
+        first = last + MINUTE_SECONDS - max(1, round(hours * HOUR_SECONDS / MINUTE_SECONDS)) * MINUTE_SECONDS
+        return Span(first if judged is None else max(first, int(judged) - PAST_SECONDS), last)
 
     def first_judged(self) -> int | None:
         """The first minute that was ever judged (Unix seconds); None where that is not known."""
@@ -116,6 +125,10 @@ class Stored:
         """What of a span the evaluator has judged: nothing before its first evaluation ever, or without minutes."""
         kept = next(one for one in range(span.first, span.last + 1, MINUTE_SECONDS) if not self.is_old(one))
         return Span(max(kept, self.first_judged() or kept), span.last)
+
+    def baselines(self, configs: Iterable[MonitoringConfig]) -> Baselines:
+        """What is usual now, for the rules that ask."""
+        return read_baselines(self.store, {key for one in configs for key in moving_keys(one)}, self.now)
 
     def history(self, span: Span, cooldown_seconds: int = 0) -> History:
         """What the evaluator did over a span, and what was told of it and for ``cooldown_seconds`` before."""
@@ -139,6 +152,7 @@ class Stored:
             tuple(silence_from_fields(one.id, one.fields) for one in self.store.list("silences").documents),
             tuple(ack_from_fields(one.fields) for one in self.store.list("acks").documents),
             tuple(alert for one in alerts for alert in alerts_in(one)),
+            frozenset(told.id for one in documents for told in announcements_in(one)),
         )
 
     def rolled_up_at(self, minutes: Sequence[int]) -> Mapping[int, datetime]:

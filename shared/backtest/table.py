@@ -7,17 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from ..monitoring_config import MonitoringConfig
-from ..render.plain import clean, columns
+from ..render.plain import clean
+from ..render.report import aligned
 from ..series import label_text
-from ..timeline import from_minute
-from .causes import Difference
+from ..timeline import MINUTE_SECONDS, from_minute
+from .causes import MEANINGS, Difference
 from .compare import Comparison
 from .episodes import Episode
 from .run import Run, Span
-from .scores import Score
+from .scores import Labelled, Score
 
 NONE = "-"
+STRIP = 72
+"""Signs at most that a span is drawn with."""
+_HEADING = ("FIRES (UTC)", "FOR", "RULE", "WHERE", "SEVERITY", "VALUE", "TELLS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +34,12 @@ class Column:
     episodes: Sequence[Episode]
 
 
-def alerts(config: MonitoringConfig, span: Span, main: Column, beside: Sequence[Column]) -> list[str]:
-    """A line for each alert, by time, and for those beside that have no counterpart; one line when there is none."""
-    end = from_minute(span.last)
+def alerts(config: MonitoringConfig, span: Span, columns_: Sequence[Column], *, named: bool) -> list[str]:
+    """A line for each alert of the first column, by time, beside its counterparts in the others.
+
+    So for what only the others have; one line when there is nothing. ``named``: with the names of the rules.
+    """
+    end, (main, *beside) = from_minute(span.last), columns_
     rows: list[tuple[datetime, list[str]]] = []
     for one in main.episodes:
         others = [_counterpart(one, [o for o in column.episodes if o.overlaps(one)], end) for column in beside]
@@ -39,11 +48,14 @@ def alerts(config: MonitoringConfig, span: Span, main: Column, beside: Sequence[
         for one in column.episodes:
             if not any(one.overlaps(other) for other in main.episodes):
                 others = [_when(one, end) if at == place else NONE for at in range(len(beside))]
-                rows.append((one.fired_at, [NONE, NONE, _name(config, one), *[NONE] * 3, *others]))
+                rows.append((one.fired_at, [NONE, NONE, *_names(config, one), *[NONE] * 3, *others]))
     if not rows:
         return ["No alert fires."]
-    heading = ["FIRES (UTC)", "FOR", "RULE", "SEVERITY", "VALUE", "TELLS", *(column.heading for column in beside)]
-    return aligned([heading, *(row for _, row in sorted(rows, key=lambda row: row[0]))])
+    heading = [*_HEADING, *(column.heading for column in beside)]
+    lines = [heading, *(row for _, row in sorted(rows, key=lambda row: row[0]))]
+    kept = [at for at in range(len(heading)) if named or heading[at] != "RULE"]
+    right = {place for place, at in enumerate(kept) if heading[at] in ("FOR", "VALUE")}
+    return aligned([[line[at] for at in kept] for line in lines], right)
 
 
 def _cells(config: MonitoringConfig, one: Episode, end: datetime) -> list[str]:
@@ -51,12 +63,13 @@ def _cells(config: MonitoringConfig, one: Episode, end: datetime) -> list[str]:
     unit = "" if rule is None else config.unit_for(rule)
     value = NONE if one.value is None or one.kind != "threshold" else f"{one.value:.4g} {unit}".strip()
     tells = " ".join(one.channels) or ": ".join(["nobody", *one.held])
-    return [_moment(one.fired_at), _lasting(one, end), _name(config, one), one.severity.value, value, tells]
+    return [_moment(one.fired_at), _lasting(one, end), *_names(config, one), one.severity.value, value, tells]
 
 
-def _name(config: MonitoringConfig, one: Episode) -> str:
-    about = "" if one.kind == "threshold" else f" ({one.kind.value.replace('_', ' ')})"
-    return f"{_rule_name(config, one.rule_id)}{about} {label_text(one.labels)}".strip()
+def _names(config: MonitoringConfig, one: Episode) -> list[str]:
+    """The rule, and where or of what about itself it alerts."""
+    about = "" if one.kind == "threshold" else f"({one.kind.value.replace('_', ' ')})"
+    return [_rule_name(config, one.rule_id), f"{label_text(one.labels)} {about}".strip() or "all"]
 
 
 def _rule_name(config: MonitoringConfig, rule_id: str) -> str:
@@ -68,11 +81,17 @@ def _rule_name(config: MonitoringConfig, rule_id: str) -> str:
 def _counterpart(one: Episode, others: Sequence[Episode], end: datetime) -> str:
     if len(others) == 1 and (others[0].fired_at, others[0].ended_at) == (one.fired_at, one.ended_at):
         return "the same" if others[0].severity is one.severity else f"the same, {others[0].severity.value}"
-    return "; ".join(_when(other, end) for other in others) or NONE
+    return "; ".join(_when(other, end, one.fired_at) for other in others) or NONE
 
 
-def _when(one: Episode, end: datetime) -> str:
-    return f"{_moment(one.fired_at)} for {_lasting(one, end)}"
+def _when(one: Episode, end: datetime, beside: datetime | None = None) -> str:
+    """When it fired, without the date where it is that of ``beside``, and for how long."""
+    same_day = beside is not None and beside.date() == one.fired_at.date()
+    return (
+        f"{one.fired_at:%H:%M} for {_lasting(one, end)}"
+        if same_day
+        else f"{_moment(one.fired_at)} for {_lasting(one, end)}"
+    )
 
 
 def _moment(at: datetime) -> str:
@@ -110,7 +129,44 @@ def summary(span: Span, columns_: Sequence[Column]) -> list[str]:
                 f"{number} ({to_whom})" if told else str(number),
             ]
         )
-    return aligned(rows)
+    return aligned(rows, {1, 2})
+
+
+def strips(span: Span, columns_: Sequence[Column], windows: Sequence[Labelled] | None = None) -> list[str]:
+    """The span in at most ``STRIP`` signs a line: when each column fired, and what was labelled; none when none did."""
+    if not any(column.episodes for column in columns_):
+        return []
+    end = from_minute(span.last + MINUTE_SECONDS)
+    shown = [
+        (column.heading.lower(), [(one.fired_at, one.ended_at or end) for one in column.episodes])
+        for column in columns_
+    ]
+    if windows is not None:
+        shown.append(("labelled", [(one.first, one.last) for one in windows]))
+    wide = max(len(name) for name, _ in shown)
+    signs = min(STRIP, len(span))
+    first, last = f"{from_minute(span.first):%m-%d %H:%M}", f"{from_minute(span.last):%m-%d %H:%M}"
+    each = span_text(timedelta(seconds=len(span) * MINUTE_SECONDS / signs))
+    return [
+        "",
+        f"{'':{wide}}  {first}{last:>{max(signs - len(first), len(last) + 1)}}",
+        *(f"{name:{wide}}  {_strip(span, times, signs)}" for name, times in shown),
+        f"{'':{wide}}  a sign is {each}: # firing, + for less than half of it",
+    ]
+
+
+def _strip(span: Span, times: Iterable[tuple[datetime, datetime]], signs: int) -> str:
+    fires = np.zeros(len(span), np.bool_)
+    first = from_minute(span.first)
+    for begin, end in times:
+        fires[_minutes(begin - first) : _minutes(end - first)] = True
+    shares = [float(part.mean()) for part in np.array_split(fires, signs)]
+    return "".join("#" if share >= 0.5 else "+" if share else "." for share in shares)
+
+
+def _minutes(since: timedelta) -> int:
+    """Whole minutes, begun ones too; none before the beginning."""
+    return max(0, -(-since // timedelta(minutes=1)))
 
 
 def failures(run: Run) -> list[str]:
@@ -142,17 +198,29 @@ def _share(value: float | None, part: int, whole: int, of: str) -> str:
     return NONE if value is None else f"{value:.0%} ({part} of {whole} {of})"
 
 
-def comparison(config: MonitoringConfig, found: Comparison) -> list[str]:
-    """Every difference with its cause, and how many there are of each."""
+def comparison(config: MonitoringConfig, span: Span, found: Comparison) -> list[str]:
+    """Every difference with its cause, how many there are of each, and what each cause means."""
     rows = [["UTC", "WHAT", "RULE", "LIVE", "REPLAYED", "BECAUSE OF"]]
     rows += [_difference(config, one) for one in found.differences]
-    causes = ", ".join(f"{cause.value} {count}" for cause, count in sorted(found.causes().items())) or "none"
-    return [
-        *(aligned(rows) if found.differences else []),
-        f"{found.live_transitions} transitions live and {found.replayed_transitions} replayed, {found.live_told} "
-        f"notifications told and {found.replayed_told} replayed.",
-        f"{len(found.differences)} differences: {causes}.",
+    counts = [
+        ["", "LIVE", "REPLAYED"],
+        ["transitions", str(found.live_transitions), str(found.replayed_transitions)],
+        ["notifications", str(found.live_told), str(found.replayed_told)],
     ]
+    causes = [[f"{count}", cause.value, MEANINGS[cause]] for cause, count in sorted(found.causes().items())]
+    return [
+        f"history and its replay, {between(span)}",
+        "",
+        *([*aligned(rows), ""] if found.differences else []),
+        *aligned(counts, {1, 2}),
+        "",
+        *(["differences:", *aligned(causes, {0})] if causes else ["No difference."]),
+    ]
+
+
+def between(span: Span) -> str:
+    """From when to when."""
+    return f"{_moment(from_minute(span.first))} to {_moment(from_minute(span.last))} UTC"
 
 
 def _difference(config: MonitoringConfig, one: Difference) -> list[str]:
@@ -162,13 +230,3 @@ def _difference(config: MonitoringConfig, one: Difference) -> list[str]:
         sides = ["yes", "otherwise"]
     name = f"{_rule_name(config, one.rule_id)} {label_text(one.labels)}".strip()
     return [_moment(one.at), what, name, *sides, one.cause.value]
-
-
-def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows as lines whose cells stand below one another, two spaces apart."""
-    cleaned = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(columns(row[at]) for row in cleaned) for at in range(len(cleaned[0]))]
-    return [
-        "  ".join(cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cleaned
-    ]

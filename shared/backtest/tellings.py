@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime
 
 from ..acks import ack_path
+from ..deliveries import DeliveryState
 from ..notifications import Notification, NotificationKind
-from ..notify import DeliveryState
+from ..series import Labels
 from ..telling import Quiet
 from ..timeline import from_minute
 from .causes import Cause, Difference, Facts, minute_of
@@ -15,8 +16,6 @@ from .episodes import Key
 from .run import Run
 from .stored import Delivery
 
-ON_ITS_WAY = timedelta(minutes=10)
-"""How long after its evaluation a notification may not have been delivered yet."""
 _QUIET = {
     Quiet.SILENCED: Cause.SILENCE,
     Quiet.COOLDOWN: Cause.COOLDOWN,
@@ -37,6 +36,7 @@ class Tellings:
             key: [_QUIET[Quiet(name)] for name in names if name in _QUIET and name not in alone.held.get(key, ())]
             for key, names in people.held.items()
         }
+        self._about = {change.fingerprint: change for change in (*alone.transitions, *facts.then.history.transitions)}
         self._before = [one for one in facts.then.history.deliveries if one.episode[1] < first]
         self.live: dict[str, list[Delivery]] = {}
         for one in facts.then.history.deliveries:
@@ -49,10 +49,9 @@ class Tellings:
             if name not in self.live or not any(sent.state is DeliveryState.SENT for sent in self.live[name]):
                 cause = self._why_not_told(one)
                 yield Difference(one.at, one.rule_id, one.labels, one.kind.value, False, True, cause, told=True)
-        rules = {change.fingerprint: change for change in self._facts.then.history.transitions}
         for name, sent in self.live.items():
             if name not in self._alone:
-                known = rules.get(sent[0].episode[0])
+                known = self._about.get(sent[0].episode[0])
                 rule_id, labels = (known.rule_id, known.labels) if known else ("", ())
                 at = min(one.at for one in sent)
                 yield Difference(at, rule_id, labels, sent[0].kind, True, False, self._why_told(sent[0]), told=True)
@@ -61,7 +60,7 @@ class Tellings:
         key = one.fingerprint, one.fired_at
         if key in self._differing:
             return self._differing[key]
-        if one.id in self.live:
+        if one.id in self.live or one.id in self._facts.then.history.announced:
             return Cause.NOT_DELIVERED
         if one.id not in self._decided:
             return self._quiet(key, one.kind)
@@ -69,8 +68,7 @@ class Tellings:
             return Cause.CONFIGURATION
         if any(told.episode[0] == one.fingerprint for told in self._before):
             return Cause.COOLDOWN
-        on_its_way = one.at > self._facts.then.now - ON_ITS_WAY
-        return Cause.NOT_DELIVERED if on_its_way else Cause.UNEXPLAINED
+        return self._inhibited(one.rule_id, one.labels, one.at) or Cause.UNEXPLAINED
 
     def _why_told(self, one: Delivery) -> Cause:
         fingerprint, fired_at = one.episode
@@ -81,7 +79,22 @@ class Tellings:
         if one.notification in self._decided:  # what was not told before began no cooldown for this one
             earlier = [key for key, held in self._held.items() if held and key[0] == fingerprint and key[1] < fired_at]
             return self._quiet(max(earlier, default=one.episode), None)
-        return Cause.CONFIGURATION if self._facts.is_foreign(minute_of(fired_at)) else Cause.UNEXPLAINED
+        if self._facts.is_foreign(minute_of(fired_at)):
+            return Cause.CONFIGURATION
+        known = self._about.get(fingerprint)
+        return (self._inhibited(known.rule_id, known.labels, one.at) if known else None) or Cause.UNEXPLAINED
+
+    def _inhibited(self, rule_id: str, labels: Labels, at: datetime) -> Cause | None:
+        """Why an alert differs that keeps this one quiet; None when none does."""
+        rules = self._facts.inhibitors(rule_id, minute_of(at))
+        mine = dict(labels)
+        for (fingerprint, fired_at), cause in self._differing.items():
+            other = self._about.get(fingerprint)
+            if other is None or other.rule_id not in rules or fired_at > at:
+                continue
+            if all(mine.get(name, value) == value for name, value in other.labels):
+                return cause
+        return None
 
     def _quiet(self, key: Key, kind: NotificationKind | None) -> Cause:
         """What people did to an episode's notification."""

@@ -81,8 +81,11 @@ def rule_to_plain(rule: AlertRule) -> dict[str, object]:
 
 @cache
 def defaults() -> Settings:
-    """The settings that come with the program, read once in a process."""
-    return parse(resources.files(__package__).joinpath("defaults.json").read_text("utf-8"))
+    """The settings that come with the program, read once in a process. Raises ``ConfigError`` that names the file."""
+    try:
+        return parse(resources.files(__package__).joinpath("defaults.json").read_text("utf-8"))
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"defaults.json: {line}" for line in error.detail.splitlines())) from error
 
 
 def export(settings: Settings) -> dict[str, object]:

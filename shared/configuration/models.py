@@ -117,6 +117,7 @@ class Slack:
     channel: str
     mention: str = ""
     icons: Mapping[str, str] = field(default_factory=dict)
+    max_per_minute: int = 20
     secrets: tuple[str, ...] = ()
 
 
@@ -145,6 +146,7 @@ class Email:
     domain: str = ""
     digest: Digest = Digest.DAILY
     attach_dashboard: bool = True
+    max_per_minute: int = 20
     secrets: tuple[str, ...] = ()
 
     @property
@@ -160,6 +162,7 @@ class Sentry:
 
     environment: str
     traces_sample_rate: float = 0.1
+    max_per_minute: int = 60
     secrets: tuple[str, ...] = ()
 
 
@@ -201,6 +204,27 @@ Channel: TypeAlias = Slack | PagerDuty | Email | Sentry | Webhook | Inbox
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Where some alerts go instead: those with all of ``labels``, of any of ``rules`` (ids) and ``severities``.
+
+    Empty ``rules`` or ``severities`` mean any. Empty ``channels`` mean that nobody is told.
+    """
+
+    channels: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+    severities: tuple[Severity, ...] = ()
+
+    def takes(self, rule_id: str, severity: Severity, labels: Mapping[str, str]) -> bool:
+        """Whether an alert goes this way."""
+        return (
+            (not self.rules or rule_id in self.rules)
+            and (not self.severities or severity in self.severities)
+            and all(labels.get(name) == value for name, value in self.labels.items())
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long minutes and hours are kept, and how old or how far ahead an observation may be."""
 
@@ -226,4 +250,5 @@ class Settings:
     rules: tuple[AlertRule, ...]
     dashboards: tuple[Dashboard, ...]
     retention: Retention
+    routes: tuple[Route, ...] = ()
     sources: tuple[Source, ...] = ()

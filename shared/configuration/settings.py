@@ -10,7 +10,7 @@ from ..own_collections import OWN_COLLECTIONS, OWN_METRICS
 from ..rules import AlertRule, MetricType, Query, Severity
 from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind
 from . import models
-from .channels_reader import channels, severities
+from .channels_reader import channels, routes, severities
 from .models import Dashboard, Metric, MetricTypeQuery, Panel, PanelKind, PanelQuery, Region, Retention, Settings
 from .queries import ANY_QUERY, QueryReader
 from .reader import Fields, Node, shown
@@ -24,7 +24,7 @@ MAX_MINUTES_HOURS = 72
 MAX_HOURS_DAYS = 400
 MAX_EARLY_MINUTES = 60
 _REQUIRED = ("version", "service", "environment", "metrics", "metric_types", "rules")
-_OPTIONAL = ("regions", "collections", "channels", "routing", "dashboards", "retention", "sources")
+_OPTIONAL = ("regions", "collections", "channels", "routing", "dashboards", "retention", "routes", "sources")
 
 _KINDS = {kind.name.lower(): kind for kind in Kind}
 
@@ -40,9 +40,8 @@ def read_settings(node: Node) -> Settings:
     views = _Views(queries)
     collections: tuple[models.Collection, ...] = f.get("collections", views.collections, ())
     found: dict[str, models.Channel] = f.get("channels", channels, {})
-    rules: tuple[AlertRule, ...] = f.get(
-        "rules", RuleReader(queries, known_types, found, _by_name(collections)).read_all, ()
-    )
+    reading = RuleReader(queries, known_types, found, _by_name(collections))
+    rules: tuple[AlertRule, ...] = f.get("rules", reading.read_all, ())
     return Settings(
         version=version,
         service=service,
@@ -56,6 +55,7 @@ def read_settings(node: Node) -> Settings:
         rules=rules,
         dashboards=f.get("dashboards", lambda n: views.dashboards(n, _names([*collections, *OWN_COLLECTIONS])), ()),
         retention=f.get("retention", _retention, Retention()),
+        routes=f.get("routes", lambda n: routes(n, found, [rule.id for rule in rules]), ()),
         sources=f.get("sources", SourceReader(queries, found, rules).read_all, ()),
     )
 

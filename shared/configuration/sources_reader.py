@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as Names
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..rules import (
     Aggregation,
@@ -36,7 +36,7 @@ _FIELDS = (
     "notification_channels",
     "runbook_url",
 )
-_NEVER = MetricThreshold(0.0, Operator.LESS)
+_NEVER = MetricThreshold(0.0, Operator.LESS, unit="observations")
 """No number of observations violates it: only that there are none."""
 
 
@@ -100,7 +100,7 @@ def rule_of(source: Source) -> SourceRule:
         name=source.name or f"No more {source.metric}{by}",
         description=f"{source.metric} has not been reported for {minutes} minute{'s' if minutes > 1 else ''}",
         metric_type=MetricType.BUSINESS,
-        threshold=MetricThreshold(_NEVER.value, _NEVER.operator, source.severity),
+        threshold=replace(_NEVER, severity=source.severity),
         evaluation_window=source.silent_after_seconds,
         min_occurrences=1,
         notification_channels=source.notification_channels,

@@ -80,7 +80,7 @@ def _section(section: str, signals: Sequence[Signal]) -> Iterator[str]:
 
 
 def _alerts(page: Page) -> Iterator[str]:
-    yield "## Active alerts"
+    yield f"## {escape(page.alerts_title) if isinstance(page, Board) else 'Active alerts'}"
     yield ""
     if not page.alerts:
         yield "None."
@@ -131,8 +131,10 @@ def _business(page: Overview) -> Iterator[str]:
 
 
 def _own_health(health: Health) -> str:
+    gone = ", ".join(escape(one) for one in health.channels_gone)
+    refusing = f", refusing channels {gone}" if gone else ""
     return (
         f"Monitoring {'healthy' if health.ok else 'needs you'}: collections {health.collections_fresh} of "
         f"{health.collections_total} fresh, deliveries {health.deliveries_done} of {health.deliveries_total}, "
-        f"dead letters {health.dead_letters}."
+        f"dead letters {health.dead_letters}{refusing}."
     )

@@ -201,7 +201,8 @@ class _Screen:
         yield ""
 
     def _alerts(self, alerts: Sequence[AlertRow]) -> Iterator[str]:
-        yield f"{self._pen.paint('1', 'ACTIVE ALERTS')}  {self._pen.paint('2', 'worst first' if alerts else 'none')}"
+        title = clean(self._page.alerts_title).upper() if isinstance(self._page, Board) else "ACTIVE ALERTS"
+        yield f"{self._pen.paint('1', cut(title, 60))}  {self._pen.paint('2', 'worst first' if alerts else 'none')}"
         for alert in alerts[:SHOWN_ALERTS]:
             yield self._alert(alert)
         yield from self._more(max(self._page.alerts_total, len(alerts)), min(len(alerts), SHOWN_ALERTS))
@@ -230,6 +231,7 @@ class _Screen:
         parts = (
             f"collections {health.collections_fresh} of {health.collections_total} fresh",
             f"deliveries {health.deliveries_done} of {health.deliveries_total}",
+            f"refusing: {', '.join(health.channels_gone)}" if health.channels_gone else "",
             f"dead letters {health.dead_letters}",
             _ingest(health),
         )

@@ -1,3 +1,4 @@
+backup_days            = 7
 environment            = "prod"
 point_in_time_recovery = true
 protect_data           = true

@@ -30,6 +30,7 @@ from shared.manifest import Function, PushTrigger, ScheduleTrigger, load_manifes
 from shared.push import push_body
 from shared.timeline import minute_of_us, to_us
 from tests.emulators import Emulator
+from tests.monitoring_server import MonitoringServer
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = load_manifest().functions
@@ -101,6 +102,13 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def monitoring() -> Iterator[MonitoringServer]:
+    """A Cloud Monitoring that knows no metric."""
+    with MonitoringServer(lambda: AT, {}) as running:
+        yield running
+
+
 @pytest.fixture(scope="module", params=FUNCTIONS)
 def server(
     request: pytest.FixtureRequest,
@@ -108,6 +116,7 @@ def server(
     wheels: Path,
     firestore_host: Emulator,
     pubsub_host: Emulator,
+    monitoring: MonitoringServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """An archive, unpacked alone, behind the functions-framework of its own requirements in a new environment."""
@@ -115,7 +124,11 @@ def server(
     with zipfile.ZipFile(archives / f"{request.param}.zip") as built:
         built.extractall(folder / "unpacked")
     programs = _installed(folder, wheels)
-    emulators = {"FIRESTORE_EMULATOR_HOST": firestore_host.host, "PUBSUB_EMULATOR_HOST": pubsub_host.host}
+    emulators = {
+        "FIRESTORE_EMULATOR_HOST": firestore_host.host,
+        "PUBSUB_EMULATOR_HOST": pubsub_host.host,
+        "MONITORING_EMULATOR_HOST": monitoring.host,
+    }
     try:
         with _served(request.param, folder, programs, emulators) as served:
             yield served

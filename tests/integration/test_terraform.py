@@ -22,7 +22,7 @@ import pytest
 
 from shared.config import load_config
 from shared.grants import IAP_AGENT, PUBSUB_AGENT, Access, Grant, Role, grants
-from shared.manifest import MANIFEST_PATH, Manifest, PushTrigger, ScheduleTrigger, load_manifest
+from shared.manifest import MANIFEST_PATH, HttpTrigger, Manifest, PushTrigger, ScheduleTrigger, load_manifest
 from tests.fakes import RecordingEnvironment
 from tests.terraform import Deployment, Variant, Workspace, deployed, missing, of_kind, resources
 
@@ -343,6 +343,15 @@ def test_functions_have_the_manifests_sizes_but_where_others_are_asked_for(deplo
         assert build["environment_variables"] == {"GOOGLE_FUNCTION_SIGNATURE_TYPE": signature}
 
 
+def test_only_what_people_and_vendors_open_is_reachable(deployment: Deployment) -> None:
+    """The network lets nobody outside Google Cloud reach a function that Pub/Sub, the schedule or IAP stands before."""
+    for name, wanted in deployment.manifest.functions.items():
+        (service,) = _function(deployment, name)["service_config"]
+        behind_iap = name == "dashboard" and deployment.variant.access is Access.IAP
+        reachable = isinstance(wanted.trigger, HttpTrigger) and not behind_iap
+        assert service["ingress_settings"] == ("ALLOW_ALL" if reachable else "ALLOW_INTERNAL_ONLY")
+
+
 def test_functions_run_on_the_python_that_is_tested(deployment: Deployment) -> None:
     """The runtime is the oldest Python that the project supports, for which types and code are checked, too."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -399,7 +408,9 @@ def test_production_protects_its_data(deployment: Deployment) -> None:
         assert ended == 1
         assert of_kind(left, "google_firestore_database")
     recovers = "-var-file=environments/prod.tfvars" in deployment.variant.arguments
-    assert database["point_in_time_recovery_enablement"].endswith("ENABLED" if recovers else "DISABLED")
+    assert database["point_in_time_recovery_enablement"].endswith("_ENABLED" if recovers else "_DISABLED")
+    backups = [one["retention"] for one in deployment.planned("google_firestore_backup_schedule").values()]
+    assert backups == (["604800s"] if recovers else [])
 
 
 def test_no_secret_is_in_a_plan_or_a_state(deployment: Deployment, workspace: Workspace) -> None:
@@ -483,9 +494,30 @@ def _filter(condition: Mapping[str, Any]) -> str:
     return str(found)
 
 
+def test_terraforms_own_tests_pass(workspace: Workspace) -> None:
+    """Its test files run on mocked providers, and none of them is empty."""
+    said = workspace.succeed("test")
+    runs = sum(text.count('run "') for text in map(Path.read_text, (ROOT / "terraform" / "tests").iterdir()))
+    assert runs >= 8
+    assert f"Success! {runs} passed, 0 failed." in said
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply", "destroy"])
+def test_make_deploys_an_environment(verb: str) -> None:
+    """``make plan``, ``apply`` and ``destroy`` take the environment's values, and a state of its own in a bucket."""
+    given = ["PROJECT=my-project", "ENV=dev", "STATE=my-state", "ARGS=-var region=europe-west1"]
+    done = subprocess.run(["make", "-n", verb, *given], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = "-var-file=environments/dev.tfvars -var project=my-project -var region=europe-west1"
+    assert f"terraform -chdir=terraform {verb} {wanted}" in done.stdout
+    assert "workspace select -or-create dev" in done.stdout
+    assert re.search(r'backend "gcs".*\n.*"my-state" > terraform/backend.tf', done.stdout)
+    assert "-m shared.bundle" in done.stdout
+
+
 WRONG = (
     {
         "alert_emails": '["oncall"]',
+        "backup_days": "99",
         "budget": '{billing_account="mine", monthly_usd=10}',
         "dashboard_access": "open",
         "dashboard_url": "http://ion.example",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from shared.backtest.compare import Comparison, compare
 from shared.backtest.stored import Stored
 from shared.buckets import SETTLE
 from shared.conformance.run import config_of
-from shared.errors import PermanentError
+from shared.errors import PermanentError, TransientError
 from shared.monitoring_config import MonitoringConfig
 from shared.records import packed, transition_line, transitions_in
 from shared.silences import Matcher, Silence
@@ -92,7 +93,7 @@ class Deployment:
         stored = Stored(self.world.store, self.clock() + timedelta(hours=1))
         span = stored.judged(stored.span(hours))
         history = stored.history(span, cooldown_seconds=7200)
-        then = Replayed(self.config, history, stored.rolled_up_at, stored.now, earlier, stored.first_judged())
+        then = Replayed(self.config, history, stored.rolled_up_at, earlier, stored.first_judged())
         return compare(stored, span, then)
 
     def silence(self, starts_at: datetime, ends_at: datetime) -> None:
@@ -269,6 +270,35 @@ def test_what_no_channel_took_is_named() -> None:
     assert causes(live.compared()) == dict.fromkeys(("told firing", "told resolved"), Cause.NOT_DELIVERED)
 
 
+def test_what_the_bus_did_not_take_is_named() -> None:
+    """A notification that was decided and is still in the outbox, however long since, was not delivered."""
+    live = Deployment()
+    live.minutes([GOOD, GOOD])
+    live.world.services = replace(live.world.services, topic=lambda _: "gone")
+    for value in (BAD, BAD):
+        with contextlib.suppress(TransientError):
+            live.minute(eu=value)
+    found = live.compared()
+    assert causes(found) == {"told firing": Cause.NOT_DELIVERED}
+
+
+def test_an_alert_that_another_kept_quiet_is_explained_by_that_one() -> None:
+    """What fired live alone kept another rule quiet there: both differ for the same reason."""
+    live = Deployment()
+    full = HOT | {"name": "Full", "min_occurrences": 3, "inhibited_by": ["hot"]}
+    live.config = config_of([HOT, full | {"query": {"select": {"metric": "memory_utilization"}}}])
+    live.world.services = replace(live.world.services, config=live.config)
+    for value in (GOOD, BAD, BAD, BAD, BAD):
+        live.world.publish(point("memory_utilization", live.clock() + timedelta(seconds=30), value, region="eu"))
+        live.minute(eu=value)
+    for minutes_ago in (1, 2, 3, 4):
+        live.late(minutes_ago, eu=-1000.0)
+    live.minute(eu=BAD)
+    found = live.compared()
+    assert {one.cause for one in found.differences} == {Cause.LATE_DATA}
+    assert [(one.what, one.live) for one in found.differences if one.rule_id == "full"] == [("firing", False)]
+
+
 def test_a_history_that_nothing_explains_is_said_to_be_so() -> None:
     """A transition that the engine did not make, and one that it made and that is gone, have no cause."""
     live = Deployment()
@@ -305,8 +335,6 @@ def test_every_difference_of_a_story_is_explained(seed: int) -> None:
     stored = Stored(world.store, world.clock() + SETTLE)
     span = stored.judged(stored.span(24))
     assert span.first == FIRST
-    found = compare(
-        stored, span, Replayed(world.services.config, stored.history(span), stored.rolled_up_at, stored.now)
-    )
+    found = compare(stored, span, Replayed(world.services.config, stored.history(span), stored.rolled_up_at))
     assert set(found.causes()) <= {Cause.LATE_DATA, Cause.NOT_DELIVERED}
     assert found.live_transitions > 0

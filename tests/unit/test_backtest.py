@@ -18,7 +18,7 @@ from shared.backtest.asked import Asked, outcome
 from shared.backtest.changes import Place, changed, find
 from shared.backtest.episodes import Episode, Telling
 from shared.backtest.scores import Labelled, Score, read_windows, score, windows_of
-from shared.backtest.table import Column, alerts, aligned, span_text
+from shared.backtest.table import Column, alerts, span_text, strips
 from shared.cells import Cells, Observation, fold, merge_writers
 from shared.conformance.run import config_of
 from shared.errors import ConfigError
@@ -28,6 +28,7 @@ from shared.local.incident import Incident
 from shared.local.series_file import read_series, target_of
 from shared.monitoring_config import AlertState, MonitoringConfig
 from shared.notifications import Notification
+from shared.render.report import aligned
 from shared.rules import Aggregation, Query, Selection, Severity
 from shared.series import Kind, Series
 from shared.tick import Transition, longest_reach_seconds, tick
@@ -146,18 +147,22 @@ def cpu_source() -> Recorded:
     return Recorded(Observation(target.series, target.kind, to_us(one.at), one.value) for one in read_series(SAMPLE))
 
 
-def test_a_file_runs_from_its_first_minute_until_all_has_ended() -> None:
-    """The span ends when no alert can fire any more but one about missing data; hours cut its beginning."""
+def test_a_file_runs_from_its_first_minute_to_its_last() -> None:
+    """A recording that ends misses nothing, and what fires then fires still; hours cut its beginning."""
     source = cpu_source()
-    span = source.span([CONFIG])
+    span = source.span()
     (run,) = backtest(source, span, [Candidate(CONFIG)])
     assert from_minute(span.first) == datetime(2014, 4, 15, 13, 24, tzinfo=UTC)
-    assert all(one.ended_at for one in run.episodes() if one.kind == "threshold")
-    shorter = source.span([CONFIG], 2)
+    assert from_minute(span.last) == datetime(2014, 4, 16, 5, 59, tzinfo=UTC)
+    assert {one.kind for one in run.episodes()} == {AlertKind.THRESHOLD}
+    cut = Recorded([Observation(Series("cpu_utilization"), Kind.GAUGE, to_us(at(n)), 99.0) for n in range(9)])
+    (run,) = backtest(cut, cut.span(), [Candidate(CONFIG)])
+    assert [one.ended_at for one in run.episodes()] == [None]
+    shorter = source.span(2)
     assert from_minute(shorter.first) == datetime(2014, 4, 16, 4, 0, tzinfo=UTC)
     assert shorter.last == span.last
     with pytest.raises(ConfigError, match="expected data"):
-        Recorded([]).span([CONFIG])
+        Recorded([]).span()
 
 
 GIVEN = {
@@ -279,15 +284,15 @@ def test_alerts_are_scored_by_when_they_fire(
     minutes: list[float], precision: float | None, recall: float, false_alerts: float, detect: float | None
 ) -> None:
     """Precision, recall, false alerts a series-day, the median time to detect; windows outside of the span are none."""
-    found = score([*map(episode, minutes)], WINDOWS, SPAN)
+    found = score([*map(episode, minutes)], WINDOWS, SPAN, 1.0)
     assert (found.precision, found.recall, found.false_alerts_per_series_day) == (precision, recall, false_alerts)
     assert found.median_to_detect == (None if detect is None else timedelta(minutes=detect))
 
 
 def test_scores_of_several_series_are_pooled() -> None:
     """Adding scores adds alerts, windows, times to detect and days."""
-    one = score([episode(15)], WINDOWS, SPAN)
-    both = one + score([episode(1), episode(104)], WINDOWS[1:], SPAN)
+    one = score([episode(15)], WINDOWS, SPAN, 1.0)
+    both = one + score([episode(1), episode(104)], WINDOWS[1:], SPAN, 1.0)
     assert (both.alerts, both.true_alerts, both.windows, both.series_days) == (3, 2, 3, 2.0)
     assert both.median_to_detect == timedelta(minutes=4.5)
     assert Score().false_alerts_per_series_day is None
@@ -320,39 +325,64 @@ def test_alerts_stand_beside_their_counterparts() -> None:
     tried.append(episode(200, 61, fingerprint="g", kind=AlertKind.NO_DATA, value=None))
     other = [episode(12, 70), episode(160), episode(300), episode(200, 61, fingerprint="g", severity=Severity.HIGH)]
     end = Span(FIRST, FIRST + 3 * 1440 * 60)
-    lines = alerts(CONFIG, end, Column("CHANGED", tried), [Column("AS IT IS", other)])
-    name = "High CPU Utilization region=eu"
-    beside = "2025-10-18 14:40 for 3 min; 2025-10-18 17:00 for 3 min"
+    lines = alerts(CONFIG, end, [Column("CHANGED", tried), Column("AS IT IS", other)], named=True)
+    name, where = "High CPU Utilization", "region=eu"
+    beside = "14:40 for 3 min; 17:00 for 3 min"
     assert [re.split("  +", line) for line in lines] == [
-        ["FIRES (UTC)", "FOR", "RULE", "SEVERITY", "VALUE", "TELLS", "AS IT IS"],
-        ["2025-10-18 12:10", "3 min", name, "low", "91.25 %", "slack inbox", "2025-10-18 12:12 for 1 h 10 min"],
-        ["2025-10-18 13:40", "2 d 22 h +", name, "low", "91.25 %", "nobody: cooldown", beside],
-        ["2025-10-18 15:20", "1 h 1 min", name.replace(" r", " (no data) r"), "low", "-", "nobody", "the same, high"],
+        ["FIRES (UTC)", "FOR", "RULE", "WHERE", "SEVERITY", "VALUE", "TELLS", "AS IT IS"],
+        ["2025-10-18 12:10", "3 min", name, where, "low", "91.25 %", "slack inbox", "12:12 for 1 h 10 min"],
+        ["2025-10-18 13:40", "2 d 22 h +", name, where, "low", "91.25 %", "nobody: cooldown", beside],
+        ["2025-10-18 15:20", "1 h 1 min", name, f"{where} (no data)", "low", "-", "nobody", "the same, high"],
     ]
-    assert alerts(CONFIG, SPAN, Column("AS IT IS", []), []) == ["No alert fires."]
-    (line,) = alerts(CONFIG, SPAN, Column("CHANGED", []), [Column("HISTORY", [episode(5)])])[1:]
-    assert line.split() == [
-        "-",
-        "-",
-        "High",
-        "CPU",
-        "Utilization",
-        "region=eu",
-        "-",
-        "-",
-        "-",
-        "2025-10-18",
-        "12:05",
-        "for",
-        "3",
-        "min",
-    ]
+    assert alerts(CONFIG, SPAN, [Column("AS IT IS", [])], named=True) == ["No alert fires."]
+    heading, line = alerts(CONFIG, SPAN, [Column("CHANGED", []), Column("HISTORY", [episode(5)])], named=False)
+    assert "RULE" not in heading
+    assert line.split() == ["-", "-", "region=eu", "-", "-", "-", "2025-10-18", "12:05", "for", "3", "min"]
+
+
+def test_a_span_is_drawn() -> None:
+    """Each sign says whether a column fired for half of its time, for less, or not at all, and what was labelled."""
+    fired = [episode(0, 40), episode(100, 5), episode(711, None)]
+    day = Span(FIRST - MINUTE_SECONDS, FIRST + 1438 * MINUTE_SECONDS)
+    lines = strips(day, [Column("CHANGED", fired), Column("HISTORY", [])], WINDOWS)
+    assert lines[0] == ""
+    assert lines[1].split() == ["10-18", "12:00", "10-19", "11:59"]
+    drawn = {line.split()[0]: line.split()[1] for line in lines[2:5]}
+    assert {name: len(line) for name, line in drawn.items()} == {"changed": 72, "history": 72, "labelled": 72}
+    assert drawn["changed"] == "##" + "..." + "+" + "." * 29 + "+" + "#" * 36
+    assert drawn["history"] == "." * 72
+    assert drawn["labelled"] == "#....#" + "." * 66
+    assert lines[5].split(":")[0].strip() == "a sign is 20 min"
+    assert strips(day, [Column("AS IT IS", [])], WINDOWS) == []
+    short = strips(Span(day.first, FIRST + MINUTE_SECONDS), [Column("AS IT IS", [episode(1, 1)])])
+    assert short[2] == "as it is  .#."
+
+
+def test_numbers_end_together() -> None:
+    """Cells of columns that hold numbers have the space before them."""
+    assert aligned([["a", "10"], ["bc", "9"]], {1}) == ["a   10", "bc   9"]
+
+
+def test_false_alerts_are_over_the_time_of_each_series() -> None:
+    """A group counts from its first value to its last, gaps included; all rules together as the one with the most."""
+    config = config_of([{**RULES[4], "evaluation_window": 60}])
+    minutes = fleet_minutes(20)
+    gap = {minute: cells for minute, cells in minutes.items() if not FIRST + 300 < minute < FIRST + 600}
+    span = Span(FIRST, FIRST + 59 * MINUTE_SECONDS)
+    (run,) = backtest(Kept(gap), span, [Candidate(config, counts=True)])
+    groups = run.seen["busy"]
+    assert len(groups) == 3
+    assert {len(one) for one in groups.values()} == {20}
+    assert run.series_days("busy") == run.series_days() == pytest.approx(3 * 20 / 1440)
+    assert run.series_days("another") == 0.0
+    (run,) = backtest(Kept(gap), span, [Candidate(config)])
+    assert run.series_days() == 0.0
 
 
 def test_a_hostile_label_moves_no_cursor() -> None:
     """Control characters of a label reach no terminal, and wide ones leave the columns aligned."""
     hostile = episode(10, labels=labels(region="\x1b[2J\n\u202e"), fingerprint="g")
-    lines = alerts(CONFIG, SPAN, Column("AS IT IS", [hostile, episode(11)]), [])
+    lines = alerts(CONFIG, SPAN, [Column("AS IT IS", [hostile, episode(11)])], named=True)
     assert all(line.isprintable() for line in lines)
     assert aligned([["a", "日本", "x"], ["b", "c", "y"]]) == ["a  日本  x", "b  c     y"]
 

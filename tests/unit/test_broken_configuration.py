@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -153,6 +154,25 @@ def test_the_server_of_such_a_revision_never_listens(environment: dict[str, str]
     assert json.loads(line)["problems"] == [MISTAKE]
 
 
+def test_nothing_that_cannot_run_is_bundled(tmp_path: Path) -> None:
+    """With a broken configuration of its own, ``make bundle`` ends with 1 and a line; what was built stays."""
+    for folder in ("shared", "functions"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    own = tmp_path / "shared" / "configuration" / "defaults.json"
+    own.write_text(text_of(MonitoringConfig(), broken), encoding="utf-8")
+    built = tmp_path / "build" / "evaluate.zip"
+    built.parent.mkdir()
+    built.write_bytes(b"what was built before")
+    command = [sys.executable, "-m", "shared.bundle"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    mistake = MISTAKE.replace("ION_CONFIG", "defaults.json")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"invalid_configuration: {mistake}\n")
+    assert [(one.name, one.read_bytes()) for one in built.parent.iterdir()] == [
+        ("evaluate.zip", b"what was built before")
+    ]
+
+
 @pytest.mark.parametrize("command", [["run", "--keep"], ["replay", "none.csv", "cpu_utilization_us", "--no-serve"]])
 def test_a_local_run_is_refused_before_it_touches_anything(
     command: list[str],
@@ -205,7 +225,7 @@ def _play(path: Path, text: str, mended_at: int) -> tuple[object, ...]:
         world.evaluate(replace(world.services, config=monitoring_config(sound)))
         world.settle_deliveries()
     history = [(one.path, one.fields["d"]) for one in world.store.list("history").documents]
-    assert len(history) == 2
+    assert len(history) == 4, "transitions and announcements of two evaluations"
     return history, list(world.alerts()), [one.id for one in world.inbox()]
 
 

@@ -23,6 +23,8 @@ EDGES = {
     "shared.bundle": "makes deployable folders; an entry point of its own",
     "shared.redrive": "a command line; an entry point of its own",
     "shared.history_command": "a command line; an entry point of its own",
+    "shared.monitoring_setup": "a command line; an entry point of its own",
+    "shared.setup_system": "finds what that command line talks to",
 }
 """Modules and packages that are no core, and why."""
 CLOCK_READERS = (
@@ -38,6 +40,7 @@ CLOCK_READERS = (
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
 OUTSIDE = {
     "shared": ("numpy",),
+    "shared.channels.sentry": ("sentry_sdk",),
     "shared.render": ("jinja2", "markupsafe"),
     "shared.render.standalone": ("font_roboto", "resvg_py"),
     "shared.formats.otlp": ("google.protobuf", "opentelemetry.proto"),

@@ -186,7 +186,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.builds(Matcher, texts, texts, st.booleans()), min_size=1, max_size=16), texts, texts)
 def test_there_and_back(matchers: list[Matcher], author: str, comment: str) -> None:
-    """What is stored is what is read, under a path of its own, and it is shown for ninety days after its end."""
+    """What is stored is what is read, under a path of its own, and it is shown for seven days after its end."""
     silence = replace(SILENCE, matchers=tuple(matchers), author=author, comment=comment)
     put = silence.write(Absent())
     assert put.path == silence_path("s1") == "silences/s1"
