@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from .alerts import AlertKind, AlertState, Reason, State, Told
+from .alerts import AlertKind, AlertState, Reason, State, Told, fingerprint
 from .logs import log
 from .notifications import Notification, NotificationKind
 from .rules import Severity
@@ -127,7 +127,10 @@ def transitions_in(document: Document) -> list[Transition]:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What history keeps of a notification: of what, at which evaluation, and which channels were to be told."""
+    """What history keeps of a notification: of what, at which evaluation, and which channels were to be told.
+
+    ``also`` are the labels of the other alerts that it names.
+    """
 
     id: str
     kind: NotificationKind
@@ -142,6 +145,13 @@ class Announcement:
     about: AlertKind
     channels: tuple[str, ...]
     config_hash: str
+    also: tuple[Labels, ...] = ()
+
+    @property
+    def alerts(self) -> tuple[tuple[str, Labels], ...]:
+        """Fingerprint and labels of each alert that it names, the first first."""
+        others = ((fingerprint(self.rule_id, one, self.about), one) for one in self.also)
+        return (self.fingerprint, self.labels), *others
 
 
 def announcement_line(told: Notification) -> bytes:
@@ -161,7 +171,7 @@ def announcement_line(told: Notification) -> bytes:
         "channels": list(told.channels),
         "config_hash": told.config_hash,
     }
-    return _line(raw)
+    return _line(raw | ({"also": [dict(one.labels) for one in told.also]} if told.also else {}))
 
 
 def announcements_in(document: Document) -> list[Announcement]:
@@ -189,6 +199,7 @@ def _announcement(raw: Mapping[str, Any]) -> Announcement:
         about=AlertKind(raw["about"]),
         channels=tuple(raw["channels"]),
         config_hash=raw["config_hash"],
+        also=tuple(make_labels(one) for one in raw.get("also", ())),
     )
 
 
