@@ -19,8 +19,8 @@ DEPLOYMENT = -var-file=environments/$(ENV).tfvars -var project=$(PROJECT) $(ARGS
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench redrive \
-	notify-preview notify-test history bundle plan apply destroy backend
+.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench bench-anomaly \
+	redrive notify-preview notify-test verify tune tune-apply digest-preview history bundle plan apply destroy backend checkov
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,7 +72,7 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
-bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts client paging"
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading pages starting memory bill alerts client paging"
 	@$(BIN)/python -m tests.bench $(PART)
 
 bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json
@@ -84,6 +84,19 @@ notify-preview: .venv/.runs ## Render a sample incident as every channel shows i
 notify-test: .venv/.runs ## Send a marked test to CHANNEL=slack and say what came back
 	@test -n "$(CHANNEL)" || { echo "make notify-test CHANNEL=slack|pagerduty|email|sentry|webhook" >&2; exit 2; }
 	@$(BIN)/python -m shared.local.notifying test "$(CHANNEL)"
+
+verify: .venv/.runs ## Check a running system, a probe and a test notification through it; ARGS="--no-probe"
+	@exec $(BIN)/python -m shared.monitoring_setup verify $(ARGS)
+
+tune: .venv/.runs ## What the rules did and the thresholds their values recommend; HOURS=72 ARGS="--format html"
+	@exec $(BIN)/python -m shared.monitoring_setup tuning $(call option,HOURS) $(ARGS)
+
+tune-apply: .venv/.runs ## Apply the recommendation for RULE=...: shows the difference and the backtest, and asks; ARGS="--yes"
+	@test -n "$(RULE)" || { echo "make tune-apply RULE=ID, for example: make tune-apply RULE=high-cpu-utilization" >&2; exit 2; }
+	@exec $(BIN)/python -m shared.monitoring_setup apply '$(RULE)' $(ARGS)
+
+digest-preview: .venv/.runs ## The daily digest as it would be sent now; ARGS="--format html"
+	@exec $(BIN)/python -m shared.monitoring_setup digest $(ARGS)
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)
@@ -102,6 +115,10 @@ apply: bundle backend ## Provision everything, after asking; PROJECT=my-project 
 
 destroy: bundle backend ## Take everything away, after asking; PROJECT=my-project ENV=dev STATE=state-bucket
 	$(TERRAFORM) destroy $(DEPLOYMENT)
+
+checkov: ## Look for weaknesses in terraform/, by checkov in an environment of its own
+	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --quiet checkov==3.3.30; }
+	.checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
 
 # The state lies in the bucket that STATE named the last time, or here; each environment has one of its own.
 backend:

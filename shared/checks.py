@@ -86,6 +86,7 @@ def alert_row(config: MonitoringConfig, alert: AlertState) -> AlertRow:
         note=note if rule else "its rule is no longer configured",
         count=alert.count,
         min_occurrences=occurrences,
+        href=f"/alerts/{alert.fingerprint}",
     )
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from http import HTTPStatus
 
+from .alert_pages import ALERTS, build_alert, build_alerts
 from .api import API, Api
 from .boards import build_board, rules_of_dashboard
 from .chart_pages import build_chart, render_chart
 from .configuration.models import Collection, Dashboard
+from .deeds import HOURS, carry_out, deed_of
 from .errors import ConfigError, PermanentError, TransientError
+from .forms import COOKIE, TOKEN_BYTES, Sent, check_sent, cookie_header, is_token
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
 from .overview import build_overview
-from .panels import KEPT_ROWS, Page, Shown, Status, Tab
+from .panels import KEPT_ROWS, Board, Deeds, Page, Shown, Status, Tab
 from .reader import Reader
 from .render.csv_page import render_csv
 from .render.html import asset, etag, render_error_html, render_html, render_inbox_html
@@ -40,7 +44,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _METHODS = "GET, HEAD"
-_STATUS_CODES = {"not_found": 404, "method_not_allowed": 405}
+_STATUS_CODES = {"not_found": 404, "method_not_allowed": 405, "refused": 403, "taken": 409, "not_firing": 409}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class PageRequest:
     query: Mapping[str, str] = field(default_factory=dict)
     accept: str | None = None
     if_none_match: str | None = None
+    sent: Sent = field(default_factory=Sent)
+    """What a POST brings; of any request the cookies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,9 @@ class DashboardPages:
     reader: Reader
     now: Callable[[], datetime]
     has_inbox: bool = False
+    takes_deeds: bool = False
+    """Whether a reader may change anything: only where it is known who can be one."""
+    new_token: Callable[[int], str] = secrets.token_urlsafe
 
     def __call__(self, request: PageRequest) -> PageResponse:
         """Answer one request; every failure is a page with one sentence, a transient one a 503."""
@@ -84,6 +93,8 @@ class DashboardPages:
             return self._failure(request, 503, "unavailable", sentence)
 
     def _answer(self, request: PageRequest) -> PageResponse:
+        if request.method == "POST" and self.takes_deeds and deed_of(request.path) is not None:
+            return self._deed(request)
         if request.method not in ("GET", "HEAD"):
             raise PermanentError("method_not_allowed", "This page is only read: GET or HEAD.")
         if request.path == "/healthz":
@@ -97,20 +108,43 @@ class DashboardPages:
         if request.path.startswith(API):
             content = Api(self.config, self.reader, self.now).answer(request.path, request.query)
             return PageResponse(200, content.encode(), Format.JSON.content_type)
-        return self._page(parse_view(request.path, request.query, request.accept, self.now()))
+        return self._page(parse_view(request.path, request.query, request.accept, self.now()), request.sent.cookies)
 
-    def _page(self, view: View) -> PageResponse:
+    def _deed(self, request: PageRequest) -> PageResponse:
+        """Do what was sent, and lead back to the page, so that loading it again sends nothing."""
+        check_sent(request.sent)
+        there = carry_out(self.reader.store, self.reader.alerts(), request.path, request.sent.form, self.now())
+        return PageResponse(303, b"", Format.TEXT.content_type, {"Location": there, "Cache-Control": "no-store"})
+
+    def _page(self, view: View, cookies: Mapping[str, str]) -> PageResponse:
         page = self._build(view)
+        headers = {"Vary": "Accept"}
+        if self.takes_deeds and view.format is Format.HTML and isinstance(page, Board) and "/" in page.name:
+            page, headers = self._with_deeds(page, cookies, headers)
         page = replace(
             page,
             tabs=self._tabs(view, page),
-            ranges=_ranges(view),
+            ranges=() if "/" in view.name else _ranges(view),
             everywhere=view.href(as_format=Format.HTML, region=""),
         )
-        headers = {"Vary": "Accept"} | ({"ETag": etag(page, view)} if view.format is Format.HTML else {})
+        headers |= {"ETag": etag(page, view)} if view.format is Format.HTML else {}
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
 
+    def _with_deeds(
+        self, page: Board, cookies: Mapping[str, str], headers: dict[str, str]
+    ) -> tuple[Board, dict[str, str]]:
+        """The page of an alert with what can be done about it, and the token that its reader is given."""
+        token = cookies.get(COOKIE, "")
+        if not is_token(token):
+            token = self.new_token(TOKEN_BYTES)
+            headers = {**headers, "Set-Cookie": cookie_header(token)}
+        asked_at = self.now().replace(second=0, microsecond=0)
+        deeds = Deeds(f"/{page.name}", token, asked_at, page.open_episode, HOURS)
+        return replace(page, deeds=deeds), headers
+
     def _build(self, view: View) -> Shown:
+        if view.prefix == "/":
+            return self._alerts(view)
         try:
             dashboard = self.config.get_dashboard(view.name)
         except ConfigError as error:
@@ -123,6 +157,15 @@ class DashboardPages:
             return build_board(self.config, self.reader, dashboard, view.start, view.end, now, zone, view.region)
         page = build_overview(self.config, self.reader, view.start, view.end, now, zone, collection, view.region)
         return replace(page, regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions))
+
+    def _alerts(self, view: View) -> Shown:
+        zone, now = _zone(view), self.now()
+        if view.collection:
+            raise PermanentError("invalid_request", "collection is of the overview alone")
+        fingerprint = view.name.partition("/")[2]
+        if fingerprint:
+            return build_alert(self.config, self.reader, fingerprint, now, zone)
+        return build_alerts(self.config, self.reader, view.start, view.end, now, zone, view.region)
 
     def _chart(self, view: View) -> PageResponse:
         collection = self._collection(view)
@@ -160,6 +203,8 @@ class DashboardPages:
             )
             status = page.headline.status if page and current else _tab_status(self.config, dashboard, fires)
             tabs.append(Tab(dashboard.name, dashboard.title, href, status, current))
+        about_alerts = page is not None and page.name.startswith(ALERTS)
+        tabs.append(Tab(ALERTS, "Alerts", f"/{ALERTS}", Status.OK, about_alerts))
         if self.has_inbox:
             tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=page is None))
         return tuple(tabs)

@@ -2,7 +2,7 @@
 
 One call:
 
-1. reads the cursor ``evaluator/state`` and the alerts behind it;
+1. reads the cursor ``evaluator/state``, the alerts behind it, and what is usual for the rules that ask;
 2. publishes what is left in the outbox (a crash between commit and publish left it there); a bus that does not take
    it stops nothing of what follows, and is told once at the end;
 3. rebuilds the minutes that ingest marked as late or that failed, and their hours;
@@ -36,6 +36,7 @@ from .telling import Hearing, escalation_due
 from .tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor, to_us
 from .together import together
+from .usual_store import moving_keys, read_baselines
 
 STATE_PATH = "evaluator/state"
 
@@ -88,6 +89,7 @@ class Evaluator:
         started = self.now()
         cursor = self._cursor(started)
         states = self._read_alerts()
+        baselines = read_baselines(self.store, moving_keys(self.config), started)
         refused: list[MonitoringError] = []
         published = self._publish_outbox(refused)
         rolling = Rolling(self.store, self.now, self.sleep, self.settle, failed=set(cursor.failed))
@@ -104,7 +106,7 @@ class Evaluator:
             broken = rolling.read(minute, longest_reach_seconds(self.config))
             at = from_minute(minute)
             hearing = self._hearing(states, at)
-            result = tick(self.config, rolling.minutes, states, at, hearing, broken)
+            result = tick(self.config, rolling.minutes, states, at, hearing, broken, baselines=baselines)
             missed, summary = after_tick(self.config, cursor.missed, result, hearing)
             result = together(replace(result, notifications=(*result.notifications, *summary)))
             try:

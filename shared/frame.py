@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import tzinfo
 from typing import Any
 
-from .alerts import AlertStateManager
+from .alerts import AlertState, AlertStateManager
 from .checks import alert_row, count_checks, health_of, newest_minute, notes_of
 from .headline import Story, headline
 from .minute_cache import Cursor
-from .panels import KEPT_ROWS, STALE_AFTER
+from .panels import KEPT_ROWS, STALE_AFTER, Headline, Status
 from .rules import AlertRule, Severity
 from .sources import Sources
 from .timeline import from_minute
@@ -63,7 +63,7 @@ def frame(sources: Sources, cursor: Cursor | None, rules: Sequence[AlertRule], z
         "data_to": data_to,
         "start": start,
         "end": from_minute(sources.end),
-        "headline": headline(story),
+        "headline": _linked(headline(story), alerts),
         "counts": counts,
         "alerts": tuple(alert_row(config, alert) for alert in alerts[:KEPT_ROWS]),
         "alerts_total": len(alerts),
@@ -73,6 +73,13 @@ def frame(sources: Sources, cursor: Cursor | None, rules: Sequence[AlertRule], z
         "notes": notes_of(sources),
         "firing": _firing(sources),
     }
+
+
+def _linked(told: Headline, alerts: Sequence[AlertState]) -> Headline:
+    """The answer with a button that leads to the alert it is about."""
+    if not alerts or told.status not in (Status.CRITICAL, Status.WARNING, Status.LOW, Status.PENDING):
+        return told
+    return replace(told, action="Open alert", href=f"/alerts/{alerts[0].fingerprint}")
 
 
 def _firing(sources: Sources) -> tuple[tuple[str, Severity], ...]:

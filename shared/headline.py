@@ -111,7 +111,7 @@ def _quiet(story: Story) -> Headline:
         return Headline(Status.OK, f"{_all_ok(story)}{story.then()}", _joined(nothing, _elsewhere(story)))
     last = max(ended, key=lambda t: t.at)
     lasted = age((last.at - (last.episode or last.at)).total_seconds())
-    what = f"{_subject(story.config, last.rule_id)}{_where(story.config, last.rule_id, last.labels)}"
+    what = f"{subject_of(story.config, last.rule_id)}{where_of(story.config, last.rule_id, last.labels)}"
     if story.at - last.at <= RECENT:
         back = "was back" if story.past else "is back"
         ok = f"{_all_ok(story)} since {story.clock(last.at)}."
@@ -133,7 +133,7 @@ def _all_ok(story: Story) -> str:
 
 def _firing_sentence(story: Story, alert: AlertState) -> str:
     rule = story.config.find_rule(alert.rule_id)
-    what = f"{_subject(story.config, alert.rule_id)}{_where(story.config, alert.rule_id, alert.labels)}"
+    what = f"{subject_of(story.config, alert.rule_id)}{where_of(story.config, alert.rule_id, alert.labels)}"
     when = story.since(alert.pending_since or alert.since or story.at)
     if rule is None:
         fires = "fired" if story.past else "fires"
@@ -143,18 +143,21 @@ def _firing_sentence(story: Story, alert: AlertState) -> str:
     limit = Limit(rule.threshold.value, rule.threshold.operator, rule.severity)
     value = number(alert.value, story.config.unit_for(rule), limit)
     verb = "was" if story.past else "is"
-    return f"{what} {verb} {value}{story.then()}, {_compared(alert.value, limit)}, {when}"
+    compared = _compared(alert.value, limit) if rule.threshold.baseline is None else "which is not usual at this time"
+    return f"{what} {verb} {value}{story.then()}, {compared}, {when}"
 
 
 def _pending_sentence(story: Story, alert: AlertState) -> str:
     rule = story.config.find_rule(alert.rule_id)
-    what = f"{_subject(story.config, alert.rule_id)}{_where(story.config, alert.rule_id, alert.labels)}"
+    what = f"{subject_of(story.config, alert.rule_id)}{where_of(story.config, alert.rule_id, alert.labels)}"
     verb = "was" if story.past else "is"
     if rule is None:
         return f"{what} {verb} pending{story.then()}; its rule is no longer configured"
-    side = "below" if rule.threshold.operator.value.startswith("<") else "over"
+    side = "below its limit" if rule.threshold.operator.value.startswith("<") else "over its limit"
+    if rule.threshold.baseline is not None:
+        side = "not as usual"
     counted = f"{alert.count} of {rule.min_occurrences} evaluations {'by then' if story.past else 'so far'}"
-    return f"{what} {verb} {side} its limit{story.then()}, {counted}"
+    return f"{what} {verb} {side}{story.then()}, {counted}"
 
 
 def _others(story: Story, others: int) -> str:
@@ -186,14 +189,16 @@ def _compared(value: float | None, limit: Limit) -> str:
     return f"{times(factor)} times its limit" if factor >= 1.2 else f"over its limit of {limit.value:g}"
 
 
-def _subject(config: MonitoringConfig, rule_id: str) -> str:
+def subject_of(config: MonitoringConfig, rule_id: str) -> str:
+    """What a rule is about, in words."""
     rule = config.find_rule(rule_id)
     if rule is None:
         return rule_id
     return _SUBJECTS.get(rule.metric_type, rule.name)
 
 
-def _where(config: MonitoringConfig, rule_id: str, labels: Labels) -> str:
+def where_of(config: MonitoringConfig, rule_id: str, labels: Labels) -> str:
+    """`` in europe-west1``; empty for a rule without groups."""
     rule: AlertRule | None = config.find_rule(rule_id)
     grouped = config.query_for(rule).group_by if rule else ()
     if labels:

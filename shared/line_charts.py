@@ -114,31 +114,44 @@ def _line(
     fixed = query.select.labels
     status = _status(sources, rules, labels, fixed)
     values = tuple(point.get(labels) for point in points)
+    subject = status not in (Status.OK, Status.PENDING)
     return Line(
         scope_text(labels or fixed, query.group_by),
         values,
-        subject=status not in (Status.OK, Status.PENDING),
+        subject=subject,
         status=status,
+        usual=sources.usual(query, labels) if subject else None,
         place=_place(sources, labels or fixed),
     )
 
 
 def deploy_marks(sources: Sources, region: str = "") -> tuple[Mark, ...]:
-    """The deploys of the time of the sources, to the minute; with ``region`` those of it and those of no region."""
+    """The newest deploys of the time of the sources, to the minute; with ``region`` those of it and those of none."""
+    key = "deploys", sources.start, region
+    if key not in sources.memo:
+        sources.memo[key] = _deploy_marks(sources, region)
+    found: tuple[Mark, ...] = sources.memo[key]
+    return found
+
+
+def _deploy_marks(sources: Sources, region: str) -> tuple[Mark, ...]:
     steps = sources.over(_DEPLOYS, CHART_POINTS)
-    ends = range(steps.start + steps.seconds, sources.end + steps.seconds, steps.seconds)
-    found = []
-    for end, groups in zip(ends, steps.values, strict=False):
-        found += [_mark(sources, labels, end, steps.seconds) for labels in groups if _is_deployed_to(labels, region)]
-    return tuple(sorted(found, key=lambda mark: mark.at)[-SHOWN_MARKS:])
+    ends = [window.end for window in sources.steps(CHART_POINTS)]
+    found = [
+        (end, labels)
+        for end, groups in zip(ends, steps.values, strict=True)
+        for labels in groups
+        if _is_deployed_to(labels, region)
+    ]
+    return tuple(_mark(sources, labels, end, steps.seconds) for end, labels in found[-SHOWN_MARKS:])
 
 
 def _mark(sources: Sources, labels: Labels, end: int, seconds: int) -> Mark:
-    minutes = (Window(minute, MINUTE_SECONDS) for minute in range(end - seconds + MINUTE_SECONDS, end, MINUTE_SECONDS))
-    first = next((one.end for one in minutes if labels in sources.values(_DEPLOYS, one)), end)
+    minutes = range(end - seconds + MINUTE_SECONDS, end, MINUTE_SECONDS)
+    first = next((one for one in minutes if labels in sources.values(_DEPLOYS, Window(one, MINUTE_SECONDS))), end)
     named = dict(labels)
     what = " ".join(filter(None, (named.get("service"), named.get("version"))))
-    return Mark(from_minute(min(first, sources.end)), f"Deploy {what}".strip())
+    return Mark(from_minute(first), f"Deploy {what}".strip())
 
 
 def _is_deployed_to(labels: Labels, region: str) -> bool:

@@ -396,6 +396,8 @@ class Table:
     total: int = 0
     wide: bool = False
     """Too wide to stand beside another panel."""
+    most: int = 8
+    """Rows that an HTML page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,6 +476,17 @@ Panel: TypeAlias = LineChart | Multiples | Table | Strips
 """A part of a dashboard."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """What can be done about an alert: taken, when ``fired_at`` is there, and silenced. ``token`` is the reader's."""
+
+    path: str
+    token: str
+    asked_at: datetime
+    fired_at: datetime | None = None
+    hours: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board(Page):
     """A dashboard that consists of what its configuration names: signals first, then panels in their order.
@@ -483,7 +496,13 @@ class Board(Page):
 
     panels: tuple[Panel, ...]
     has_alerts: bool = False
+    alerts_first: bool = False
+    """Whether an HTML page shows the alerts before the panels."""
     alerts_title: str = "Active alerts"
+    open_episode: datetime | None = None
+    """When the alert that the page is about fired, as long as it fires and nobody has it."""
+    deeds: Deeds | None = None
+    """What its reader can do about the alert that the page is about; None: nothing."""
 
 
 Shown: TypeAlias = Overview | Board

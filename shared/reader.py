@@ -7,7 +7,7 @@ a rule with alerts, one a minute with transitions, one a delivery of the last 24
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,9 +19,12 @@ from .minute_cache import Cursor, MinuteCache, Minutes
 from .outages import read_outages
 from .records import alerts_in, transitions_in
 from .retention import live
+from .series import Labels
 from .store import Store
 from .tick import Transition
 from .timeline import MINUTE_SECONDS, from_minute, minute_id
+from .usual import Usual
+from .usual_store import read_baselines
 from .value_cache import ValueCache
 
 
@@ -40,6 +43,11 @@ class Reader:
         self._store = store
         self._minutes = MinuteCache(store)
         self.values = ValueCache()
+
+    @property
+    def store(self) -> Store:
+        """Where it reads."""
+        return self._store
 
     def cursor(self) -> Cursor | None:
         """The evaluator's cursor; None before its first evaluation."""
@@ -64,6 +72,10 @@ class Reader:
         """What people did in the minutes from ``first`` to ``last`` (Unix seconds, both included), oldest first."""
         after = timedelta(microseconds=1)  # a minute holds its end, and not its beginning
         return read_entries(self._store, from_minute(first - MINUTE_SECONDS) + after, from_minute(last) + after, now)
+
+    def usual(self, key: str, now: datetime) -> Mapping[Labels, Usual]:
+        """What is usual of a query (``usual_store.key_of``), by group; empty when nothing is known."""
+        return read_baselines(self._store, [key], now).get(key, {})
 
     def deliveries(self, since: int, now: datetime) -> Deliveries:
         """The deliveries of episodes since a minute."""

@@ -127,7 +127,9 @@ class Query:
 class MetricThreshold:
     """A limit: a value that satisfies ``<value> <operator> <this value>`` is a violation of ``severity``.
 
-    ``recovery_value`` keeps an alert that fires from resolving until the value has come back to it.
+    ``recovery_value`` keeps an alert that fires from resolving until the value has come back to it. With a
+    ``baseline`` the limit is what is usual at the time, and ``value`` means nothing: ``3_sigma`` is that many spreads
+    from it, ``anomaly`` beyond anything that is known (see ``moving``). While nothing is known, nothing violates it.
     """
 
     value: float
@@ -135,10 +137,17 @@ class MetricThreshold:
     severity: Severity = Severity.HIGH
     unit: str = ""
     recovery_value: float | None = None
+    baseline: str | None = None
+
+    @property
+    def baseline_sigmas(self) -> float | None:
+        """The spreads of ``3_sigma``; None for an anomaly, and for a limit that does not move."""
+        number, found, _ = (self.baseline or "").partition("_sigma")
+        return float(number) if found else None
 
     def violated_by(self, value: float) -> bool:
         """Whether a value is a violation."""
-        return self.operator.holds(value, self.value)
+        return self.baseline is None and self.operator.holds(value, self.value)
 
     def recovered_by(self, value: float) -> bool:
         """Whether a value is good enough to end an alert that fires."""
@@ -150,6 +159,10 @@ class MetricThreshold:
 def rule_id_of(name: str) -> str:
     """The id of a rule of that name: lower-case letters, digits and single hyphens; maybe empty."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+ANOMALY = "anomaly"
+"""The baseline of a rule that fires on what was never so."""
 
 
 class OnNoData(StrEnum):

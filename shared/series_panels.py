@@ -28,7 +28,8 @@ SHOWN_SMALL = 3
 _PER_DECADE = 10
 """Bins of a distribution that is drawn: each is 26 % wider than the one below."""
 _MOST_BINS = 40
-_BIN, _OVER = "bin", "over"
+_BEYOND: Labels = (("beyond", ""),)
+"""Stands among the bins for all that is beyond the limit."""
 _LOG_FROM = 30.0
 """An axis is logarithmic when its greatest value is this many times its least."""
 
@@ -172,16 +173,18 @@ def _heat(sources: Sources, item: Item, region: str) -> Heat:
     def shares(minutes: Sequence[Cells]) -> dict[Labels, float]:
         return _shares(minutes, select.metric, fixed, limit.value if limit else None)
 
-    steps = [sources.computed(key, window, shares) for window in windows]
+    found = [sources.computed(key, window, shares) for window in windows]
+    over = tuple(step.get(_BEYOND) for step in found) if limit else ()
+    steps = [{int(labels[0][1]): share for labels, share in step.items() if labels != _BEYOND} for step in found]
     low, bins = _range_of(steps)
     return Heat(
         start=from_minute(windows[0].end - windows[0].seconds),
         step_seconds=windows[0].seconds,
         low=10 ** (low / _PER_DECADE),
         ratio=10 ** (1 / _PER_DECADE),
-        shares=tuple(tuple(step.get(_bin(low + index), 0.0) for index in range(bins)) for step in steps),
+        shares=tuple(tuple(step.get(place, 0.0) for place in range(low, low + bins)) for step in steps),
         limit=limit,
-        over=tuple(step.get(((_OVER, ""),)) for step in steps) if limit else (),
+        over=over,
     )
 
 
@@ -202,7 +205,7 @@ def _shares(minutes: Sequence[Cells], metric: str, fixed: Labels, limit: float |
     for place, part in zip(np.where(finite, places, lowest).tolist(), share.tolist(), strict=True):
         found[_bin(int(place))] = found.get(_bin(int(place)), 0.0) + part
     if limit is not None:
-        found[((_OVER, ""),)] = float(share[values > limit].sum())
+        found[_BEYOND] = float(share[values > limit].sum())
     return found
 
 
@@ -212,17 +215,16 @@ def _rows_of(cells: Cells, metric: str, fixed: Labels) -> Cells:
 
 
 def _bin(place: int) -> Labels:
-    return ((_BIN, str(place)),)
+    return (("bin", str(place)),)
 
 
-def _range_of(steps: Sequence[Mapping[Labels, float]]) -> tuple[int, int]:
+def _range_of(steps: Sequence[Mapping[int, float]]) -> tuple[int, int]:
     """The lowest bin that occurs and how many there are up to the highest, at most ``_MOST_BINS``: the highest."""
-    places = [int(labels[0][1]) for step in steps for labels in step if labels[0][0] == _BIN]
+    places = {place for step in steps for place in step}
     if not places:
         return 0, 0
-    low, high = min(places), max(places)
-    low = max(low, high - _MOST_BINS + 1)
-    return low, high - low + 1
+    low = max(min(places), max(places) - _MOST_BINS + 1)
+    return low, max(places) - low + 1
 
 
 def _on_one_grid(panel: Multiples) -> Multiples:
@@ -241,8 +243,7 @@ def _on_one_grid(panel: Multiples) -> Multiples:
 def _placed(heat: Heat, first: int, count: int) -> Heat:
     """The same with ``count`` bins from the ``first`` one on; what lies below is left out."""
     own = round(math.log(heat.low, heat.ratio)) if heat.shares and heat.shares[0] else first
-    shares = []
-    for step in heat.shares:
-        known = {own + index: share for index, share in enumerate(step)}
-        shares.append(tuple(known.get(first + index, 0.0) for index in range(count)))
-    return replace(heat, low=heat.ratio**first, shares=tuple(shares))
+    before, cut = (0.0,) * max(0, own - first), max(0, first - own)
+    shares = ((*before, *step[cut:]) for step in heat.shares)
+    padded = tuple((*step, *(0.0,) * (count - len(step))) for step in shares)
+    return replace(heat, low=heat.ratio**first, shares=padded)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from .alerts import AlertState, AlertStateManager, State
 from .cells import Cells
@@ -19,11 +20,14 @@ from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
 from .tick import Transition, longest_reach_seconds, rule_values
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor
+from .usual import Usual
+from .usual_store import key_of
 from .value_cache import Window
 from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
 """The window of every number that no rule gives another."""
+USUAL_SIGMAS = 3.0
 CHART_POINTS = 180
 SPARK_POINTS = 60
 PENDING_SECONDS = 3600
@@ -67,6 +71,9 @@ class Sources:
     windows: Windows = field(default_factory=Windows)
     """The windows that were read for this page, and what was found in them."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
+    known_usual: dict[str, Mapping[Labels, Usual]] = field(default_factory=dict)
+    memo: dict[Hashable, Any] = field(default_factory=dict)
+    """What was asked for this page already, by what was asked."""
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,9 +121,15 @@ class Sources:
         Steps end at whole multiples of their length, so that they stay what they are while the range moves on; the
         last one ends with the page, and where that is no multiple it overlaps the one before.
         """
-        windows = self.steps(points)
-        step = windows[0].seconds
-        return Steps(windows[0].end - step, step, [self.values(query, window) for window in windows])
+        token = self.reader.values.token(query)
+        key = token, self.start, points
+        if key not in self.memo:
+            windows = self.steps(points)
+            step = windows[0].seconds
+            values = [self._values(query, token, window) for window in windows]
+            self.memo[key] = Steps(windows[0].end - step, step, values)
+        found: Steps = self.memo[key]
+        return found
 
     def steps(self, points: int) -> list[Window]:
         """The windows of the steps, oldest first; at least one."""
@@ -130,36 +143,46 @@ class Sources:
     def total(self, query: Query) -> dict[Labels, float]:
         """A sum's values over the whole range: it is added up from the chart's steps and what is left at both ends."""
         parts: dict[Labels, list[float]] = {}
+        token = self.reader.values.token(query)
         for window in _tiles(self.start, self.end, _step_seconds(self.start, self.end, CHART_POINTS)):
-            for labels, value in self.values(query, window).items():
+            for labels, value in self._values(query, token, window).items():
                 parts.setdefault(labels, []).append(value)
         return {labels: math.fsum(values) for labels, values in parts.items()}
 
     def values(self, query: Query, window: Window) -> Mapping[Labels, float]:
         """A query's values over a window; of a window without data none, whatever the query."""
+        return self._values(query, self.reader.values.token(query), window)
+
+    def _values(self, query: Query, token: int, window: Window) -> Mapping[Labels, float]:
         read = self.windows.read
-        return self._known(query, window, lambda: evaluate(read(self.minutes, *window), query, window.seconds))
+        return self._known(token, window, lambda: evaluate(read(self.minutes, *window), query, window.seconds))
 
     def computed(
         self, key: Hashable, window: Window, compute: Callable[[Sequence[Cells]], Mapping[Labels, float]]
     ) -> Mapping[Labels, float]:
         """What ``compute``, which ``key`` names, gives of a window's minutes; of a window without data none."""
-        return self._known(key, window, lambda: compute(self.windows.read(self.minutes, *window).minutes))
+        return self.of_minutes(key, window, lambda: compute(self.windows.read(self.minutes, *window).minutes))
+
+    def of_minutes(
+        self, key: Hashable, window: Window, compute: Callable[[], Mapping[Labels, float]]
+    ) -> Mapping[Labels, float]:
+        """What ``compute``, which ``key`` names, gives of the minutes of a window; without data none."""
+        return self._known(self.reader.values.token(key), window, compute)
 
     def _known(
-        self, key: Hashable, window: Window, compute: Callable[[], Mapping[Labels, float]]
+        self, token: int, window: Window, compute: Callable[[], Mapping[Labels, float]]
     ) -> Mapping[Labels, float]:
         serials = self._serials(window)
         if not serials:
             return {}
-        return self.reader.values.values(window, key, serials, compute)
+        return self.reader.values.values(window, token, serials, compute)
 
     def judged(self, rule: AlertRule) -> dict[Labels, float]:
         """What a rule judges at the page's end, of the page's region where one is given."""
         window = Window(self.end - self.config.delay_seconds_for(rule), rule.evaluation_window)
         values = self.reader.values.values(
             window,
-            self.config.query_for(rule),
+            self.reader.values.token(self.config.query_for(rule)),
             self._serials(window),
             lambda: rule_values(self.config, rule, self.minutes, from_minute(self.end), self.windows),
         )
@@ -172,6 +195,17 @@ class Sources:
     def alert(self, rule: AlertRule, labels: Labels) -> AlertState | None:
         """The alert of a rule on some labels, unless it is inactive."""
         return self.by_check.get((rule.id, labels))
+
+    def usual(self, query: Query, labels: Labels) -> tuple[float, float] | None:
+        """Where three spreads around what is usual of a group lie at the page's end; None when nothing is known.
+
+        The first question about a query is one read.
+        """
+        key = key_of(query, WINDOW_SECONDS)
+        if key not in self.known_usual:
+            self.known_usual[key] = self.reader.usual(key, self.now)
+        found = self.known_usual[key].get(labels)
+        return None if found is None else found.at(from_minute(self.end)).limits(USUAL_SIGMAS)
 
     def _serials(self, window: Window) -> tuple[int, ...]:
         if window not in self.serials:
@@ -285,7 +319,9 @@ def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
 
 def limit_of(threshold: MetricThreshold | None) -> Limit | None:
     """A threshold as a page draws it."""
-    return None if threshold is None else Limit(threshold.value, threshold.operator, threshold.severity)
+    if threshold is None or threshold.baseline is not None:  # which is another at every moment
+        return None
+    return Limit(threshold.value, threshold.operator, threshold.severity)
 
 
 def worst_alert(alerts: Iterable[AlertState]) -> AlertState | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
+from functools import partial
 
 from .cells import Cells
 from .configuration.models import Panel
@@ -20,8 +21,6 @@ from .value_cache import Window
 
 STRIP_POINTS = 96
 """A quarter of an hour each in 24 h."""
-_ANY = -1
-"""Stands for any series at all, among the selections that are looked for."""
 
 
 def timeline_panel(sources: Sources, panel: Panel, panel_id: str) -> Strips:
@@ -37,13 +36,9 @@ def timeline_panel(sources: Sources, panel: Panel, panel_id: str) -> Strips:
 def gaps_panel(sources: Sources, panel: Panel, panel_id: str, zone: tzinfo = UTC) -> Strips:
     """A strip for each item: data, none, or nothing of anything yet."""
     items = items_of(sources, panel)
-    selections = tuple(item.query.select for item in items)
-    present = _present(sources, selections)
-    began = next((minute for minute in _minutes(sources) if _ANY in present.get(minute, ())), None)
-    strips = [
-        _gaps(sources, item.name, [index in present.get(minute, ()) for minute in _minutes(sources)], began, zone)
-        for index, item in enumerate(items)
-    ]
+    *present, anything = _present(sources, tuple(item.query.select for item in items))
+    began = min((minute for minute in anything if minute > sources.start), default=None)
+    strips = [_gaps(sources, item.name, there, began, zone) for item, there in zip(items, present, strict=True)]
     return _panel(sources, panel, panel_id, strips, len(strips))
 
 
@@ -76,7 +71,7 @@ def _words(panel: Panel) -> Sequence[tuple[Status, str]]:
 
 
 def _strips_of(sources: Sources, item: Item, among: int) -> list[Strip]:
-    steps = [sources.values(item.query, window) for window in sources.steps(STRIP_POINTS)]
+    steps = sources.over(item.query, STRIP_POINTS).values
     groups = sorted(distinct_groups(steps))[:KEPT_ROWS] or [()]
     began = next((index for index, step in enumerate(steps) if step), len(steps))
     rules = rules_on(sources, item.query)
@@ -116,52 +111,54 @@ def _state(value: float | None, limit: Limit | None, before: bool) -> Status:
     return Status.OK
 
 
-def _minutes(sources: Sources) -> range:
-    """The minutes of the time of the sources, oldest first."""
-    return range(sources.start + MINUTE_SECONDS, sources.end + MINUTE_SECONDS, MINUTE_SECONDS)
-
-
-def _present(sources: Sources, selections: tuple[Selection, ...]) -> dict[int, frozenset[int]]:
-    """Which of some selections each minute has series of, by index; ``_ANY`` for a minute that has any."""
+def _present(sources: Sources, selections: tuple[Selection, ...]) -> list[frozenset[int]]:
+    """In which minutes there are series of each selection, and last in which there are any at all."""
     key = ("present", selections)
-    found = {}
-    for minute in _minutes(sources):
-        there = sources.computed(key, Window(minute, MINUTE_SECONDS), lambda minutes: _found(minutes, selections))
-        if there:
-            found[minute] = frozenset(int(labels[0][1]) for labels in there)
-    return found
+    found: list[set[int]] = [set() for _ in (*selections, None)]
+    for window in sources.steps(STRIP_POINTS):
+        masks = sources.of_minutes(key, window, partial(_masks, sources, window, selections))
+        ends = _ends(window)
+        for labels, mask in masks.items():
+            bits = int(mask)
+            found[int(labels[0][1])].update(end for index, end in enumerate(ends) if bits >> index & 1)
+    return [frozenset(minutes) for minutes in found]
 
 
-def _found(minutes: Sequence[Cells], selections: Sequence[Selection]) -> dict[Labels, float]:
-    series = [name for cells in minutes for name in cells.series]
-    found = [
-        index
-        for index, selection in enumerate(selections)
-        if any(name.metric == selection.metric and name.matches(selection.labels) for name in series)
-    ]
-    return {(("index", str(index)),): 1.0 for index in ([_ANY, *found] if series else [])}
+def _masks(sources: Sources, window: Window, selections: Sequence[Selection]) -> dict[Labels, float]:
+    """For each selection, and last for any series, a bit for each minute: at most 45 of them, exact in a double."""
+    masks = [0] * (len(selections) + 1)
+    for index, end in enumerate(_ends(window)):
+        cells = sources.minutes.get(end)
+        if cells is not None and len(cells):
+            masks[-1] |= 1 << index
+            for place, selection in enumerate(selections):
+                masks[place] |= _has(cells, selection) << index
+    return {(("index", str(place)),): float(mask) for place, mask in enumerate(masks)}
 
 
-def _gaps(sources: Sources, name: str, there: Sequence[bool], began: int | None, zone: tzinfo) -> Strip:
-    minutes = list(_minutes(sources))
-    expected = [minute for minute in minutes if began is not None and minute >= began]
-    has = dict(zip(minutes, there, strict=True))
-    missing = [minute for minute in expected if not has[minute]]
-    states = tuple(_gap_state(window, has, began) for window in sources.steps(STRIP_POINTS))
+def _has(cells: Cells, selection: Selection) -> bool:
+    return any(name.metric == selection.metric and name.matches(selection.labels) for name in cells.series)
+
+
+def _ends(window: Window) -> range:
+    return range(window.end - window.seconds + MINUTE_SECONDS, window.end + MINUTE_SECONDS, MINUTE_SECONDS)
+
+
+def _gaps(sources: Sources, name: str, there: frozenset[int], began: int | None, zone: tzinfo) -> Strip:
+    expected = range(began, sources.end + MINUTE_SECONDS, MINUTE_SECONDS) if began is not None else range(0)
+    missing = [minute for minute in expected if minute not in there]
+    states = tuple(_gap_state(window, there, began) for window in sources.steps(STRIP_POINTS))
     share = 100 * (len(expected) - len(missing)) / len(expected) if expected else None
-    status = Status.EMPTY if not any(there) else Status.UNKNOWN if missing else Status.OK
-    return Strip(name, share, "%", status, states, None, _told(sources, missing, any(there), zone))
+    ever = len(missing) < len(expected)
+    status = Status.EMPTY if not ever else Status.UNKNOWN if missing else Status.OK
+    return Strip(name, share, "%", status, states, None, _told(sources, missing, ever, zone))
 
 
-def _gap_state(window: Window, has: Mapping[int, bool], began: int | None) -> Status:
-    inside = [
-        minute
-        for minute in range(window.end - window.seconds + MINUTE_SECONDS, window.end + MINUTE_SECONDS, MINUTE_SECONDS)
-        if minute in has
-    ]
-    if began is None or all(minute < began for minute in inside):
+def _gap_state(window: Window, there: frozenset[int], began: int | None) -> Status:
+    expected = [minute for minute in _ends(window) if began is not None and minute >= began]
+    if not expected:
         return Status.EMPTY
-    return Status.OK if all(has[minute] for minute in inside if minute >= began) else Status.UNKNOWN
+    return Status.OK if there.issuperset(expected) else Status.UNKNOWN
 
 
 def _told(sources: Sources, missing: Sequence[int], ever: bool, zone: tzinfo) -> str:

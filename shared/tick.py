@@ -7,7 +7,7 @@ Each transition of an alert is returned once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,12 +15,14 @@ from .alerts import ENDINGS, TRANSITIONS, AlertKind, AlertState, Reason, State, 
 from .cells import Cells
 from .errors import ConfigError
 from .monitoring_config import AlertRule, MetricThreshold, MetricType, MonitoringConfig, OnNoData
+from .moving import rule_now
 from .notifications import Notification
 from .room import Room
 from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, removed, still_missing
 from .series import Labels
 from .telling import Firing, Hearing, Quiet, Step, tell
 from .timeline import to_us
+from .usual_store import Baselines, rule_key
 from .windows import Windows, evaluate
 
 MAX_REASON_CHARACTERS = 300
@@ -84,19 +86,20 @@ def tick(
     hearing: Hearing | None = None,
     broken: Sequence[str] = (),
     windows: Windows | None = None,
+    baselines: Baselines | None = None,
 ) -> TickResult:
     """Evaluate every enabled rule that is due at ``at`` (aware UTC, on a whole minute).
 
     ``minutes`` are the cells of at least the longest window and delay before ``at``; ``states`` those of the tick
     before. Alerts of rules that are gone or disabled end. ``hearing`` is by default nobody's silence; ``broken`` says
     what failed about the minutes themselves, which is a failure like that of a rule. ``windows`` keeps what was found
-    in the same minutes for the evaluations that follow.
+    in the same minutes for the evaluations that follow. ``baselines`` are what is usual, for the rules on it.
     """
     known = tuple(states)
     by_rule: dict[str, list[AlertState]] = {}
     for state in known:
         by_rule.setdefault(state.rule_id, []).append(state)
-    judging = _Judging(config, minutes, at, Room(known), Windows() if windows is None else windows)
+    judging = _Judging(config, minutes, at, Room(known), Windows() if windows is None else windows, baselines or {})
     rules = sorted(_rules(config), key=lambda rule: rule.severity.rank)
     judged = [judging.rule(rule, by_rule.pop(rule.id, [])) for rule in rules]
     judged.append(judging.rollup(by_rule.pop(ROLLUP_ID, []), broken))
@@ -194,6 +197,7 @@ class _Judging:
     at: datetime
     room: Room
     windows: Windows
+    baselines: Baselines
 
     def rule(self, rule: AlertRule, states: Sequence[AlertState]) -> _Judged:
         """Evaluate a rule; one that is not due keeps its states. A failure is contained here, and alerts."""
@@ -216,9 +220,11 @@ class _Judging:
         values = rule_values(self.config, rule, self.minutes, self.at, self.windows)
         known = {state.labels: state for state in states if state.kind is AlertKind.THRESHOLD}
         missed = {state.labels: state for state in states if state.kind is AlertKind.NO_DATA}
-        steps: list[Step] = []
+        as_written, steps = rule, list[Step]()
         beyond = 0
+        now = self._moving(rule, values)
         for labels in self._groups(rule, values, known):
+            rule = now(labels)
             if labels not in known and labels in values and rule.violated_by(values[labels]) is None:
                 continue  # as most are: inactive, and nothing to remember
             before = known.get(labels) or AlertState(rule.id, labels, rule.threshold.severity)
@@ -229,9 +235,17 @@ class _Judging:
                 steps.append(Step(rule, before, decision))
             else:
                 beyond += 1
-        steps += self._missing(rule, steps, missed, values)
+        steps += self._missing(as_written, steps, missed, values)
         reason = f"too_many_alerts: {beyond} groups violate for which there is no room"
         return steps, _failure(rule.id, reason) if beyond else None
+
+    def _moving(self, rule: AlertRule, values: Mapping[Labels, float]) -> Callable[[Labels], AlertRule]:
+        """The rule as it stands for a group: itself, unless its limit moves with what is usual there."""
+        if rule.threshold.baseline is None:
+            return lambda _labels: rule
+        usual = self.baselines.get(rule_key(self.config, rule), {})
+        at = self.at - timedelta(seconds=self.config.delay_seconds_for(rule))
+        return lambda labels: rule_now(rule, usual.get(labels), values.get(labels), at)
 
     def _groups(
         self, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]

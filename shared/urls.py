@@ -10,6 +10,8 @@
 - ``tz``: an IANA name such as Europe/Berlin (default UTC).
 - ``ascii=1`` and ``colour=1``, for the text format; ``fragment=1``: the HTML page without its head.
 
+``/alerts`` and ``/alerts/{fingerprint}`` are pages like the dashboards.
+
 ``/charts/{collection}`` with ``.svg`` (default), ``.png``, ``.csv``, ``.json`` or ``.txt`` is one chart, with the
 parameters ``range``, ``from``, ``to``, ``region``, ``tz`` and ``theme`` (light or dark, of the pictures).
 
@@ -41,6 +43,7 @@ _REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _OFFSET = re.compile(r" (?=\d\d:\d\d$)")
 _COLLECTION = re.compile(r"[a-z0-9_]{1,100}")
 _MINUTE = re.compile(r"\d{8}T\d{4}")
+_ALERTS = re.compile(r"/(?P<name>alerts(?:/[0-9a-f]{16})?)(?:\.(?P<extension>[a-z]+))?")
 _CHART = re.compile(r"/charts/(?P<name>[a-z0-9_]{1,100})(?:\.(?P<extension>[a-z]+))?")
 _CHART_PARAMETERS = ("range", "from", "to", "region", "tz", "theme")
 _API_PARAMETERS = ("range", "from", "to", "region")
@@ -106,6 +109,8 @@ class View:
     colour: bool = False
     fragment: bool = False
     theme: str = "light"
+    prefix: str = "/dashboards/"
+    """What stands before the name in the address."""
 
     @property
     def zone(self) -> tzinfo:
@@ -138,7 +143,8 @@ class View:
         )
         extension = "" if view.format is Format.HTML else f".{view.format.value}"
         query = urlencode(list(_query(view)), safe=":/")
-        return f"/dashboards/{view.name}{extension}{'?' if query else ''}{query}"
+        prefix = self.prefix if name is None else "/dashboards/"
+        return f"{prefix}{view.name}{extension}{'?' if query else ''}{query}"
 
 
 def parse_view(path: str, query: Mapping[str, str], accept: str | None, now: datetime) -> View:
@@ -147,13 +153,14 @@ def parse_view(path: str, query: Mapping[str, str], accept: str | None, now: dat
     Raises ``PermanentError``: ``not_found`` for a path that is none of a dashboard, ``invalid_request`` with a
     sentence that names the parameter and what it accepts.
     """
-    name, extension = _split(path)
+    prefix, name, extension = _split(path)
     _check_names(query, _PARAMETERS)
     start, end, range_name = _times(query, now)
     return View(
         start=start,
         end=end,
         name=name,
+        prefix=prefix,
         format=extension or preferred(accept),
         range_name=range_name,
         collection=_collection(query.get("collection", "")),
@@ -216,13 +223,16 @@ def preferred(accept: str | None, among: Sequence[Format] = PAGE_FORMATS, otherw
     return best if scores[best][0] > 0 else otherwise
 
 
-def _split(path: str) -> tuple[str, Format | None]:
+def _split(path: str) -> tuple[str, str, Format | None]:
     if path == "/":
-        return OVERVIEW, None
+        return "/dashboards/", OVERVIEW, None
+    alerts = _ALERTS.fullmatch(path)
+    if alerts is not None:
+        return "/", alerts["name"], _extension(alerts["extension"], PAGE_FORMATS)
     match = _PATH.fullmatch(path)
     if match is None or len(match["name"]) > _MAX_NAME:
         raise PermanentError("not_found", "there is no such page")
-    return match["name"], _extension(match["extension"], PAGE_FORMATS)
+    return "/dashboards/", match["name"], _extension(match["extension"], PAGE_FORMATS)
 
 
 def _extension(extension: str | None, among: Sequence[Format]) -> Format | None:

@@ -59,16 +59,22 @@ class ValueCache:
     """Values by window and query. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[tuple[Window, Hashable], _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[Window, int], _Entry] = OrderedDict()
+        self._tokens: dict[Hashable, int] = {}
         self._groups: dict[tuple[Labels, ...], Mapping[Labels, int]] = {}
         self._size = 0
         self._lock = Lock()
 
+    def token(self, asked: Hashable) -> int:
+        """A number that stands for what is asked: questions are long, and a page asks each of them a hundred times."""
+        with self._lock:
+            return self._tokens.setdefault(asked, len(self._tokens))
+
     def values(
-        self, window: Window, asked: Hashable, serials: tuple[int, ...], compute: Callable[[], Mapping[Labels, float]]
+        self, window: Window, token: int, serials: tuple[int, ...], compute: Callable[[], Mapping[Labels, float]]
     ) -> Values:
-        """What was asked (a query) of a window of minutes with these serials, computed when it is not held."""
-        key = window, asked
+        """What a token stands for, of a window of minutes with these serials, computed when it is not held."""
+        key = window, token
         with self._lock:
             held = self._entries.get(key)
             if held is not None and held.serials == serials:
@@ -91,7 +97,7 @@ class ValueCache:
             self._groups[labels] = {one: place for place, one in enumerate(labels)}
         return self._groups[labels]
 
-    def _forget(self, key: tuple[Window, Hashable]) -> None:
+    def _forget(self, key: tuple[Window, int]) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._size -= len(entry.values) + _OVERHEAD_NUMBERS

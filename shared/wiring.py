@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
+    from .tune import Tune
 
 
 def utc_now() -> datetime:
@@ -120,11 +121,18 @@ class Services:
         slack, pagerduty = (known.slack_signing_secret, known.pagerduty_webhook_secret) if known else (None, None)
         return Hooks(self.store, self.bus, self.config, topic, self.now, slack, pagerduty, tell_in_slack)
 
+    def tune(self) -> Tune:
+        """The function ``tune``."""
+        from .tune import Tune
+
+        return Tune(self.store, self.bus, self.config, self.topic("notifications"), self.now)
+
     def dashboard(self) -> DashboardPages:
         """The function ``dashboard``."""
         from .dashboard import DashboardPages
 
-        return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels)
+        is_local = "inbox" in self.channels
+        return DashboardPages(self.config, self.reader, self.now, has_inbox=is_local, takes_deeds=is_local)
 
     def collect(self) -> Collector:
         """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""

@@ -97,6 +97,12 @@ class HttpTopic:
         if status // 100 != 2:
             raise self._failure(status, text)
 
+    def close(self) -> None:
+        """Close this process's connection, if any; a later call connects again."""
+        connection = self._connection.drop()
+        if connection is not None:
+            connection.close()
+
     def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str]:
         """The answer; asked a second time where a kept connection has gone meanwhile."""
         kept = self._connection.get().sock is not None

@@ -90,7 +90,8 @@ def _over_store(asked: Asked, stored: Stored, hours: float | None, windows: Wind
         raise ConfigError("windows of stored minutes are about a rule: name it")
     span = stored.span(DEFAULT_HOURS if hours is None else hours)
     about = None if asked.rule is None else labelled(windows, asked.rule.id)
-    found = outcome(asked, stored, span, _progress(), stored.history(span), about)
+    known = stored.baselines(asked.configs())
+    found = outcome(asked, stored, span, _progress(), stored.history(span), about, known)
     _say(found.lines())
     if stored.is_old(span.first):
         _say([_HOURS_ONLY])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from ..monitoring_config import AlertRule, MonitoringConfig
+from ..usual_store import Baselines
 from .changes import changed, find, only
 from .episodes import Episode, episodes_of
 from .run import Candidate, Progress, Run, Source, Span, backtest
@@ -109,10 +110,12 @@ def outcome(
     progress: Progress,
     history: History | None = None,
     windows: Sequence[Labelled] | None = None,
+    baselines: Baselines | None = None,
 ) -> Outcome:
     """Try what was asked for over a span, beside the present rule and history. Raises what the source raises."""
     counts = windows is not None
-    runs = backtest(source, span, [Candidate(config, counts=counts) for config in asked.configs()], progress)
+    candidates = [Candidate(config, counts=counts, baselines=baselines or {}) for config in asked.configs()]
+    runs = backtest(source, span, candidates, progress)
     headings = [CHANGED, PRESENT] if asked.changed is not None else [PRESENT]
     found = [Column(name, asked.of(run.episodes())) for name, run in zip(headings, runs, strict=True)]
     if history is not None:

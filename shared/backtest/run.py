@@ -21,6 +21,7 @@ from ..series import Labels
 from ..telling import Hearing
 from ..tick import RuleFailure, TickResult, Transition, longest_reach_seconds, rule_values, tick
 from ..timeline import MINUTE_SECONDS, from_minute, minute_of_us
+from ..usual_store import Baselines
 from ..windows import Windows
 from .episodes import Episode, Key, Telling, episodes_of
 
@@ -88,13 +89,15 @@ class Candidate:
     """A configuration to run, and what people say meanwhile.
 
     ``earlier`` are configurations that judge before it, oldest first, each with the evaluation time (Unix seconds) at
-    which the next takes over. ``counts``: note which groups there were (``Run.seen``).
+    which the next takes over. ``counts``: note which groups there were (``Run.seen``). ``baselines`` are what rules on
+    one take for usual, over the whole span.
     """
 
     config: MonitoringConfig
     hears: Hears = nobody
     earlier: Sequence[tuple[int, MonitoringConfig]] = ()
     counts: bool = False
+    baselines: Baselines = field(default_factory=dict)
 
     def at(self, minute: int) -> MonitoringConfig:
         """The configuration that judges T."""
@@ -192,7 +195,8 @@ class _Running:
         at = from_minute(minute)
         hearing = self.candidate.hears(at, self.states)
         config = self.candidate.at(minute)
-        result = tick(config, minutes, self.states, at, hearing, windows=windows)
+        usual = self.candidate.baselines
+        result = tick(config, minutes, self.states, at, hearing, windows=windows, baselines=usual)
         self.states = result.states
         self._note(result)
         if self.candidate.counts:

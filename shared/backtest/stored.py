@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from ..deliveries import DeliveryState
 from ..errors import ConfigError
 from ..evaluator import STATE_PATH
 from ..hours import KEPT, hour_of, minutes_in, read_hours
+from ..monitoring_config import MonitoringConfig
 from ..records import alerts_in, announcements_in, transitions_in
 from ..retention import live
 from ..rolling import PAST_SECONDS
@@ -22,6 +23,7 @@ from ..silences import Silence, silence_from_fields
 from ..store import Store
 from ..tick import Transition
 from ..timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_id, parse_minute_id
+from ..usual_store import Baselines, moving_keys, read_baselines
 from .episodes import Key, Telling
 from .run import Span
 
@@ -123,6 +125,10 @@ class Stored:
         """What of a span the evaluator has judged: nothing before its first evaluation ever, or without minutes."""
         kept = next(one for one in range(span.first, span.last + 1, MINUTE_SECONDS) if not self.is_old(one))
         return Span(max(kept, self.first_judged() or kept), span.last)
+
+    def baselines(self, configs: Iterable[MonitoringConfig]) -> Baselines:
+        """What is usual now, for the rules that ask."""
+        return read_baselines(self.store, {key for one in configs for key in moving_keys(one)}, self.now)
 
     def history(self, span: Span, cooldown_seconds: int = 0) -> History:
         """What the evaluator did over a span, and what was told of it and for ``cooldown_seconds`` before."""

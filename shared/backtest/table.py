@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from ..monitoring_config import MonitoringConfig
-from ..render.plain import clean, columns
+from ..render.plain import clean
+from ..render.report import aligned
 from ..series import label_text
 from ..timeline import MINUTE_SECONDS, from_minute
 from .causes import MEANINGS, Difference
@@ -229,15 +230,3 @@ def _difference(config: MonitoringConfig, one: Difference) -> list[str]:
         sides = ["yes", "otherwise"]
     name = f"{_rule_name(config, one.rule_id)} {label_text(one.labels)}".strip()
     return [_moment(one.at), what, name, *sides, one.cause.value]
-
-
-def aligned(rows: Iterable[Sequence[str]], right: Container[int] = ()) -> list[str]:
-    """Rows as lines whose cells stand below one another, two spaces apart; those of ``right`` end together."""
-    cleaned = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(columns(row[at]) for row in cleaned) for at in range(len(cleaned[0]))]
-
-    def padded(at: int, cell: str) -> str:
-        space = " " * (widths[at] - columns(cell))
-        return space + cell if at in right else cell + space
-
-    return ["  ".join(padded(at, cell) for at, cell in enumerate(row)).rstrip() for row in cleaned]

@@ -36,6 +36,10 @@ class Hosted:
         """Call the function ``evaluate``; the HTTP status it answers."""
         return self.functions.call("evaluate")
 
+    def tune(self) -> int:
+        """Call the function ``tune``; the HTTP status it answers."""
+        return self.functions.call("tune")
+
 
 @dataclass(frozen=True, slots=True)
 class Host:

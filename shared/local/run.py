@@ -23,7 +23,7 @@ from .fleet import Fleet
 from .hosting import Host, Hosted, listen
 from .incident import incident_at_start
 from .narrator import Narrator
-from .scheduler import run_every_minute
+from .scheduler import run_daily, run_every_minute
 from .server import port_of
 from .traffic import Traffic, run_traffic
 
@@ -113,6 +113,7 @@ def _live(hosted: Hosted, options: RunOptions, boot: str, narrator: Narrator, st
 
     threads = [
         Thread(target=run_every_minute, args=(hosted.evaluate, now, stopping), name="scheduler", daemon=True),
+        Thread(target=run_daily, args=(hosted.tune, now, stopping), name="daily", daemon=True),
         Thread(target=run_traffic, args=(traffic, now, stopping), name="traffic", daemon=True),
         Thread(target=more_of_the_past, name="past", daemon=True),
     ]

@@ -138,7 +138,7 @@ def draw_spark(signal: Signal) -> Spark | None:
     )
 
 
-def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
+def draw_chart(chart: LineChart, zone: tzinfo, *, with_table: bool = True) -> Drawing:
     """A line chart, its times in ``zone``; without any value it has axes and limits only.
 
     Of many lines it draws the first, which are the worst.
@@ -161,7 +161,7 @@ def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
         left_out=numbers.more(chart.lines_total, len(chart.lines)),
         sentence=_sentence(chart, zone),
         names=tuple(line.name for line in chart.lines),
-        table=_table(chart, zone),
+        table=_table(chart, zone) if with_table else (),
     )
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from ..panels import Board, Cell, LineChart, Multiples, Page, Panel, Row, Status, Strips, Table
 from . import charts, grids, numbers, svg
 
-SHOWN_TABLE_ROWS = 8
 SHOWN_STRIPS = 10
 _WHOLE = " whole"
 
@@ -64,9 +63,10 @@ class DrawnTable:
 
 
 def blocks(page: Board, zone: tzinfo) -> list[Block]:
-    """The panels of a page in its order, the alerts last; two stand beside each other, a single one is wide."""
-    found = [*_drawn(page, zone), *([Block("alerts")] if page.has_alerts or page.alerts else [])]
-    return _paired(found)
+    """The panels of a page in its order, and the alerts; two stand beside each other, a single one is wide."""
+    alerts = [Block("alerts")] if page.has_alerts or page.alerts else []
+    drawn = [*_drawn(page, zone)]
+    return _paired([*alerts, *drawn] if page.alerts_first else [*drawn, *alerts])
 
 
 def range_words(start: datetime, end: datetime, page: Page, zone: tzinfo) -> str:
@@ -116,7 +116,7 @@ def _block(panel: LineChart | Table | Strips, page: Board, zone: tzinfo, number:
 
 
 def _table(panel: Table) -> DrawnTable:
-    rows = panel.rows[:SHOWN_TABLE_ROWS]
+    rows = panel.rows[: panel.most]
     total = max(panel.total, len(panel.rows))
     loud = any(row.status is not Status.OK for row in rows)
     return DrawnTable(
@@ -142,7 +142,7 @@ def _multiples(panels: Sequence[Multiples], page: Board, zone: tzinfo) -> Block:
 
 def _small(chart: LineChart, zone: tzinfo) -> charts.Drawing:
     """A drawing with less room for words: flags have none, and a single line no name."""
-    drawing = charts.draw_chart(chart, zone)
+    drawing = charts.draw_chart(chart, zone, with_table=False)
     lines = drawing.lines if len(drawing.lines) != 1 else (replace(drawing.lines[0], name=""),)
     return replace(drawing, lines=lines, marks=tuple(replace(mark, label="") for mark in drawing.marks))
 

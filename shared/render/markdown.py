@@ -80,7 +80,7 @@ def _section(section: str, signals: Sequence[Signal]) -> Iterator[str]:
 
 
 def _alerts(page: Page) -> Iterator[str]:
-    yield "## Active alerts"
+    yield f"## {escape(page.alerts_title) if isinstance(page, Board) else 'Active alerts'}"
     yield ""
     if not page.alerts:
         yield "None."

@@ -7,6 +7,7 @@ strokes that do not scale, words are placed in percent. A gap stays a gap. No se
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,12 @@ _NO_PERCENTAGE = 1e6
 """Beyond this a value in percent is a mistake, and what is around it cannot be shown."""
 _MOST_TICKS = 7
 _SHORT_DECADES = 3
-_TICK_GRID = timedelta(minutes=5)
+_TICK_GRIDS = (timedelta(minutes=5), timedelta(minutes=15))
+"""Zones lie whole quarters of an hour apart: for ticks an hour apart or more the coarser grid has all of them."""
 _TICK_STEPS = ((1.1, 10), (2.1, 15), (4, 30), (8, 60), (26, 180), (math.inf, 720))
 """Hours shown at most, and minutes from tick to tick."""
 _DATES_FROM_HOURS = 12
+_MINUTES_OF_AN_HOUR = 60
 
 Values = Sequence[float | None]
 Worst = Callable[[Sequence[float]], float]
@@ -167,20 +170,22 @@ def log_ticks(low: float, high: float) -> tuple[Scale, list[float]]:
     return Scale(bottom, top, log=True), [float(f"{tick:.1g}") for tick in ticks if bottom <= tick <= top]
 
 
-def x_ticks(start: datetime, end: datetime, zone: tzinfo) -> list[tuple[datetime, str]]:
+@functools.lru_cache(maxsize=128)
+def x_ticks(start: datetime, end: datetime, zone: tzinfo) -> tuple[tuple[datetime, str], ...]:
     """Round times of day of the zone in (start, end], with their labels; midnight shows the date on long ranges."""
     hours = (end - start).total_seconds() / 3600
     every = next(minutes for most, minutes in _TICK_STEPS if hours <= most)
-    grid = _TICK_GRID.total_seconds()
-    instant = datetime.fromtimestamp(math.floor(start.timestamp() / grid) * grid, zone) + _TICK_GRID
+    step = _TICK_GRIDS[every >= _MINUTES_OF_AN_HOUR]
+    grid = step.total_seconds()
+    instant = datetime.fromtimestamp(math.floor(start.timestamp() / grid) * grid, zone) + step
     found = []
     while instant <= end:
         local = instant.astimezone(zone)
         if (local.hour * 60 + local.minute) % every == 0:
             midnight = local.hour == local.minute == 0 and hours > _DATES_FROM_HOURS
             found.append((instant, local.strftime("%a %d" if midnight else "%H:%M")))
-        instant += _TICK_GRID
-    return found
+        instant += step
+    return tuple(found)
 
 
 def across(instant: datetime, start: datetime, end: datetime) -> float:

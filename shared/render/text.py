@@ -201,7 +201,8 @@ class _Screen:
         yield ""
 
     def _alerts(self, alerts: Sequence[AlertRow]) -> Iterator[str]:
-        yield f"{self._pen.paint('1', 'ACTIVE ALERTS')}  {self._pen.paint('2', 'worst first' if alerts else 'none')}"
+        title = clean(self._page.alerts_title).upper() if isinstance(self._page, Board) else "ACTIVE ALERTS"
+        yield f"{self._pen.paint('1', cut(title, 60))}  {self._pen.paint('2', 'worst first' if alerts else 'none')}"
         for alert in alerts[:SHOWN_ALERTS]:
             yield self._alert(alert)
         yield from self._more(max(self._page.alerts_total, len(alerts)), min(len(alerts), SHOWN_ALERTS))

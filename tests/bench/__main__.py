@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from tests.bench import alerts, bill, client, ingest, memory, paging, reading, sizes, starting
+from tests.bench import alerts, bill, client, ingest, memory, pages, paging, reading, sizes, starting
 from tests.bench.figures import Figure, table
 
 PARTS: Mapping[str, Callable[[datetime], Iterable[Figure]]] = {
     "ingest": ingest.figures,
     "sizes": sizes.figures,
     "reading": reading.figures,
+    "pages": pages.figures,
     "starting": starting.figures,
     "memory": memory.figures,
     "bill": bill.figures,

@@ -22,7 +22,7 @@ import pytest
 
 from shared.config import load_config
 from shared.grants import IAP_AGENT, PUBSUB_AGENT, Access, Grant, Role, grants
-from shared.manifest import MANIFEST_PATH, Manifest, PushTrigger, ScheduleTrigger, load_manifest
+from shared.manifest import MANIFEST_PATH, HttpTrigger, Manifest, PushTrigger, ScheduleTrigger, load_manifest
 from tests.fakes import RecordingEnvironment
 from tests.terraform import Deployment, Variant, Workspace, deployed, missing, of_kind, resources
 
@@ -341,6 +341,15 @@ def test_functions_have_the_manifests_sizes_but_where_others_are_asked_for(deplo
         assert build["entry_point"] == name
         signature = "cloudevent" if isinstance(wanted.trigger, PushTrigger) else "http"
         assert build["environment_variables"] == {"GOOGLE_FUNCTION_SIGNATURE_TYPE": signature}
+
+
+def test_only_what_people_and_vendors_open_is_reachable(deployment: Deployment) -> None:
+    """The network lets nobody outside Google Cloud reach a function that Pub/Sub, the schedule or IAP stands before."""
+    for name, wanted in deployment.manifest.functions.items():
+        (service,) = _function(deployment, name)["service_config"]
+        behind_iap = name == "dashboard" and deployment.variant.access is Access.IAP
+        reachable = isinstance(wanted.trigger, HttpTrigger) and not behind_iap
+        assert service["ingress_settings"] == ("ALLOW_ALL" if reachable else "ALLOW_INTERNAL_ONLY")
 
 
 def test_functions_run_on_the_python_that_is_tested(deployment: Deployment) -> None:

@@ -18,7 +18,7 @@ from shared.backtest.asked import Asked, outcome
 from shared.backtest.changes import Place, changed, find
 from shared.backtest.episodes import Episode, Telling
 from shared.backtest.scores import Labelled, Score, read_windows, score, windows_of
-from shared.backtest.table import Column, alerts, aligned, span_text, strips
+from shared.backtest.table import Column, alerts, span_text, strips
 from shared.cells import Cells, Observation, fold, merge_writers
 from shared.conformance.run import config_of
 from shared.errors import ConfigError
@@ -28,6 +28,7 @@ from shared.local.incident import Incident
 from shared.local.series_file import read_series, target_of
 from shared.monitoring_config import AlertState, MonitoringConfig
 from shared.notifications import Notification
+from shared.render.report import aligned
 from shared.rules import Aggregation, Query, Selection, Severity
 from shared.series import Kind, Series
 from shared.tick import Transition, longest_reach_seconds, tick

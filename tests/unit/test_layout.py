@@ -23,6 +23,8 @@ EDGES = {
     "shared.bundle": "makes deployable folders; an entry point of its own",
     "shared.redrive": "a command line; an entry point of its own",
     "shared.history_command": "a command line; an entry point of its own",
+    "shared.monitoring_setup": "a command line; an entry point of its own",
+    "shared.setup_system": "finds what that command line talks to",
 }
 """Modules and packages that are no core, and why."""
 CLOCK_READERS = (

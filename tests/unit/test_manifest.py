@@ -41,6 +41,7 @@ def test_each_function_has_the_trigger_of_its_type(manifest: Manifest) -> None:
         "notify": PushTrigger,
         "dashboard": HttpTrigger,
         "hooks": HttpTrigger,
+        "tune": ScheduleTrigger,
     }
     assert manifest.functions["evaluate"].trigger == ScheduleTrigger("* * * * *", 180)
 
@@ -89,8 +90,10 @@ def test_a_writer_publishes_only_to_its_topics_and_reads_only_its_secrets(manife
         *(Grant("notify", Role.SECRET_ACCESSOR, f"secret {name}") for name in manifest.functions["notify"].secrets),
     }
     secrets = {one for one in grants_of(manifest.functions["evaluate"]) if one.role is Role.SECRET_ACCESSOR}
-    named = ("ION_HEARTBEAT_URL", "ION_SENTRY_DSN")
-    assert secrets == {Grant("evaluate", Role.SECRET_ACCESSOR, f"secret {name}") for name in named}
+    assert secrets == {
+        Grant("evaluate", Role.SECRET_ACCESSOR, "secret ION_HEARTBEAT_URL"),
+        Grant("evaluate", Role.SECRET_ACCESSOR, "secret ION_SENTRY_DSN"),
+    }
 
 
 def test_each_function_is_called_by_its_trigger_alone(manifest: Manifest) -> None:
@@ -103,6 +106,7 @@ def test_each_function_is_called_by_its_trigger_alone(manifest: Manifest) -> Non
         "collect": ["schedule"],
         "dashboard": [],
         "hooks": ["allUsers"],
+        "tune": ["schedule"],
     }
 
 

@@ -87,19 +87,12 @@ def topic_of(server: Google, **changes: Any) -> HttpTopic:
 LONG = "x" * 300
 
 
-def close(topic: HttpTopic) -> None:
-    """End a topic's connection."""
-    connection = topic._connection.drop()
-    if connection is not None:
-        connection.close()
-
-
 def test_a_message(server: Google) -> None:
     """Bytes and attributes go to the topic's route as they are, over one connection however many there are."""
     topic = topic_of(server)
     for number in range(3):
         topic(bytes([number, 255]), {"content-type": "a/b"})
-    close(topic)
+    topic.close()
     assert server.connections == 1
     path, headers, body = server.asked[2]
     assert path == "/v1/projects/my-project/topics/metrics:publish"
@@ -126,7 +119,7 @@ def test_failures(server: Google, status: int, kind: type[Exception], reason: st
         topic(b"1", {})
     assert raised.value.reason == reason  # type: ignore[attr-defined] # both kinds have one
     topic(b"2", {})
-    close(topic)
+    topic.close()
 
 
 def test_a_kept_connection_that_has_gone(server: Google) -> None:
@@ -135,7 +128,7 @@ def test_a_kept_connection_that_has_gone(server: Google) -> None:
     server.hang_up = True
     for _ in range(3):
         topic(b"1", {})
-    close(topic)
+    topic.close()
     assert (len(server.asked), server.connections) == (3, 3)
 
 
@@ -158,7 +151,7 @@ def test_tokens(server: Google, monkeypatch: pytest.MonkeyPatch) -> None:
     with suppress(TransientError):
         topic(b"2", {})
     topic(b"2", {})
-    close(topic)
+    topic.close()
     tokens = [headers["authorization"] for path, headers, _ in server.asked if path.endswith(":publish")]
     assert tokens == ["Bearer t1", "Bearer t1", "Bearer t4", "Bearer t4", "Bearer t7"]
     assert [headers["metadata-flavor"] for path, headers, _ in server.asked if path.endswith("token")] == ["Google"] * 3
@@ -192,7 +185,7 @@ def test_a_forked_child_has_its_own_connection(server: Google) -> None:
     inherited = topic._connection.get()
     topic._connection._built[os.getpid() + 1] = topic._connection._built.pop(os.getpid())
     topic(b"2", {})
-    close(topic)
+    topic.close()
     inherited.close()
     assert server.connections == 2
 

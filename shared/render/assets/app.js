@@ -46,6 +46,7 @@
   const poll = async () => {
     clearTimeout(timer);
     if (document.hidden || busy) return;
+    if (document.activeElement?.form) { timer = setTimeout(poll, EVERY_MS); return; } // nothing typed is lost
     busy = true;
     const url = new URL(location.href);
     url.searchParams.set("fragment", "1");

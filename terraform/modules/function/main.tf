@@ -13,6 +13,7 @@ resource "google_storage_bucket_object" "archive" {
 }
 
 resource "google_cloudfunctions2_function" "this" {
+  #checkov:skip=CKV_GCP_124:only what people and vendors open is reachable from outside, and asks who they are
   name        = "${var.prefix}${var.name}"
   description = var.function.description
   location    = var.region
@@ -39,6 +40,7 @@ resource "google_cloudfunctions2_function" "this" {
   service_config {
     available_cpu                    = tostring(var.function.cpu)
     available_memory                 = "${var.function.memory_mib}Mi"
+    ingress_settings                 = var.is_reachable ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY"
     max_instance_count               = var.function.max_instances
     max_instance_request_concurrency = var.function.concurrency
     min_instance_count               = var.function.min_instances

@@ -46,6 +46,11 @@ variable "invokers" {
   type        = map(string)
 }
 
+variable "is_reachable" {
+  description = "Whether requests may come from outside Google Cloud; Pub/Sub and Cloud Scheduler of the project count as inside: https://cloud.google.com/run/docs/securing/ingress"
+  type        = bool
+}
+
 variable "name" {
   description = "The function's short name, which is its entry point's too."
   type        = string
