@@ -171,23 +171,20 @@ class OnlineDetector:
             if shown is None:
                 continue
             face = self._faces[number]
-            count, centre, spread, _, _ = face
+            count, centre, spread, above, below = face
             error = shown - centre
-            side, distance = (3, error) if error >= 0.0 else (4, -error)
-            record = face[side]
-            grown = distance
+            side, distance, record = (3, error, above) if error >= 0.0 else (4, -error, below)
+            reach = 0.0
             if count >= WARM_VALUES:
                 least = _LEAST_DEVIATIONS * (spread if spread > floor else floor) + 1e-9 * abs(centre) + _TINY
                 reach = record if record > least else least
                 score = distance / reach * _WEIGHTS[number] * limit
                 if score > most:
                     most, out = score, number
-                if not believed:
-                    grown = min(distance, max(_MAX_GROWTH * reach, _LEAST_SHARE * distance))
-            face[3] *= fade
-            face[4] *= fade
-            if grown > face[side]:
-                face[side] = grown
+            face[3], face[4] = above * fade, below * fade
+            if distance > face[side]:
+                grown = distance if believed or not reach else max(_MAX_GROWTH * reach, _LEAST_SHARE * distance)
+                face[side] = max(face[side], min(grown, distance))
             weight = 1.0 / (count + 1.0) if count < 199.0 else _CENTRE_WEIGHT
             face[0] = count + 1.0
             face[1] = centre + weight * error
