@@ -7,12 +7,20 @@ PORT ?= 8080
 SEED ?= 1
 SPEED ?= 0
 SERVE ?= 1
+ENV ?= prod
 BIN := .venv/bin
-SOURCES := shared functions tests
+SOURCES := shared functions tests examples
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
+TERRAFORM := terraform -chdir=terraform
+DEPLOYMENT = -var-file=environments/$(ENV).tfvars -var project=$(PROJECT) $(ARGS)
+
+# --name 'value' of a variable that is set.
+option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
+
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard replay install test format lint types test-unit test-integration soak bench redrive bundle plan
+.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench bench-anomaly \
+	redrive notify-preview notify-test verify tune tune-apply digest-preview history bundle plan apply destroy backend checkov
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +38,10 @@ replay: .venv/.runs ## Replay CSV=file of timestamp,value as COLLECTION=cpu_util
 		"make replay CSV=tests/events/cpu_sample.csv COLLECTION=cpu_utilization_us" >&2; exit 2; }
 	@exec $(BIN)/python -m shared.local replay "$(CSV)" "$(COLLECTION)" $(LOCAL) --speed $(SPEED) \
 		$(if $(filter 0,$(SERVE)),--no-serve)
+
+backtest: .venv/.runs ## What rules would have done: RULE=... SET=threshold=250 HOURS=72, or CSV=... COLLECTION=...; COMPARE=history
+	@exec $(BIN)/python -m shared.backtest $(foreach name,RULE SET HOURS COLLECTION WINDOWS COMPARE,$(call option,$(name))) \
+		$(foreach file,$(CSV),--csv '$(file)') $(foreach file,$(EARLIER),--earlier '$(file)')
 
 install: .venv/.tests ## Install what tests and checks need
 	@:
@@ -60,18 +72,62 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
-bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading pages starting memory bill"
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading pages starting memory bill alerts client paging"
 	@$(BIN)/python -m tests.bench $(PART)
+
+bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json
+	@$(BIN)/python -m tests.bench.anomaly "$(or $(DATA),$(firstword $(wildcard ../shared/data/nab-dev) tests/events/labelled))"
+
+notify-preview: .venv/.runs ## Render a sample incident as every channel shows it, to OUT=build/notifications
+	@$(BIN)/python -m shared.local.notifying preview --out "$(or $(OUT),build/notifications)"
+
+notify-test: .venv/.runs ## Send a marked test to CHANNEL=slack and say what came back
+	@test -n "$(CHANNEL)" || { echo "make notify-test CHANNEL=slack|pagerduty|email|sentry|webhook" >&2; exit 2; }
+	@$(BIN)/python -m shared.local.notifying test "$(CHANNEL)"
+
+verify: .venv/.runs ## Check a running system, a probe and a test notification through it; ARGS="--no-probe"
+	@exec $(BIN)/python -m shared.monitoring_setup verify $(ARGS)
+
+tune: .venv/.runs ## What the rules did and the thresholds their values recommend; HOURS=72 ARGS="--format html"
+	@exec $(BIN)/python -m shared.monitoring_setup tuning $(call option,HOURS) $(ARGS)
+
+tune-apply: .venv/.runs ## Apply the recommendation for RULE=...: shows the difference and the backtest, and asks; ARGS="--yes"
+	@test -n "$(RULE)" || { echo "make tune-apply RULE=ID, for example: make tune-apply RULE=high-cpu-utilization" >&2; exit 2; }
+	@exec $(BIN)/python -m shared.monitoring_setup apply '$(RULE)' $(ARGS)
+
+digest-preview: .venv/.runs ## The daily digest as it would be sent now; ARGS="--format html"
+	@exec $(BIN)/python -m shared.monitoring_setup digest $(ARGS)
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)
 
+history: .venv/.runs ## What happened to alerts, who was told, what people did; HOURS=24 RULE=id ARGS="--json"
+	@$(BIN)/python -m shared.history_command --hours $(or $(HOURS),24) --rule "$(RULE)" $(ARGS)
+
 bundle: .venv/.runs ## Write each function's archive to build/
 	@$(BIN)/python -m shared.bundle
 
-plan: bundle ## Plan the deployment with Terraform; PROJECT=my-project ENVIRONMENT=dev
-	terraform -chdir=terraform init -input=false
-	terraform -chdir=terraform plan -input=false -var project=$(or $(PROJECT),my-project) -var environment=$(or $(ENVIRONMENT),dev)
+plan: bundle backend ## Show what apply would do; PROJECT=my-project ENV=dev STATE=state-bucket ARGS="-var ..."
+	$(TERRAFORM) plan $(DEPLOYMENT)
+
+apply: bundle backend ## Provision everything, after asking; PROJECT=my-project ENV=dev STATE=state-bucket ARGS="-var ..."
+	$(TERRAFORM) apply $(DEPLOYMENT)
+
+destroy: bundle backend ## Take everything away, after asking; PROJECT=my-project ENV=dev STATE=state-bucket
+	$(TERRAFORM) destroy $(DEPLOYMENT)
+
+checkov: ## Look for weaknesses in terraform/, by checkov in an environment of its own
+	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --quiet checkov==3.3.30; }
+	.checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
+
+# The state lies in the bucket that STATE named the last time, or here; each environment has one of its own.
+backend:
+	@test -n "$(PROJECT)" || { echo "PROJECT=my-project is needed" >&2; exit 2; }
+	@test -f terraform/environments/$(ENV).tfvars || { echo "ENV=$(ENV): no terraform/environments/$(ENV).tfvars" >&2; exit 2; }
+	@test -z "$(STATE)" || printf 'terraform {\n  backend "gcs" {\n    bucket = "%s"\n    prefix = "ion-monitoring"\n  }\n}\n' \
+		"$(STATE)" > terraform/backend.tf
+	@$(TERRAFORM) init -input=false -reconfigure >/dev/null
+	@$(TERRAFORM) workspace select -or-create $(ENV)
 
 # No network once stamped. An environment without pip is one whose making was cut off, and is made again.
 .venv/.runs: requirements.txt

@@ -1,7 +1,9 @@
 """What a person can do about alerts: take one, silence some, end a silence.
 
-Each is one commit with its entry in ``audit``. Asking again, as after an answer that was lost, changes nothing. None
-of them changes a state; the evaluator sees them at its next T (``telling``).
+Each is one commit with its entry in ``audit``, and idempotent, because the place of what it makes follows from what was
+asked for, an episode or the request's own id, and is written on the condition that nothing is there: asking again, as
+after an answer that was lost, changes nothing. None of them changes a state or touches what the evaluator writes, which
+sees them at its next T (``telling``).
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from .store import Absent, Precondition, Store, Unchanged
 from .timeline import iso
 
 ATTEMPTS = 5
+TAKEN_AT_ONCE = 200
+"""Alerts in one commit, two writes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,73 @@ class Taken:
 def acknowledge(store: Store, fingerprint: str, fired_at: datetime, author: str, comment: str, now: datetime) -> Taken:
     """Take the episode of an alert that fired at ``fired_at``; of two people the first has it.
 
-    Raises PermanentError: ``not_firing`` when that episode does not fire (any more), ``invalid_acknowledgement``.
+    Raises PermanentError: ``not_firing`` when that episode does not fire (any more) and nobody had it,
+    ``invalid_acknowledgement``.
     """
     ack = check_ack(Ack(fingerprint, fired_at, author, now, comment))
-    alert = _firing(store, fingerprint, fired_at)
-    path = ack_path(fingerprint, fired_at)
-    entry = Entry(now, author, Deed.ACKNOWLEDGED, path, _about(alert), comment)
+    known = _acknowledged(store, ack)
+    return known or _take(store, _firing(store, fingerprint, fired_at), ack)
+
+
+def firing_in(store: Store, conversation: str) -> list[AlertState]:
+    """The alerts that were told in a conversation and fire, by labels; it is the id of its first notification.
+
+    Raises PermanentError ``not_firing`` when there is none.
+    """
+    found = [
+        alert
+        for document in store.list("alerts").documents
+        for alert in alerts_in(document)
+        if alert.is_firing and alert.told and alert.told[0].notification_id == conversation
+    ]
+    if not found:
+        raise PermanentError("not_firing", f"nothing of {conversation[:80]} fires")
+    return sorted(found, key=lambda alert: alert.labels)
+
+
+def take(store: Store, alerts: Sequence[AlertState], author: str, comment: str, now: datetime) -> list[Taken]:
+    """Take the episodes of alerts that fire, in their order: many in a commit, and one by one where some are taken.
+
+    Raises PermanentError ``invalid_acknowledgement``, and TransientError ``contended``.
+    """
+    taken: list[Taken] = []
+    for start in range(0, len(alerts), TAKEN_AT_ONCE):
+        some = [(alert, _ack(alert, author, comment, now)) for alert in alerts[start : start + TAKEN_AT_ONCE]]
+        try:
+            store.commit([write for alert, ack in some for write in (ack.write(), _taking(alert, ack).write())])
+        except PreconditionFailed:
+            taken += [_take(store, alert, ack) for alert, ack in some]
+        else:
+            taken += [Taken(ack, is_new=True) for _, ack in some]
+    return taken
+
+
+def _ack(alert: AlertState, author: str, comment: str, now: datetime) -> Ack:
+    return check_ack(Ack(alert.fingerprint, alert.fired_at or now, author, now, comment))
+
+
+def _taking(alert: AlertState, ack: Ack) -> Entry:
+    path = ack_path(ack.fingerprint, ack.fired_at)
+    return Entry(ack.at, ack.author, Deed.ACKNOWLEDGED, path, _about(alert), ack.comment)
+
+
+def _take(store: Store, alert: AlertState, ack: Ack) -> Taken:
     try:
-        store.commit([ack.write(), entry.write()])
-    except PreconditionFailed:
-        return Taken(ack_from_fields(store.get([path])[path].fields), is_new=False)
+        store.commit([ack.write(), _taking(alert, ack).write()])
+    except PreconditionFailed as error:
+        known = _acknowledged(store, ack)
+        if known is None:
+            raise TransientError("contended", ack_path(ack.fingerprint, ack.fired_at)) from error
+        return known
     return Taken(ack, is_new=True)
+
+
+def _acknowledged(store: Store, asked: Ack) -> Taken | None:
+    """Who has the episode already."""
+    path = ack_path(asked.fingerprint, asked.fired_at)
+    document = store.get([path]).get(path)
+    ack = None if document is None else ack_from_fields(document.fields)
+    return Taken(ack, is_new=False) if ack is not None and ack.fired_at == asked.fired_at else None
 
 
 def silence(

@@ -20,7 +20,7 @@ from .render import numbers
 from .render.plain import value_text
 from .rules import AlertRule, Query, Selection, Severity
 from .series import Labels
-from .sources import WINDOW_SECONDS, Sources, find_rule, limit_of, read_sources, scope_text
+from .sources import WINDOW_SECONDS, Sources, limit_of, read_sources, scope_text
 from .tick import Transition
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor
 from .value_cache import Window
@@ -110,7 +110,7 @@ def build_alert(config: MonitoringConfig, reader: Reader, fingerprint: str, now:
     episode = next(iter(reversed(list(episodes(mine)))), None)
     start, end = _around(episode, state, now)
     sources, cursor = read_sources(config, reader, start, end, now)
-    rule = find_rule(config, rule_id)
+    rule = config.find_rule(rule_id)
     about = about_rules(sources, [rule] if rule else [])
     about = replace(
         about,
@@ -168,7 +168,7 @@ def episodes(transitions: Sequence[Transition]) -> Iterator[Episode]:
 
 
 def _episode_row(config: MonitoringConfig, one: Episode, sources: Sources, zone: tzinfo) -> Row:
-    rule = find_rule(config, one.rule_id)
+    rule = config.find_rule(one.rule_id)
     lasted = ((one.ended or sources.about) - one.fired).total_seconds()
     how = _WORDS[one.reason] if one.ended else "still fires"
     return Row(

@@ -11,7 +11,7 @@ from .minute_cache import Cursor
 from .monitoring_config import MonitoringConfig
 from .panels import AlertRow, Health, Status
 from .rules import Aggregation, AlertRule, Query, Selection
-from .sources import REGION, Sources, find_rule, limit_of, scope_text, status_of
+from .sources import REGION, Sources, limit_of, scope_text, status_of
 from .timeline import HOUR_SECONDS, from_minute, minute_floor
 
 DAY_SECONDS = 24 * HOUR_SECONDS
@@ -70,7 +70,7 @@ def _checks(sources: Sources, rule: AlertRule, alerts: Sequence[AlertState]) -> 
 
 def alert_row(config: MonitoringConfig, alert: AlertState) -> AlertRow:
     """One line of the list of active alerts; an alert whose rule is no longer configured has the rule's id."""
-    rule = find_rule(config, alert.rule_id)
+    rule = config.find_rule(alert.rule_id)
     occurrences = rule.min_occurrences if rule else max(alert.count, 1)
     note = "" if alert.is_firing else f"pending, {alert.count} of {occurrences}"
     return AlertRow(
@@ -81,7 +81,7 @@ def alert_row(config: MonitoringConfig, alert: AlertState) -> AlertRow:
         status=Status.of(alert.severity) if alert.is_firing else Status.PENDING,
         value=alert.value,
         unit=config.unit_for(rule) if rule else "",
-        limit=limit_of(rule.threshold) if rule else None,
+        limit=limit_of(rule.threshold) if rule and not rule.is_source else None,
         since=alert.since or alert.evaluated_at or from_minute(0),
         note=note if rule else "its rule is no longer configured",
         count=alert.count,
@@ -103,4 +103,5 @@ def health_of(sources: Sources, cursor: Cursor | None) -> Health:
         deliveries_done=deliveries.done,
         deliveries_total=deliveries.total,
         dead_letters=int(sources.total(_REJECTED).get((), 0.0)),
+        channels_gone=sources.reader.channels_gone(sources.now),
     )

@@ -2,7 +2,7 @@
 
 One call:
 
-1. reads the cursor ``evaluator/state`` and the alerts behind it;
+1. reads the cursor ``evaluator/state``, the alerts behind it, and what is usual for the rules that ask;
 2. publishes what is left in the outbox (a crash between commit and publish left it there); a bus that does not take
    it stops nothing of what follows, and is told once at the end;
 3. rebuilds the minutes that ingest marked as late or that failed, and their hours;
@@ -35,6 +35,8 @@ from .store import Absent, Delete, Precondition, Put, Store, Unchanged
 from .telling import Hearing, escalation_due
 from .tick import RuleFailure, TickResult, Transition, longest_reach_seconds, tick
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor, to_us
+from .together import together
+from .usual_store import moving_keys, read_baselines
 
 STATE_PATH = "evaluator/state"
 
@@ -55,13 +57,15 @@ class Report:
 class Cursor:
     """The last T that was judged (Unix seconds), and what must still hold when the next is committed.
 
-    ``missed`` is what fired and ended during a catch-up that is not over, ``failed`` are minutes to roll up again.
+    ``missed`` is what fired and ended during a catch-up that is not over, ``failed`` are minutes to roll up again,
+    ``first`` is the first T that was ever judged.
     """
 
     minute: int
     condition: Precondition
     missed: Missed = field(default_factory=Missed)
     failed: tuple[int, ...] = ()
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Evaluator:
         started = self.now()
         cursor = self._cursor(started)
         states = self._read_alerts()
+        baselines = read_baselines(self.store, moving_keys(self.config), started)
         refused: list[MonitoringError] = []
         published = self._publish_outbox(refused)
         rolling = Rolling(self.store, self.now, self.sleep, self.settle, failed=set(cursor.failed))
@@ -101,9 +106,9 @@ class Evaluator:
             broken = rolling.read(minute, longest_reach_seconds(self.config))
             at = from_minute(minute)
             hearing = self._hearing(states, at)
-            result = tick(self.config, rolling.minutes, states, at, hearing, broken)
+            result = tick(self.config, rolling.minutes, states, at, hearing, broken, baselines=baselines)
             missed, summary = after_tick(self.config, cursor.missed, result, hearing)
-            result = replace(result, notifications=(*result.notifications, *summary))
+            result = together(replace(result, notifications=(*result.notifications, *summary)))
             try:
                 cursor = self._commit(cursor, result, states, missed, sorted(rolling.failed))
             except PreconditionFailed:
@@ -120,10 +125,10 @@ class Evaluator:
         """Where the evaluator stands; the first call ever begins with the newest minute that has ended."""
         state = self.store.get([STATE_PATH]).get(STATE_PATH)
         if state is None:
-            return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent())
+            return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent(), first=minute_floor(now))
         missed = missed_from_fields(state.fields.get("missed", {}))
-        failed = tuple(state.fields.get("failed_minutes", ()))
-        return Cursor(int(state.fields["minute"]), Unchanged(state.update_time), missed, failed)
+        failed, first = tuple(state.fields.get("failed_minutes", ())), state.fields.get("first_minute")
+        return Cursor(int(state.fields["minute"]), Unchanged(state.update_time), missed, failed, first)
 
     def _read_alerts(self) -> tuple[AlertState, ...]:
         documents = self.store.list("alerts").documents
@@ -147,22 +152,27 @@ class Evaluator:
             "config_hash": self.config.hash,
             "decided_at": self.now(),
             "missed": missed_to_fields(missed),
+            "first_minute": cursor.first,
             "failures": [f"{failure.rule_id}: {failure.reason}" for failure in result.failures],
             "failed_minutes": failed,
         }
         writes = [Put(STATE_PATH, state, precondition=cursor.condition), *decided(before, result)]
-        return Cursor(minute, Unchanged(self.store.commit(writes)), missed, tuple(failed))
+        return Cursor(minute, Unchanged(self.store.commit(writes)), missed, tuple(failed), cursor.first)
 
     def _publish_outbox(self, refused: list[MonitoringError]) -> int:
         """Publish what was decided and take it from the outbox; how many notifications.
 
         A crash between the two publishes again, under the same ids, which the deliveries make harmless. What the bus
-        does not take stays; ``refused`` holds why, and once it does, nothing more is tried in this call.
+        does not take stays; ``refused`` holds why, and once it does, nothing more is tried in this call. A document of
+        which nothing can be read stays, too, for the version that can.
         """
         published = 0
         for document in () if refused else self.store.list("outbox").documents:
+            found = notifications_in(document)
+            if not found:
+                continue
             try:
-                for notification_id, data in notifications_in(document):
+                for notification_id, data in found:
                     self.bus.publish(self.notifications_topic, data, {"notification": notification_id})
                     published += 1
             except MonitoringError as error:

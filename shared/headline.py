@@ -13,7 +13,7 @@ from .render.numbers import age, moment, number, span, stretch, times
 from .render.plain import value_text
 from .rules import AlertRule, MetricType
 from .series import Labels
-from .sources import find_rule, scope_text
+from .sources import scope_text
 from .tick import Transition
 
 RECENT = timedelta(minutes=15)
@@ -132,27 +132,32 @@ def _all_ok(story: Story) -> str:
 
 
 def _firing_sentence(story: Story, alert: AlertState) -> str:
-    rule = find_rule(story.config, alert.rule_id)
+    rule = story.config.find_rule(alert.rule_id)
     what = f"{subject_of(story.config, alert.rule_id)}{where_of(story.config, alert.rule_id, alert.labels)}"
     when = story.since(alert.pending_since or alert.since or story.at)
     if rule is None:
         fires = "fired" if story.past else "fires"
         return f"{what} {fires}, {when}; its rule is no longer configured"
+    if rule.is_source:
+        return f"{what}{story.then()}, {when}"
     limit = Limit(rule.threshold.value, rule.threshold.operator, rule.severity)
     value = number(alert.value, story.config.unit_for(rule), limit)
     verb = "was" if story.past else "is"
-    return f"{what} {verb} {value}{story.then()}, {_compared(alert.value, limit)}, {when}"
+    compared = _compared(alert.value, limit) if rule.threshold.baseline is None else "which is not usual at this time"
+    return f"{what} {verb} {value}{story.then()}, {compared}, {when}"
 
 
 def _pending_sentence(story: Story, alert: AlertState) -> str:
-    rule = find_rule(story.config, alert.rule_id)
+    rule = story.config.find_rule(alert.rule_id)
     what = f"{subject_of(story.config, alert.rule_id)}{where_of(story.config, alert.rule_id, alert.labels)}"
     verb = "was" if story.past else "is"
     if rule is None:
         return f"{what} {verb} pending{story.then()}; its rule is no longer configured"
-    side = "below" if rule.threshold.operator.value.startswith("<") else "over"
+    side = "below its limit" if rule.threshold.operator.value.startswith("<") else "over its limit"
+    if rule.threshold.baseline is not None:
+        side = "not as usual"
     counted = f"{alert.count} of {rule.min_occurrences} evaluations {'by then' if story.past else 'so far'}"
-    return f"{what} {verb} {side} its limit{story.then()}, {counted}"
+    return f"{what} {verb} {side}{story.then()}, {counted}"
 
 
 def _others(story: Story, others: int) -> str:
@@ -186,7 +191,7 @@ def _compared(value: float | None, limit: Limit) -> str:
 
 def subject_of(config: MonitoringConfig, rule_id: str) -> str:
     """What a rule is about, in words."""
-    rule = find_rule(config, rule_id)
+    rule = config.find_rule(rule_id)
     if rule is None:
         return rule_id
     return _SUBJECTS.get(rule.metric_type, rule.name)
@@ -194,7 +199,7 @@ def subject_of(config: MonitoringConfig, rule_id: str) -> str:
 
 def where_of(config: MonitoringConfig, rule_id: str, labels: Labels) -> str:
     """`` in europe-west1``; empty for a rule without groups."""
-    rule: AlertRule | None = find_rule(config, rule_id)
+    rule: AlertRule | None = config.find_rule(rule_id)
     grouped = config.query_for(rule).group_by if rule else ()
     if labels:
         return f" in {scope_text(labels)}"

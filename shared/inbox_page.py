@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .channels import Turn
+from .channels.story import tell
 from .notifications import Notification, NotificationKind, notification_from_json
 from .panels import InboxEntry, Limit
 from .render.numbers import NARROW, age, comparison, number
@@ -39,10 +41,14 @@ def _lines(notification: Notification) -> Iterable[str]:
     bound = f"{comparison(limit)}{NARROW}{notification.unit}".rstrip()
     if notification.kind is NotificationKind.FIRING:
         yield f"{value}, alert on {bound}. Firing since {iso(notification.fired_at)}."
+    elif notification.kind is not NotificationKind.RESOLVED:
+        story = tell(notification, Turn(notification.at), "", "inbox")
+        yield f"{story.status}. {story.sentence}"
     else:
         lasted = age((notification.at - notification.fired_at).total_seconds())
         ending = "without data" if notification.value is None else f"now {value}, alert on {bound}"
         yield f"Resolved after {lasted}: {ending}."
-    yield notification.description
+    if notification.kind not in (NotificationKind.SUMMARY, NotificationKind.NOTICE):
+        yield notification.description
     if notification.labels:
         yield label_text(notification.labels)

@@ -114,11 +114,13 @@ def _line(
     fixed = query.select.labels
     status = _status(sources, rules, labels, fixed)
     values = tuple(point.get(labels) for point in points)
+    subject = status not in (Status.OK, Status.PENDING)
     return Line(
         scope_text(labels or fixed, query.group_by),
         values,
-        subject=status not in (Status.OK, Status.PENDING),
+        subject=subject,
         status=status,
+        usual=sources.usual(query, labels) if subject else None,
         place=_place(sources, labels or fixed),
     )
 

@@ -33,6 +33,20 @@ class NotificationKind(StrEnum):
     RESOLVED = "resolved"
     SUMMARY = "summary"
     """What fired and ended while nobody could be told."""
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody has it."""
+    SILENCED = "silenced"
+    """Somebody does not want to hear of it for a while."""
+    NOTICE = "notice"
+    """What is told of the monitoring itself: of a channel that refuses, of what was too much for one minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Another alert of the same rule that a notification is about: its group labels, and what was judged."""
+
+    labels: Labels
+    value: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,11 @@ class Notification:
     ``at`` is the evaluation that decided it, ``fired_at`` the one at which the episode fired (both aware UTC);
     ``value`` is what was judged (None: there was no data), in ``unit``. ``reason`` is the transition's, ``about`` what
     the alert is about (``AlertKind``). ``follows`` are the episode's notifications before this one, oldest first.
+    ``tags`` are the rule's, in the order of their names.
+
+    A notification may be about several alerts of a rule that fired together: ``also`` are the others, ``more`` is how
+    many beyond those. Of all that were told in one conversation ``still_firing`` fire on, those of them of which a
+    channel in ``open_on`` has heard. ``author`` is the person of an acknowledgement or silence, ``until`` its end.
     """
 
     kind: NotificationKind
@@ -63,15 +82,38 @@ class Notification:
     runbook_url: str = ""
     about: str = AlertKind.THRESHOLD.value
     follows: tuple[Told, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    also: tuple[Member, ...] = ()
+    more: int = 0
+    still_firing: int = 0
+    open_on: tuple[str, ...] = ()
+    author: str = ""
+    until: datetime | None = None
 
     @property
     def id(self) -> str:
         """``{episode}-{fingerprint}-{kind}``: the same whenever and by whomever it is decided.
 
-        A rise names its severity too, because there may be several.
+        A rise names its severity too, a silence its end, because there may be several.
         """
         told = notification_id(self.fingerprint, self.fired_at, self.kind)
+        if self.kind is NotificationKind.SILENCED and self.until is not None:
+            return f"{told}-{minute_id(to_us(self.until) // 1_000_000)}"
         return f"{told}-{self.severity.value}" if self.kind is NotificationKind.RAISED else told
+
+    @property
+    def conversation(self) -> str:
+        """The id of the first notification of those that belong together: one conversation on each channel."""
+        return self.follows[0].notification_id if self.follows else self.id
+
+    def ends_on(self, channel: str) -> bool:
+        """Whether nothing that a channel has heard of in this conversation fires any more."""
+        return self.kind is NotificationKind.RESOLVED and channel not in self.open_on
+
+    @property
+    def alerts(self) -> int:
+        """How many alerts this is about; at least 1."""
+        return 1 + len(self.also) + self.more
 
     def before_on(self, channel: str) -> list[str]:
         """The ids of the episode's earlier notifications that went to a channel, oldest first."""
@@ -98,6 +140,7 @@ class Notification:
                 "threshold": self.threshold,
                 "unit": self.unit,
                 "runbook_url": self.runbook_url,
+                **({"tags": dict(self.tags)} if self.tags else {}),
             },
             "labels": dict(self.labels),
             "value": self.value,
@@ -106,6 +149,13 @@ class Notification:
             "follows": [{"id": told.notification_id, "channels": list(told.channels)} for told in self.follows],
             "channels": list(self.channels),
             "config_hash": self.config_hash,
+            "conversation": self.conversation,
+            "also": [{"labels": dict(one.labels), "value": one.value} for one in self.also],
+            "more": self.more,
+            "still_firing": self.still_firing,
+            "open_on": list(self.open_on),
+            "author": self.author,
+            "until": None if self.until is None else iso(self.until),
         }
 
 
@@ -133,8 +183,8 @@ def _from_dict(raw: dict[str, Any]) -> Notification:
         rule_name=str(rule["name"]),
         description=str(rule["description"]),
         severity=Severity(rule["severity"]),
-        labels=make_labels({str(name): str(value) for name, value in raw["labels"].items()}),
-        value=None if raw["value"] is None else _number(raw["value"]),
+        labels=_labels(raw["labels"]),
+        value=_value(raw["value"]),
         unit=str(rule["unit"]),
         operator=Operator(rule["operator"]),
         threshold=_number(rule["threshold"]),
@@ -146,7 +196,22 @@ def _from_dict(raw: dict[str, Any]) -> Notification:
         runbook_url=str(rule["runbook_url"]),
         about=AlertKind(raw["about"]).value,
         follows=tuple(Told(str(told["id"]), tuple(map(str, told["channels"]))) for told in raw["follows"]),
+        tags=tuple(sorted((str(name), str(value)) for name, value in rule.get("tags", {}).items())),
+        also=tuple(Member(_labels(one["labels"]), _value(one["value"])) for one in raw.get("also", ())),
+        more=int(raw.get("more", 0)),
+        still_firing=int(raw.get("still_firing", 0)),
+        open_on=tuple(str(name) for name in raw.get("open_on", ())),
+        author=str(raw.get("author", "")),
+        until=None if raw.get("until") is None else parse_iso(raw["until"]),
     )
+
+
+def _labels(raw: dict[str, Any]) -> Labels:
+    return make_labels({str(name): str(value) for name, value in raw.items()})
+
+
+def _value(raw: float | None) -> float | None:
+    return None if raw is None else _number(raw)
 
 
 def _number(value: float) -> float:

@@ -263,10 +263,13 @@ class Health:
     late: bool = False
     """Whether the evaluator is behind: then nobody would be told of anything."""
 
+    channels_gone: tuple[str, ...] = ()
+    """Channels that refuse everything, until they are set up anew."""
+
     @property
     def ok(self) -> bool:
         """Whether nothing of the monitoring itself needs a person."""
-        told = self.deliveries_done == self.deliveries_total
+        told = self.deliveries_done == self.deliveries_total and not self.channels_gone
         return self.evaluated_at is not None and not self.late and self.dead_letters == 0 and told
 
 

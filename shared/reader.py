@@ -7,20 +7,24 @@ a rule with alerts, one a minute with transitions, one a delivery of the last 24
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .alerts import AlertState
 from .audit import Entry, read_entries
+from .deliveries import TERMINAL, UNHEARD, DeliveryState
 from .evaluator import STATE_PATH
 from .minute_cache import Cursor, MinuteCache, Minutes
-from .notify import TERMINAL, DeliveryState
+from .outages import read_outages
 from .records import alerts_in, transitions_in
 from .retention import live
+from .series import Labels
 from .store import Store
 from .tick import Transition
 from .timeline import MINUTE_SECONDS, from_minute, minute_id
+from .usual import Usual
+from .usual_store import read_baselines
 from .value_cache import ValueCache
 
 
@@ -69,13 +73,21 @@ class Reader:
         after = timedelta(microseconds=1)  # a minute holds its end, and not its beginning
         return read_entries(self._store, from_minute(first - MINUTE_SECONDS) + after, from_minute(last) + after, now)
 
+    def usual(self, key: str, now: datetime) -> Mapping[Labels, Usual]:
+        """What is usual of a query (``usual_store.key_of``), by group; empty when nothing is known."""
+        return read_baselines(self._store, [key], now).get(key, {})
+
     def deliveries(self, since: int, now: datetime) -> Deliveries:
         """The deliveries of episodes since a minute."""
         found = live(self._store.list("deliveries", minute_id(since)).documents, now)
         states = [DeliveryState(document.fields["state"]) for document in found]
         told = [state for state in states if state is not DeliveryState.SKIPPED]
-        done = [state for state in told if state in TERMINAL and state is not DeliveryState.REFUSED]
+        done = [state for state in told if state in TERMINAL - UNHEARD]
         return Deliveries(len(done), len(told))
+
+    def channels_gone(self, now: datetime) -> tuple[str, ...]:
+        """The channels that refuse everything, by name."""
+        return tuple(outage.channel for outage in read_outages(self._store, now))
 
     def inbox(self, since: int, now: datetime) -> Sequence[bytes]:
         """What the local inbox kept since a minute, newest first: notifications in their wire form."""

@@ -21,7 +21,6 @@ from .sources import (
     WINDOW_SECONDS,
     Sources,
     Steps,
-    find_rule,
     limit_of,
     scope_text,
     status_of,
@@ -175,7 +174,7 @@ def _what(item: Item) -> str:
 def _told(sources: Sources, rules: Sequence[AlertRule], fired: bool) -> str:
     if not fired:
         return "no alert"
-    rule = find_rule(sources.config, min(rules, key=lambda one: one.severity.rank).id)
+    rule = sources.config.find_rule(min(rules, key=lambda one: one.severity.rank).id)
     return rule.name.replace(" - ", ", ") if rule else "an alert"
 
 

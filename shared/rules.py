@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from .series import Labels
 
@@ -36,7 +37,10 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for critical to 3 for low: sorts worst first."""
-        return list(Severity).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Operator(StrEnum):
@@ -123,7 +127,9 @@ class Query:
 class MetricThreshold:
     """A limit: a value that satisfies ``<value> <operator> <this value>`` is a violation of ``severity``.
 
-    ``recovery_value`` keeps an alert that fires from resolving until the value has come back to it.
+    ``recovery_value`` keeps an alert that fires from resolving until the value has come back to it. With a
+    ``baseline`` the limit is what is usual at the time, and ``value`` means nothing: ``3_sigma`` is that many spreads
+    from it, ``anomaly`` beyond anything that is known (see ``moving``). While nothing is known, nothing violates it.
     """
 
     value: float
@@ -131,15 +137,32 @@ class MetricThreshold:
     severity: Severity = Severity.HIGH
     unit: str = ""
     recovery_value: float | None = None
+    baseline: str | None = None
+
+    @property
+    def baseline_sigmas(self) -> float | None:
+        """The spreads of ``3_sigma``; None for an anomaly, and for a limit that does not move."""
+        number, found, _ = (self.baseline or "").partition("_sigma")
+        return float(number) if found else None
 
     def violated_by(self, value: float) -> bool:
         """Whether a value is a violation."""
-        return self.operator.holds(value, self.value)
+        return self.baseline is None and self.operator.holds(value, self.value)
 
     def recovered_by(self, value: float) -> bool:
         """Whether a value is good enough to end an alert that fires."""
         limit = self.value if self.recovery_value is None else self.recovery_value
         return not self.operator.holds(value, limit) and not self.violated_by(value)
+
+
+@lru_cache(maxsize=1024)
+def rule_id_of(name: str) -> str:
+    """The id of a rule of that name: lower-case letters, digits and single hyphens; maybe empty."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+ANOMALY = "anomaly"
+"""The baseline of a rule that fires on what was never so."""
 
 
 class OnNoData(StrEnum):
@@ -190,7 +213,12 @@ class AlertRule:
     @property
     def id(self) -> str:
         """The name as a document id and URL part: ``high-response-time-critical``."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return rule_id_of(self.name)
+
+    @property
+    def is_source(self) -> bool:
+        """Whether this stands for a source: it misses only what had data before, and nothing for longer than a day."""
+        return False
 
     @property
     def thresholds(self) -> tuple[MetricThreshold, ...]:
@@ -213,3 +241,13 @@ class AlertRule:
     def threshold_of(self, severity: Severity) -> MetricThreshold:
         """The threshold of a severity; the rule's own when it has none of it."""
         return next((one for one in self.thresholds if one.severity is severity), self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRule(AlertRule):
+    """The rule that a source of the configuration is evaluated as; nobody writes one."""
+
+    @property
+    def is_source(self) -> bool:
+        """See ``AlertRule``."""
+        return True

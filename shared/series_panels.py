@@ -10,7 +10,7 @@ import numpy as np
 
 from .anomalies import usual
 from .bins import values_of
-from .cells import Cells
+from .cells import Cells, merge
 from .configuration.models import Panel
 from .items import Item, items_of, name_of, rules_on
 from .line_charts import chart_of, deploy_marks, distinct_groups, firing_spans
@@ -170,8 +170,8 @@ def _heat(sources: Sources, item: Item, region: str) -> Heat:
     fixed = tuple(sorted({*select.labels, *(((REGION, region),) if region else ())}))
     key = ("heat", select.metric, fixed, limit.value if limit else None)
 
-    def shares(cells: Cells) -> dict[Labels, float]:
-        return _shares(cells, select.metric, fixed, limit.value if limit else None)
+    def shares(minutes: Sequence[Cells]) -> dict[Labels, float]:
+        return _shares(minutes, select.metric, fixed, limit.value if limit else None)
 
     found = [sources.computed(key, window, shares) for window in windows]
     over = tuple(step.get(_BEYOND) for step in found) if limit else ()
@@ -188,10 +188,9 @@ def _heat(sources: Sources, item: Item, region: str) -> Heat:
     )
 
 
-def _shares(cells: Cells, metric: str, fixed: Labels, limit: float | None) -> dict[Labels, float]:
+def _shares(minutes: Sequence[Cells], metric: str, fixed: Labels, limit: float | None) -> dict[Labels, float]:
     """The share of the observations in each bin, and beyond the limit; empty without any."""
-    rows = [row for row, name in enumerate(cells.series) if name.metric == metric and name.matches(fixed)]
-    some = cells.take(np.array(rows, np.int64))
+    some = merge([_rows_of(cells, metric, fixed) for cells in minutes])
     counts = some.bin_count.astype(np.float64)
     if not counts.sum():
         return {}
@@ -208,6 +207,11 @@ def _shares(cells: Cells, metric: str, fixed: Labels, limit: float | None) -> di
     if limit is not None:
         found[_BEYOND] = float(share[values > limit].sum())
     return found
+
+
+def _rows_of(cells: Cells, metric: str, fixed: Labels) -> Cells:
+    rows = [row for row, name in enumerate(cells.series) if name.metric == metric and name.matches(fixed)]
+    return cells.take(np.array(rows, np.int64))
 
 
 def _bin(place: int) -> Labels:

@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from .alerts import AlertState, AlertStateManager, State
-from .cells import EMPTY, Cells, merge
-from .errors import ConfigError
+from .cells import Cells
 from .minute_cache import Cursor, Minutes
 from .monitoring_config import MonitoringConfig
 from .panels import STALE_AFTER, Limit, Status
@@ -19,21 +18,22 @@ from .reader import Reader
 from .render.plain import value_text
 from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
-from .tick import Transition, Windows, longest_reach_seconds, rule_values
+from .tick import Transition, longest_reach_seconds, rule_values
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor
+from .usual import Usual
+from .usual_store import key_of
 from .value_cache import Window
-from .windows import evaluate, read_window
+from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
 """The window of every number that no rule gives another."""
+USUAL_SIGMAS = 3.0
 CHART_POINTS = 180
 SPARK_POINTS = 60
 PENDING_SECONDS = 3600
 """How far before a past instant history is read for what was pending then."""
 _PAST_SECONDS = int(STALE_AFTER.total_seconds())
 """A range that ends this long before the present minute is past: one that ends later has data that is current."""
-_LONG_SECONDS = 900
-_BLOCK_MINUTES = (12, 8, 5, 3, 2)
 REGION = "region"
 """The label that says where."""
 
@@ -68,9 +68,10 @@ class Sources:
     until: datetime | None = None
     region: str = ""
     others: tuple[AlertState, ...] = ()
-    windows: Windows = field(default_factory=dict)
-    """The windows that were merged for this page, by end and seconds."""
+    windows: Windows = field(default_factory=Windows)
+    """The windows that were read for this page, and what was found in them."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
+    known_usual: dict[str, Mapping[Labels, Usual]] = field(default_factory=dict)
     memo: dict[Hashable, Any] = field(default_factory=dict)
     """What was asked for this page already, by what was asked."""
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
@@ -120,23 +121,15 @@ class Sources:
         Steps end at whole multiples of their length, so that they stay what they are while the range moves on; the
         last one ends with the page, and where that is no multiple it overlaps the one before.
         """
-        token = self.reader.values.token(("steps", query))
+        token = self.reader.values.token(query)
         key = token, self.start, points
         if key not in self.memo:
             windows = self.steps(points)
             step = windows[0].seconds
-            values = [self._stepped(query, token, window) for window in windows]
+            values = [self._values(query, token, window) for window in windows]
             self.memo[key] = Steps(windows[0].end - step, step, values)
         found: Steps = self.memo[key]
         return found
-
-    def _stepped(self, query: Query, token: int, window: Window) -> Mapping[Labels, float]:
-        serials = self._serials(window)
-        if not serials:
-            return {}
-        return self.reader.values.values(
-            window, token, serials, lambda: evaluate(self._put_together(window), query, window.seconds)
-        )
 
     def steps(self, points: int) -> list[Window]:
         """The windows of the steps, oldest first; at least one."""
@@ -150,30 +143,39 @@ class Sources:
     def total(self, query: Query) -> dict[Labels, float]:
         """A sum's values over the whole range: it is added up from the chart's steps and what is left at both ends."""
         parts: dict[Labels, list[float]] = {}
-        token = self.reader.values.token(("steps", query))
+        token = self.reader.values.token(query)
         for window in _tiles(self.start, self.end, _step_seconds(self.start, self.end, CHART_POINTS)):
-            for labels, value in self._stepped(query, token, window).items():
+            for labels, value in self._values(query, token, window).items():
                 parts.setdefault(labels, []).append(value)
         return {labels: math.fsum(values) for labels, values in parts.items()}
 
     def values(self, query: Query, window: Window) -> Mapping[Labels, float]:
         """A query's values over a window; of a window without data none, whatever the query."""
-        return self.computed(query, window, lambda cells: evaluate(cells, query, window.seconds))
+        return self._values(query, self.reader.values.token(query), window)
+
+    def _values(self, query: Query, token: int, window: Window) -> Mapping[Labels, float]:
+        read = self.windows.read
+        return self._known(token, window, lambda: evaluate(read(self.minutes, *window), query, window.seconds))
 
     def computed(
-        self, key: Hashable, window: Window, compute: Callable[[Cells], Mapping[Labels, float]]
+        self, key: Hashable, window: Window, compute: Callable[[Sequence[Cells]], Mapping[Labels, float]]
     ) -> Mapping[Labels, float]:
-        """What ``compute``, which ``key`` names, gives of a window's cells; of a window without data none."""
-        return self.of_minutes(key, window, lambda: compute(self._merged(window)))
+        """What ``compute``, which ``key`` names, gives of a window's minutes; of a window without data none."""
+        return self.of_minutes(key, window, lambda: compute(self.windows.read(self.minutes, *window).minutes))
 
     def of_minutes(
         self, key: Hashable, window: Window, compute: Callable[[], Mapping[Labels, float]]
     ) -> Mapping[Labels, float]:
         """What ``compute``, which ``key`` names, gives of the minutes of a window; without data none."""
+        return self._known(self.reader.values.token(key), window, compute)
+
+    def _known(
+        self, token: int, window: Window, compute: Callable[[], Mapping[Labels, float]]
+    ) -> Mapping[Labels, float]:
         serials = self._serials(window)
         if not serials:
             return {}
-        return self.reader.values.values(window, self.reader.values.token(key), serials, compute)
+        return self.reader.values.values(window, token, serials, compute)
 
     def judged(self, rule: AlertRule) -> dict[Labels, float]:
         """What a rule judges at the page's end, of the page's region where one is given."""
@@ -194,6 +196,17 @@ class Sources:
         """The alert of a rule on some labels, unless it is inactive."""
         return self.by_check.get((rule.id, labels))
 
+    def usual(self, query: Query, labels: Labels) -> tuple[float, float] | None:
+        """Where three spreads around what is usual of a group lie at the page's end; None when nothing is known.
+
+        The first question about a query is one read.
+        """
+        key = key_of(query, WINDOW_SECONDS)
+        if key not in self.known_usual:
+            self.known_usual[key] = self.reader.usual(key, self.now)
+        found = self.known_usual[key].get(labels)
+        return None if found is None else found.at(from_minute(self.end)).limits(USUAL_SIGMAS)
+
     def _serials(self, window: Window) -> tuple[int, ...]:
         if window not in self.serials:
             known = self.read.serials
@@ -201,21 +214,6 @@ class Sources:
             wanted = range(first, window.end + MINUTE_SECONDS, MINUTE_SECONDS)
             self.serials[window] = tuple(known[minute] for minute in wanted if minute in known)
         return self.serials[window]
-
-    def _put_together(self, window: Window) -> Cells:
-        """The cells of a long window, merged of blocks that others of the page are merged of too."""
-        block = _block_seconds(window)
-        if not block:
-            return self._merged(window)
-        ends = range(window.end - window.seconds + block, window.end + block, block)
-        return merge([self._merged(Window(end, block)) for end in ends])
-
-    def _merged(self, window: Window) -> Cells:
-        if window.seconds == MINUTE_SECONDS:
-            return self.minutes.get(window.end, EMPTY)
-        if window not in self.windows:
-            self.windows[window] = read_window(self.minutes, window.end, window.seconds)
-        return self.windows[window]
 
 
 def read_sources(
@@ -270,13 +268,13 @@ def _alerts(sources: Sources, cursor: Cursor | None) -> list[AlertState]:
 
 
 def _values_of(sources: Sources, rule_id: str) -> Mapping[Labels, float]:
-    rule = find_rule(sources.config, rule_id)
+    rule = sources.config.find_rule(rule_id)
     return sources.judged(rule) if rule else {}
 
 
 def _as_judged(config: MonitoringConfig, alert: AlertState, values: Mapping[Labels, float], at: datetime) -> AlertState:
     """An alert with what its rule judged at a past instant, and how often in a row it had been a violation by then."""
-    rule = find_rule(config, alert.rule_id)
+    rule = config.find_rule(alert.rule_id)
     begun = alert.pending_since or alert.since
     if rule is None or begun is None:
         return replace(alert, value=values.get(alert.labels), count=1, evaluated_at=at)
@@ -308,14 +306,6 @@ def _step_seconds(start: int, end: int, points: int) -> int:
     return max(1, -(-(end - start) // MINUTE_SECONDS // points)) * MINUTE_SECONDS
 
 
-def _block_seconds(window: Window) -> int:
-    """Of which blocks a long window consists, the same for all windows that end at multiples; 0 for none."""
-    if window.seconds < _LONG_SECONDS:
-        return 0
-    fitting = (block * MINUTE_SECONDS for block in _BLOCK_MINUTES)
-    return next((one for one in fitting if window.seconds % one == 0 and window.end % one == 0), 0)
-
-
 def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
     """Windows that cover (start, end] without overlap: whole steps, and minutes before the first and after the last."""
     first, last = -(-start // step) * step, end // step * step
@@ -327,17 +317,11 @@ def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
         yield Window(multiple + step, step)
 
 
-def find_rule(config: MonitoringConfig, rule_id: str) -> AlertRule | None:
-    """A rule by id; None when it is no longer configured, as an alert of it may still be stored."""
-    try:
-        return config.get_rule(rule_id)
-    except ConfigError:
-        return None
-
-
 def limit_of(threshold: MetricThreshold | None) -> Limit | None:
     """A threshold as a page draws it."""
-    return None if threshold is None else Limit(threshold.value, threshold.operator, threshold.severity)
+    if threshold is None or threshold.baseline is not None:  # which is another at every moment
+        return None
+    return Limit(threshold.value, threshold.operator, threshold.severity)
 
 
 def worst_alert(alerts: Iterable[AlertState]) -> AlertState | None:

@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from .adapters.deferred_bus import DeferredBus
 from .bus import Bus
-from .config import Config, load_config
+from .config import Config, Secret, cloud_run_revision, load_config
+from .errors import ConfigError, MonitoringError
+from .logs import log
 from .monitoring_config import MonitoringConfig
 from .store import Store
 
 if TYPE_CHECKING:
     from .channels import Channel
+    from .channels.sentry import SentryWatch
+    from .collector.collect import Collector
     from .dashboard import DashboardPages
-    from .evaluator import Evaluator
+    from .evaluator import Report
+    from .evidence import Charts
+    from .heartbeat import Heartbeat
+    from .hooks import Hooks
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
+    from .tune import Tune
 
 
 def utc_now() -> datetime:
@@ -37,7 +44,11 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Services:
-    """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus."""
+    """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus.
+
+    ``chart`` draws what a notification is about, for the channels that show pictures; None where nothing is drawn.
+    With ``settings`` the channels beside those given are set up when notify first needs them.
+    """
 
     config: MonitoringConfig
     store: Store
@@ -46,6 +57,12 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    chart: Charts | None = None
+    heartbeat_url: Secret | None = None
+    settings: Config | None = None
+    """The environment of a deployment, secrets included; None in a local run, which collects nothing."""
+    _set_up: list[dict[str, Channel]] = field(default_factory=list, repr=False)
+    _watches: list[SentryWatch] = field(default_factory=list, repr=False)
 
     @cached_property
     def reader(self) -> Reader:
@@ -61,17 +78,54 @@ class Services:
         kinds = {metric.name: metric.kind for metric in self.config.metrics}
         return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
 
-    def evaluate(self) -> Evaluator:
-        """The function ``evaluate``."""
+    def evaluate(self) -> Callable[[], Report]:
+        """The function ``evaluate``; where Sentry is set up, watched from there. Raises ConfigError for its secret."""
         from .evaluator import Evaluator
 
-        return Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+        evaluator = Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
+        if self.settings is None or self.settings.sentry_dsn is None:
+            return evaluator
+        from .channels.sentry import watch_from
+
+        with _lock:
+            if not self._watches:
+                self._watches.append(watch_from(self.settings.sentry_dsn.reveal(), self.config.settings))
+        return self._watches[0].watching("evaluate", evaluator)
+
+    def heartbeat(self) -> Heartbeat:
+        """What is told to the outside watchdog of the function ``evaluate``."""
+        from .heartbeat import Heartbeat
+
+        return Heartbeat(self.heartbeat_url)
 
     def notify(self) -> Notify:
-        """The function ``notify``."""
+        """The function ``notify``. Raises ConfigError for a secret that is none."""
+        from .channels.setup import set_up
+        from .evidence import EvidenceFrom, no_chart
         from .notify import Notify
 
-        return Notify(self.store, self.channels, self.now)
+        with _lock:
+            if self.settings is not None and not self._set_up:
+                url = self.settings.dashboard_url or ""
+                self._set_up.append(set_up(self.settings, self.config.settings, url))
+        made = self._set_up[0] if self._set_up else {}
+        evidence = EvidenceFrom(self.store, self.config, self.chart or no_chart)
+        return Notify(self.store, {**made, **self.channels}, self.now, evidence)
+
+    def hooks(self) -> Hooks:
+        """The function ``hooks``."""
+        from .channels.posting import tell_in_slack
+        from .hooks import Hooks
+
+        known, topic = self.settings, self.topic("notifications")
+        slack, pagerduty = (known.slack_signing_secret, known.pagerduty_webhook_secret) if known else (None, None)
+        return Hooks(self.store, self.bus, self.config, topic, self.now, slack, pagerduty, tell_in_slack)
+
+    def tune(self) -> Tune:
+        """The function ``tune``."""
+        from .tune import Tune
+
+        return Tune(self.store, self.bus, self.config, self.topic("notifications"), self.now)
 
     def dashboard(self) -> DashboardPages:
         """The function ``dashboard``."""
@@ -79,6 +133,24 @@ class Services:
 
         is_local = "inbox" in self.channels
         return DashboardPages(self.config, self.reader, self.now, has_inbox=is_local, takes_deeds=is_local)
+
+    def collect(self) -> Collector:
+        """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""
+        from .adapters.cloud_monitoring import CloudMonitoring
+        from .collector.collect import Collector
+        from .collector.sources import load_sources
+
+        if self.settings is None:
+            raise ConfigError("collect: nothing is collected in a local run")
+        if not self._collectors:
+            sources = load_sources(self.settings.collect_path, self.settings.prefix)
+            api = CloudMonitoring(self.settings.project, self.settings.monitoring_emulator_host)
+            self._collectors.append(Collector(self.store, self.bus, api, sources, self.topic("metrics"), self.now))
+        return self._collectors[0]
+
+    @cached_property
+    def _collectors(self) -> list[Collector]:
+        return []
 
 
 _lock = Lock()
@@ -99,17 +171,38 @@ def use(replacement: Services) -> None:
         _services[:] = [replacement]
 
 
+def check_at_start(environ: Mapping[str, str] | None = None) -> None:
+    """On Cloud Run, end the process when the configuration cannot be used, with one event that says what to mend.
+
+    A revision that does not start gets no requests: the one before it goes on, and nothing is lost meanwhile. Elsewhere
+    this does nothing, and whoever asks for the services is told. Raises SystemExit.
+    """
+    if not cloud_run_revision(environ):
+        return
+    try:
+        monitoring_config(load_config(environ))
+    except MonitoringError as error:
+        log("configuration_refused", "CRITICAL", problems=error.detail.splitlines())
+        raise SystemExit(1) from None
+
+
 def build(config: Config) -> Services:
-    """Services on Firestore and Pub/Sub, or on their emulators where the configuration names them."""
+    """Services on Firestore and Pub/Sub, or on their emulators where the configuration names them.
+
+    Raises ConfigError before anything is connected.
+    """
+    monitoring = monitoring_config(config)
     from .adapters.firestore_store import FirestoreStore
 
     store = FirestoreStore(config.project, config.database, config.firestore_emulator_host)
     return Services(
-        config=_monitoring_config(config),
+        config=monitoring,
         store=store,
         bus=DeferredBus(lambda: _pubsub(config)),
-        channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
+        channels={},
         topic=lambda name: f"{config.prefix}{name}",
+        heartbeat_url=config.heartbeat_url,
+        settings=config,
     )
 
 
@@ -119,20 +212,18 @@ def _pubsub(config: Config) -> Bus:
     return PubSubBus(config.project, config.pubsub_emulator_host)
 
 
-def channels(store: Store, webhook_url: str, dashboard_url: str, *, inbox: bool = False) -> dict[str, Channel]:
-    """The channels that are set up here, by name."""
-    from .channels.inbox import InboxChannel
-    from .channels.webhook import WebhookChannel, post
+def monitoring_config(config: Config) -> MonitoringConfig:
+    """The monitoring configuration that the environment names, or the one that comes with the program.
 
-    found: dict[str, Channel] = {}
-    if webhook_url:
-        found["webhook"] = WebhookChannel(webhook_url, dashboard_url, post)
-    if inbox:
-        found["inbox"] = InboxChannel(store)
-    return found
-
-
-def _monitoring_config(config: Config) -> MonitoringConfig:
+    Raises ConfigError, in which every line begins with the variable: a file that cannot be read is no other mistake.
+    """
     if config.config_path is None:
         return MonitoringConfig()
-    return MonitoringConfig.from_json(Path(config.config_path).read_text(encoding="utf-8"))
+    try:
+        return MonitoringConfig.from_json(config.config_path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"ION_CONFIG: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"ION_CONFIG: expected UTF-8, got {error.reason} at byte {error.start}") from error
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"ION_CONFIG: {line}" for line in error.detail.splitlines())) from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from shared.bus import Bus, Received
-from shared.channels import Answer
+from shared.channels import Answer, Turn
 from shared.errors import PermanentError
 from shared.notifications import Notification
 from shared.store import Document, Listing, Put, Store, Write
@@ -166,19 +166,31 @@ class RefusingStore:
 class FakeChannel:
     """A channel that keeps what it is given, and then does what was asked of it for that call, if anything."""
 
-    def __init__(self, *answers: Callable[[], object] | BaseException | None) -> None:
+    setup = "fake"
+
+    def __init__(
+        self, *answers: Callable[[], object] | BaseException | None, max_per_minute: int | None = None
+    ) -> None:
         self.sent: list[str] = []
+        self.turns: list[Turn] = []
+        self.undone: list[dict[str, str]] = []
+        self.max_per_minute = max_per_minute
         self._answers = list(answers)
 
-    def send(self, notification: Notification) -> Answer:
+    def undo(self, _notification: Notification, late: Mapping[str, str], _turn: Turn, /) -> None:
+        """As the port says."""
+        self.undone.append(dict(late))
+
+    def send(self, notification: Notification, turn: Turn, /) -> Answer:
         """As the port says."""
         self.sent.append(notification.id)
+        self.turns.append(turn)
         answer = self._answers.pop(0) if self._answers else None
         if isinstance(answer, BaseException):
             raise answer
         if answer is not None:
             answer()
-        return Answer("taken")
+        return Answer("taken", {"began": notification.id, **turn.handle})
 
 
 class CountingStore:
@@ -212,3 +224,21 @@ class CountingStore:
         self.deletes += len(writes) - len(put)
         self.written.update(put)
         return committed_at
+
+
+class RecordingEnvironment(Mapping[str, str]):
+    """An environment that remembers which variables were asked for."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)

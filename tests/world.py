@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,8 +17,11 @@ from shared.adapters.local_bus import LocalBus
 from shared.alerts import AlertState
 from shared.bus import Message
 from shared.channels.inbox import InboxChannel
+from shared.collector.collect import Collected, Collector
+from shared.collector.port import MonitoringApi
+from shared.collector.sources import Source
 from shared.errors import MonitoringError
-from shared.evaluator import Report
+from shared.evaluator import Evaluator, Report
 from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification, notification_from_json
@@ -49,6 +52,7 @@ class World:
         self.clock = clock
         self.rng = random.Random(seed)
         self.duplicate = duplicate
+        self.notified: dict[str, Notification] = {}
         self.bus = LocalBus(manifest.topics, manifest.subscriptions(), now=clock)
         self.services = Services(
             config or MonitoringConfig(), store, self.bus, {"inbox": InboxChannel(store)}, now=clock, sleep=clock.sleep
@@ -89,11 +93,18 @@ class World:
         if function == "ingest":
             services.ingest()(message)
         else:
+            notification = notification_from_json(message.data)
+            self.notified[notification.id] = notification
             services.notify()(message)
 
     def evaluate(self, services: Services | None = None) -> Report:
         """What Cloud Scheduler does every minute."""
         return (services or self.services).evaluate()()
+
+    def collect(self, api: MonitoringApi, sources: Sequence[Source], services: Services | None = None) -> Collected:
+        """What Cloud Scheduler does every minute, too, where something is collected."""
+        running = services or self.services
+        return Collector(running.store, running.bus, api, sources, running.topic("metrics"), running.now)()
 
     def crashing(self, countdown: Countdown) -> Services:
         """The same services, on ports that count down to a crash."""
@@ -119,6 +130,12 @@ class World:
         """What the inbox received, by time and episode."""
         return [notification_from_json(one.fields["notification"]) for one in self.store.list("inbox").documents]
 
+    def told(self) -> list[Notification]:
+        """What was delivered to the inbox, or needed no delivery because its end tells it; by id."""
+        found = [one.fields for one in self.store.list("deliveries").documents]
+        done = [one["notification"] for one in found if one["state"] in ("sent", "superseded")]
+        return [self.notified[one] for one in done]
+
     def totals(self, minutes: Iterable[int]) -> dict[Series, tuple[int, float]]:
         """Count and sum of every series over the rollups of some minutes."""
         found: dict[Series, tuple[int, float]] = {}
@@ -127,6 +144,13 @@ class World:
                 count, total = found.get(name, (0, 0.0))
                 found[name] = (count + int(cells.count[row]), total + float(cells.sum[row]))
         return found
+
+
+def evaluator_of(services: Services) -> Evaluator:
+    """The evaluator itself, to be changed."""
+    evaluator = services.evaluate()
+    assert isinstance(evaluator, Evaluator)
+    return evaluator
 
 
 def point(metric: str, at: datetime, value: float, **labels: str) -> dict[str, Any]:

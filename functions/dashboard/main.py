@@ -7,7 +7,9 @@ from flask import Request, Response
 
 from shared.dashboard import PageRequest
 from shared.forms import Sent
-from shared.wiring import services
+from shared.wiring import check_at_start, services
+
+check_at_start()
 
 MOST_FORM_BYTES = 16_384
 """A longer form is a 413."""

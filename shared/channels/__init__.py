@@ -2,26 +2,112 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
 
+from ..acks import Ack
+from ..errors import PermanentError, TransientError
 from ..notifications import Notification
+
+MAX_RETRY_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What else is known of what fires. ``usual`` is the range of the value in ordinary times, in its unit.
+
+    ``chart`` is a PNG with its background filled, ``worst`` names what contributes most, the greatest first.
+    """
+
+    chart: bytes | None = None
+    usual: tuple[float, float] | None = None
+    worst: tuple[str, ...] = ()
+    ack: Ack | None = None
+
+
+Evidences: TypeAlias = Callable[[Notification], Evidence]
+"""Where the evidence for a notification comes from; empty evidence where there is none. Raises nothing."""
+
+
+def no_evidence(_: Notification) -> Evidence:
+    """Where nothing more is known."""
+    return Evidence()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a channel needs beside the notification, when it is its turn to speak in a conversation.
+
+    ``handle`` is what it kept of the conversation (``Answer.handle``), empty at its beginning. ``attempted_at`` is
+    when an earlier attempt began, of this or another notification of the conversation, whose outcome nobody knows:
+    the receiver may have taken it. None when there is none. ``is_over`` says whether the conversation has ended.
+    """
+
+    now: datetime
+    handle: Mapping[str, str] = field(default_factory=dict)
+    attempted_at: datetime | None = None
+    evidence: Evidence = field(default_factory=Evidence)
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a channel's receiver said, shortened; kept with the delivery."""
+    """What a channel's receiver said, shortened; kept with the delivery. ``handle`` is kept for the conversation."""
 
     detail: str
+    handle: Mapping[str, str] = field(default_factory=dict)
+
+
+class Busy(TransientError):
+    """The receiver asks to be left alone until a time: ``not_before`` is aware UTC, None where it named none.
+
+    ``is_certain``: it says that it took nothing; otherwise, as after a 502, it may have.
+    """
+
+    def __init__(self, reason: str, detail: str, not_before: datetime | None, *, is_certain: bool = False) -> None:
+        super().__init__(reason, detail)
+        self.not_before = not_before
+        self.is_certain = is_certain
+
+
+class Gone(PermanentError):
+    """The receiver will take nothing any more until the channel is set up anew: a revoked key, a deleted address."""
 
 
 class Channel(Protocol):
     """A receiver of notifications."""
 
-    def send(self, notification: Notification) -> Answer:
+    @property
+    def setup(self) -> str:
+        """What the channel is set up with, as a digest that tells nothing of it: another after a new key."""
+        ...
+
+    @property
+    def max_per_minute(self) -> int | None:
+        """How many conversations it begins in a minute; what is beyond is summed up. None: it is never summed up."""
+        ...
+
+    def send(self, notification: Notification, turn: Turn, /) -> Answer:
         """Deliver one notification.
 
-        Sending again is harmless: it carries the notification's id as the key that the receiver deduplicates by.
-        Raises PermanentError (never try again) or TransientError (try again).
+        Sending again does as little harm as the vendor allows; each channel's docstring says what that is. Raises
+        Gone (never again, whatever it is), PermanentError (never again this one), or TransientError (try again;
+        Busy: not before a time).
         """
         ...
+
+    def undo(self, notification: Notification, late: Mapping[str, str], turn: Turn, /) -> None:
+        """A send was so late that the conversation had gone on without it: put right what it did beside it.
+
+        ``late`` is what the send answered with (its handle), ``turn`` what the conversation is by now.
+        Repeating it is harmless. Raises TransientError.
+        """
+        ...
+
+
+def digest(*secrets: str) -> str:
+    """16 hex digits that change with any of the texts and tell nothing of them: stored beside a channel's state."""
+    return hashlib.sha256("\0".join(("ion-monitoring", *secrets)).encode()).hexdigest()[:16]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from ..notifications import Notification
 from ..store import Put, Store
-from . import Answer
+from . import Answer, Turn
+from .story import TITLE
 
 KEPT = timedelta(days=7)
 
@@ -23,11 +25,16 @@ class InboxChannel:
     """Writes ``inbox/{notification}``; the same document however often it is sent."""
 
     store: Store
+    setup: str = "inbox"
+    max_per_minute: int | None = None
 
-    def send(self, notification: Notification) -> Answer:
+    def send(self, notification: Notification, _turn: Turn, /) -> Answer:
         """Keep one notification. Raises TransientError when the store does not answer."""
         self.store.commit([Put(f"inbox/{_when(notification.at)}~{notification.id}", payload(notification))])
-        return Answer("kept")
+        return Answer("kept", {TITLE: notification.rule_name})
+
+    def undo(self, _notification: Notification, _late: Mapping[str, str], _turn: Turn, /) -> None:
+        """Nothing: each notification is one document."""
 
 
 def _when(at: datetime) -> str:

@@ -1,96 +1,139 @@
-"""A generic webhook: one POST of JSON a notification.
+"""A generic webhook by the Standard Webhooks scheme: one POST of JSON a notification.
 
-The receiver is told the notification's id in ``Webhook-Id``, the same for every attempt, so that it can drop a
-repetition; the body is the notification's wire form (``docs/notification.schema.json``).
+``webhook-id`` is the notification's id, the same for every attempt, so that the receiver drops repetitions: that is
+the one conversation, and without it the worst case is every notification as often as it was tried. With a secret,
+``webhook-signature`` is HMAC-SHA256 over id, time stamp and body, once for each secret while one replaces another.
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+
+The address may lead to public hosts alone (``public_address``), whatever its name resolves to at the moment: nothing
+inside the network, no metadata server. Redirects are never followed.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import hmac
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
-from typing import IO, TypeAlias
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
-from ..errors import PermanentError, TransientError
+from ..errors import ConfigError
 from ..notifications import Notification
-from . import Answer
+from ..timeline import iso
+from . import Answer, Turn, digest
+from .posting import Vendor
+from .story import cut
 
-TIMEOUT_SECONDS = 10.0
-MAX_ANSWER_BYTES = 200
-_RETRIED = {408, 425, 429}
-_REPEATED = 8
-"""Characters of the URL in a row that an answer may not repeat."""
-
-Post: TypeAlias = Callable[[str, bytes, Mapping[str, str]], tuple[int, bytes]]
-"""POST a body to a URL: the status and the first bytes of the answer. Raises OSError or HTTPException."""
+NAME = "webhook"
+MAX_BODY_BYTES = 20_000
+"""As the scheme advises; what is beyond is left out, first of all the alerts named beside the first."""
+_PREFIX = "whsec_"
+_KEY_BYTES = range(24, 65)
+_NAT64 = IPv6Network("64:ff9b::/96")
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 def payload(notification: Notification, dashboard_url: str) -> bytes:
-    """The body: UTF-8 JSON, the notification with a link to its dashboard."""
-    return json.dumps({**notification.to_dict(), "dashboard_url": dashboard_url}, sort_keys=True).encode()
+    """The body: UTF-8 JSON with ``type``, ``timestamp`` and the notification with a link to its dashboard."""
+    told = notification
+    for shorter in (told, replace(told, description=cut(told.description, 500)), _alone(told, 5), _alone(told, 0)):
+        body = json.dumps(_body(shorter, dashboard_url), sort_keys=True).encode()
+        if len(body) < MAX_BODY_BYTES:
+            break
+    return body
+
+
+def _body(notification: Notification, dashboard_url: str) -> dict[str, Any]:
+    return {
+        "type": f"alert.{notification.kind.value}",
+        "timestamp": iso(notification.at),
+        "data": {**notification.to_dict(), "dashboard_url": dashboard_url},
+    }
+
+
+def _alone(told: Notification, named: int) -> Notification:
+    left = len(told.also) - len(told.also[:named])
+    return replace(told, also=told.also[:named], more=told.more + left, description=cut(told.description, 500))
+
+
+def keys_of(secret: str) -> tuple[bytes, ...]:
+    """The keys of ``whsec_...`` secrets, separated by spaces, the newest first. Raises ConfigError, quoting nothing."""
+    return tuple(_key(one) for one in secret.split())
+
+
+def _key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(_PREFIX) or len(key) not in _KEY_BYTES:
+        raise ConfigError("ION_WEBHOOK_SECRET: expected whsec_ and 24 to 64 bytes in base64")
+    return key
+
+
+def signatures(keys: Sequence[bytes], webhook_id: str, timestamp: str, body: bytes) -> str:
+    """``v1,...`` for each key, separated by spaces."""
+    signed = f"{webhook_id}.{timestamp}.".encode() + body
+    return " ".join(f"v1,{base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()}" for key in keys)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookChannel:
-    """Posts to one URL, which is a secret: it is in no error and no log."""
+    """Posts to one URL, which is a secret, as the ``keys`` are: they are in no error and no log."""
 
-    url: str
+    vendor: Vendor
+    url: str = field(repr=False)
     dashboard_url: str
-    post: Post
+    keys: tuple[bytes, ...] = field(default=(), repr=False)
+    max_per_minute: int | None = 60
 
-    def send(self, notification: Notification) -> Answer:
-        """Post one notification: 2xx is delivered; 408, 425, 429, 5xx and network faults are transient."""
-        headers = {"Content-Type": "application/json", "Webhook-Id": notification.id}
-        try:
-            status, answer = self.post(self.url, payload(notification, self.dashboard_url), headers)
-        except (OSError, HTTPException) as error:
-            raise TransientError("webhook_unreachable", type(error).__name__) from None
-        except ValueError as error:
-            raise PermanentError("webhook_unusable", type(error).__name__) from None
-        detail = f"{status} {self._without_url(answer[:MAX_ANSWER_BYTES].decode('utf-8', 'replace'))}".strip()
-        if 200 <= status < 300:
-            return Answer(detail)
-        if status in _RETRIED or status >= 500:
-            raise TransientError("webhook_failed", detail)
-        raise PermanentError("webhook_refused", detail)
+    @property
+    def setup(self) -> str:
+        """As the port says."""
+        return digest(self.url, *(key.hex() for key in self.keys))
 
-    def _without_url(self, answer: str) -> str:
-        """The answer; ``***`` where it repeats a part of the URL, as "Cannot POST /hook/TOKEN" does."""
-        secret = self.url.partition("://")[2].casefold()
-        known = {text[at : at + _REPEATED] for text in (secret, unquote(secret)) for at in range(len(text))}
-        said = answer.casefold()
-        return "***" if any(len(part) == _REPEATED and part in said for part in known) else answer
+    def send(self, notification: Notification, turn: Turn) -> Answer:
+        """Post one notification: 2xx is taken; 408, 425, 429, 5xx and network faults are tried again."""
+        body = payload(notification, self.dashboard_url)
+        headers = {"Content-Type": "application/json", "webhook-id": notification.id}
+        headers["webhook-timestamp"] = _seconds(turn.now)
+        if self.keys:
+            headers["webhook-signature"] = signatures(self.keys, notification.id, headers["webhook-timestamp"], body)
+        return Answer(self.vendor.accepted(self.vendor.ask(self.url, body, headers), turn.now))
+
+    def undo(self, _notification: Notification, _late: Mapping[str, str], _turn: Turn, /) -> None:
+        """Nothing: the receiver knows the id."""
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirect is an answer like any other: it could lead anywhere."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
+def _seconds(instant: datetime) -> str:
+    return str(int(instant.timestamp()))
 
 
-def post(
-    url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float = TIMEOUT_SECONDS
-) -> tuple[int, bytes]:
-    """``Post`` on the standard library, without redirects. ``timeout_seconds`` is for each wait on the network."""
-    request = Request(url, body, dict(headers), method="POST")  # noqa: S310 - `webhook_url` admits http(s) alone
-    try:
-        with build_opener(_NoRedirect).open(request, timeout=timeout_seconds) as answer:
-            return answer.status, _beginning(answer)
-    except HTTPError as error:
-        with error:
-            return error.code, _beginning(error)
-    except URLError as error:
-        raise OSError(str(error.reason)) from error
+def public_address(host: str, port: int) -> str:
+    """An address of a host that is on the public internet. Raises OSError, and ValueError for every other host.
+
+    All addresses of the name must be public, so that none is chosen by luck. A host that is literally this machine
+    is let through: whoever writes 127.0.0.1 into the configuration means it, and names never lead there.
+    """
+    found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    if host in _LOOPBACK_NAMES:
+        return found[0]
+    for address in found:
+        known = ip_address(address.partition("%")[0])
+        if any(not one.is_global or one.is_multicast for one in (known, *_inner(known))):
+            raise ValueError("an address that is not public")
+    return found[0]
 
 
-def _beginning(answer: IO[bytes] | HTTPResponse) -> bytes:
-    """The first bytes of an answer; none where they do not come: its status has said what counts."""
-    try:
-        return answer.read(MAX_ANSWER_BYTES)
-    except (OSError, HTTPException):
-        return b""
+def _inner(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 address stands for."""
+    if isinstance(address, IPv4Address):
+        return []
+    nat64 = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+    return [one for one in (address.ipv4_mapped, address.sixtofour, nat64) if one is not None]

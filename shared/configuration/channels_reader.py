@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import MappingProxyType
 
 from ..rules import Severity
-from .models import Channel, Digest, Email, Inbox, PagerDuty, Sentry, Slack, Webhook
+from .models import Channel, Digest, Email, Inbox, PagerDuty, Route, Sentry, Slack, Webhook
 from .reader import Node, suggestion
 
 _VARIABLE = re.compile(r"ION_[A-Z0-9_]{1,100}")
 _SLACK_CHANNEL = re.compile(r"#[^\s#]{1,79}")
 _RECIPIENT = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[A-Za-z0-9.-]*")
 _DOMAIN = re.compile(r"([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+")
+_MAX_PER_MINUTE = 600
 _MAX_ESCALATION_MINUTES = 24 * 60
 
 
@@ -45,12 +46,36 @@ def _variable(node: Node) -> str:
     return ""
 
 
+def _cap(node: Node) -> int:
+    return node.integer(1, _MAX_PER_MINUTE)
+
+
+def routes(node: Node, known: Collection[str], rule_ids: Collection[str]) -> tuple[Route, ...]:
+    """The routes in their order."""
+    return tuple(_route(item, known, rule_ids) for item in node.items())
+
+
+def _route(node: Node, known: Collection[str], rule_ids: Collection[str]) -> Route:
+    f = node.fields(["channels"], ["labels", "rules", "severities"])
+    return Route(
+        channels=f.get("channels", lambda n: n.distinct(lambda one: one.reference("channel", known)), ()),
+        labels=f.get("labels", _labels, {}),
+        rules=f.get("rules", lambda n: n.distinct(lambda one: one.reference("rule", rule_ids)), ()),
+        severities=f.get("severities", severities, ()),
+    )
+
+
+def _labels(node: Node) -> dict[str, str]:
+    return {name: value.string() for name, value in node.entries().items()}
+
+
 def _slack(node: Node) -> Slack:
-    f = node.fields(["channel"], ["mention", "icons", "secrets"])
+    f = node.fields(["channel"], ["mention", "icons", "max_per_minute", "secrets"])
     return Slack(
         channel=f.get("channel", lambda n: n.matching(_SLACK_CHANNEL, "a channel like #alerts"), ""),
         mention=f.get("mention", Node.string, ""),
         icons=f.get("icons", _icons, {}),
+        max_per_minute=f.get("max_per_minute", _cap, Slack("").max_per_minute),
         secrets=f.get("secrets", _secrets, ()),
     )
 
@@ -73,12 +98,13 @@ def _pagerduty(node: Node) -> PagerDuty:
 
 
 def _email(node: Node) -> Email:
-    f = node.fields(["recipients"], ["domain", "digest", "attach_dashboard", "secrets"])
+    f = node.fields(["recipients"], ["domain", "digest", "attach_dashboard", "max_per_minute", "secrets"])
     return Email(
         recipients=f.get("recipients", lambda n: n.distinct(_recipient), ()),
         domain=f.get("domain", _domain, ""),
         digest=f.get("digest", lambda n: n.choice(Digest), Digest.DAILY),
         attach_dashboard=f.get("attach_dashboard", Node.flag, Email(()).attach_dashboard),
+        max_per_minute=f.get("max_per_minute", _cap, Email(()).max_per_minute),
         secrets=f.get("secrets", _secrets, ()),
     )
 
@@ -92,10 +118,11 @@ def _domain(node: Node) -> str:
 
 
 def _sentry(node: Node) -> Sentry:
-    f = node.fields(["environment"], ["traces_sample_rate", "secrets"])
+    f = node.fields(["environment"], ["traces_sample_rate", "max_per_minute", "secrets"])
     return Sentry(
         environment=f.get("environment", Node.text, ""),
         traces_sample_rate=f.get("traces_sample_rate", lambda n: n.number(0, 1), Sentry("").traces_sample_rate),
+        max_per_minute=f.get("max_per_minute", _cap, Sentry("").max_per_minute),
         secrets=f.get("secrets", _secrets, ()),
     )
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from ..rules import AlertRule, MetricType, Query, Severity
-from ..series import Kind
+from ..series import Kind, Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class Slack:
     channel: str
     mention: str = ""
     icons: Mapping[str, str] = field(default_factory=dict)
+    max_per_minute: int = 20
     secrets: tuple[str, ...] = ()
 
 
@@ -145,6 +146,7 @@ class Email:
     domain: str = ""
     digest: Digest = Digest.DAILY
     attach_dashboard: bool = True
+    max_per_minute: int = 20
     secrets: tuple[str, ...] = ()
 
     @property
@@ -160,6 +162,7 @@ class Sentry:
 
     environment: str
     traces_sample_rate: float = 0.1
+    max_per_minute: int = 60
     secrets: tuple[str, ...] = ()
 
 
@@ -177,8 +180,48 @@ class Inbox:
     secrets: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something that has to keep reporting: a metric's series by the labels named, or all of them together.
+
+    One that had data and has none for ``silent_after_seconds`` (a multiple of 60) alerts, for at most 24 hours; one
+    that never had any is not missed. Without a ``name`` it has one made of the metric and the labels.
+    """
+
+    metric: str
+    labels: Labels = ()
+    group_by: tuple[str, ...] = ()
+    silent_after_seconds: int = 300
+    severity: Severity = Severity.HIGH
+    name: str = ""
+    evaluation_delay_seconds: int = 0
+    notification_channels: tuple[str, ...] = ()
+    runbook_url: str = ""
+
+
 Channel: TypeAlias = Slack | PagerDuty | Email | Sentry | Webhook | Inbox
 """Settings of a channel. ``secrets`` names the environment variables that hold its secrets, never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where some alerts go instead: those with all of ``labels``, of any of ``rules`` (ids) and ``severities``.
+
+    Empty ``rules`` or ``severities`` mean any. Empty ``channels`` mean that nobody is told.
+    """
+
+    channels: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+    severities: tuple[Severity, ...] = ()
+
+    def takes(self, rule_id: str, severity: Severity, labels: Mapping[str, str]) -> bool:
+        """Whether an alert goes this way."""
+        return (
+            (not self.rules or rule_id in self.rules)
+            and (not self.severities or severity in self.severities)
+            and all(labels.get(name) == value for name, value in self.labels.items())
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +250,5 @@ class Settings:
     rules: tuple[AlertRule, ...]
     dashboards: tuple[Dashboard, ...]
     retention: Retention
+    routes: tuple[Route, ...] = ()
+    sources: tuple[Source, ...] = ()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from collections.abc import Collection as Names
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..rules import AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Query, Severity
+from ..rules import ANOMALY, AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Query, Severity
 from ..series import MAX_LABELS
 from ..templates import unknown_places
 from ..timeline import HOUR_SECONDS, MINUTE_SECONDS
@@ -24,6 +24,9 @@ MAX_RULES = 300
 MAX_LEVELS = 3
 MAX_DESCRIPTION_BYTES = 1000
 
+MOVING_OPERATORS = (Operator.GREATER, Operator.LESS, Operator.NOT_EQUAL)
+_BASELINE = re.compile(rf"{ANOMALY}|(?:[1-9]|1[0-9]|20)(?:\.[0-9])?_sigma")
+_BASELINE_FORM = "anomaly, or 1_sigma to 20_sigma"
 _URL = re.compile(r"https?://[!-~]+")
 _THRESHOLD = MetricThreshold(0.0)
 _RULE = AlertRule("", "", MetricType.RESPONSE_TIME, _THRESHOLD)
@@ -67,14 +70,35 @@ def threshold(node: Node) -> MetricThreshold:
 
 
 def _threshold(node: Node) -> MetricThreshold:
-    f = node.fields(["value"], ["operator", "severity", "unit", "recovery_value"])
+    moves = isinstance(node.value, Mapping) and "baseline" in node.value
+    optional = ["operator", "severity", "unit", *(["baseline"] if moves else ["recovery_value"])]
+    f = node.fields([] if moves else ["value"], [*optional, *(["value"] if moves else ["baseline"])])
+    baseline = f.get("baseline", lambda n: n.matching(_BASELINE, _BASELINE_FORM), None)
     return MetricThreshold(
         value=f.get("value", Node.number, 0.0),
-        operator=f.get("operator", lambda n: n.choice(Operator), _THRESHOLD.operator),
+        baseline=baseline,
+        operator=f.get("operator", _moving_operator(baseline), _operator_of(baseline)),
         severity=f.get("severity", lambda n: n.choice(Severity), _THRESHOLD.severity),
         unit=f.get("unit", Node.string, _THRESHOLD.unit),
         recovery_value=f.get("recovery_value", Node.number, None),
     )
+
+
+def _operator_of(baseline: str | None) -> Operator:
+    """What a limit of that kind compares with where it does not say: an anomaly is on either side."""
+    return Operator.NOT_EQUAL if baseline == ANOMALY else _THRESHOLD.operator
+
+
+def _moving_operator(baseline: str | None) -> Callable[[Node], Operator]:
+    """The operator as it may be: a limit that moves is above, below, or (``!=``) on both sides of what is usual."""
+
+    def read(node: Node) -> Operator:
+        found = node.choice(Operator)
+        if baseline is not None and found not in MOVING_OPERATORS:
+            node.fail(f"a baseline has one of {', '.join(MOVING_OPERATORS)}, got {found}")
+        return found
+
+    return read
 
 
 def _check_recovery(node: Node, limit: MetricThreshold, recovery: float) -> None:
@@ -104,6 +128,9 @@ def _levels(node: Node, base: MetricThreshold) -> tuple[MetricThreshold, ...]:
 
 def _check_level(node: Node, level: MetricThreshold, others: list[MetricThreshold]) -> None:
     for other in others:
+        if level.baseline is not None or other.baseline is not None:
+            node.fail("a limit that moves with a baseline has no further levels")
+            return
         if level.severity is other.severity:
             node.fail(f"the severity {level.severity} has a threshold already")
             return
@@ -182,7 +209,7 @@ class RuleReader:
             keep_firing_for=f.get("keep_firing_for", _seconds, _RULE.keep_firing_for),
             on_no_data=f.get("on_no_data", lambda n: n.choice(OnNoData), _RULE.on_no_data),
             no_data_after=f.get("no_data_after", _seconds, _RULE.no_data_after),
-            runbook_url=f.get("runbook_url", _url, ""),
+            runbook_url=f.get("runbook_url", url, ""),
             levels=f.get("levels", lambda n: _levels(n, limit), ()),
             inhibited_by=f.get("inhibited_by", lambda n: n.distinct(Node.text), ()),
             message=f.get("message", description, ""),
@@ -254,7 +281,8 @@ def _tags(node: Node) -> dict[str, str]:
     return {name: entry.text() for name, entry in node.entries(MAX_LABELS, key=Node.text).items()}
 
 
-def _url(node: Node) -> str:
+def url(node: Node) -> str:
+    """An http(s) URL, possibly empty."""
     text = node.string(2000)
     if text and not _URL.fullmatch(text):
         node.expected("a URL that begins with https://")

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..channels import Channel
+from ..channels.inbox import InboxChannel
+from ..channels.setup import set_up
 from ..config import Config
 from ..manifest import Manifest
 from ..monitoring_config import MonitoringConfig
 from ..store import Store
-from ..wiring import Services, channels, use
+from ..wiring import Services, use
 from .backends import PROJECT, Backend
 from .functions import Functions, OnFailure
 from .narrator import AnnouncedChannel
@@ -33,6 +35,10 @@ class Hosted:
     def evaluate(self) -> int:
         """Call the function ``evaluate``; the HTTP status it answers."""
         return self.functions.call("evaluate")
+
+    def tune(self) -> int:
+        """Call the function ``tune``; the HTTP status it answers."""
+        return self.functions.call("tune")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Host:
             channels=self._channels(backend.store, url),
             now=self.now,
             sleep=self.sleep,
+            heartbeat_url=self.config.heartbeat_url,
         )
         use(services)
         functions = Functions.load(self.manifest, PROJECT, self.failed)
@@ -78,18 +85,10 @@ class Host:
                 server.stop()
 
     def _channels(self, store: Store, url: str) -> dict[str, Channel]:
-        """The local inbox, and the webhook where the environment names one; each delivery is said."""
-        webhook_url = self.config.webhook_url.reveal() if self.config.webhook_url else ""
-        made = channels(store, webhook_url, url, inbox=True)
+        """The local inbox, and what the environment sets up beside it; each delivery is said."""
+        made: dict[str, Channel] = {**set_up(self.config, self.monitoring.settings, url), "inbox": InboxChannel(store)}
         links = {"inbox": f"{url}/inbox"}
         return {name: AnnouncedChannel(name, one, self.say, links.get(name, "")) for name, one in made.items()}
-
-
-def load_monitoring(config: Config) -> MonitoringConfig:
-    """The monitoring configuration that the environment names, or the default. Raises ConfigError."""
-    if config.config_path is None:
-        return MonitoringConfig()
-    return MonitoringConfig.from_json(config.config_path.read_text(encoding="utf-8"))
 
 
 def listen(port: int, say: Callable[[str], None]) -> socket.socket:

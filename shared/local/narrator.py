@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 from typing import Any
 
 from ..adapters.broker import Delivery
-from ..channels import Answer, Channel
+from ..channels import Answer, Channel, Turn
 from ..errors import MonitoringError
 from ..monitoring_config import MonitoringConfig
 from ..notifications import Notification
@@ -93,7 +93,7 @@ class Narrator:
 
 def name_and_unit(config: MonitoringConfig, rule_id: str) -> tuple[str, str]:
     """A rule's name and the unit of its value; the id and none for what is no rule of the configuration."""
-    found = next((rule for rule in config.list_alert_rules() if rule.id == rule_id), None)
+    found = config.find_rule(rule_id)
     return (rule_id, "") if found is None else (found.name, config.unit_for(found))
 
 
@@ -113,8 +113,22 @@ class AnnouncedChannel:
     say: Callable[[str], None]
     url: str
 
-    def send(self, notification: Notification) -> Answer:
+    @property
+    def setup(self) -> str:
+        """As the channel's."""
+        return self.inner.setup
+
+    @property
+    def max_per_minute(self) -> int | None:
+        """As the channel's."""
+        return self.inner.max_per_minute
+
+    def undo(self, notification: Notification, late: Mapping[str, str], turn: Turn, /) -> None:
+        """As the channel's."""
+        self.inner.undo(notification, late, turn)
+
+    def send(self, notification: Notification, turn: Turn) -> Answer:
         """Send, then say so. Raises what the channel raises."""
-        answer = self.inner.send(notification)
+        answer = self.inner.send(notification, turn)
         self.say(clean(f"         {self.name} told: {notification.rule_name} {notification.kind.value}  {self.url}"))
         return answer

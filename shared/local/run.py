@@ -17,13 +17,13 @@ from ..logs import Redirected
 from ..manifest import load_manifest
 from ..store import Store
 from ..timeline import MINUTE_SECONDS, minute_floor
-from ..wiring import use
+from ..wiring import monitoring_config, use
 from .backends import Backend, Embedded, Emulated
 from .fleet import Fleet
-from .hosting import Host, Hosted, listen, load_monitoring
+from .hosting import Host, Hosted, listen
 from .incident import incident_at_start
 from .narrator import Narrator
-from .scheduler import run_every_minute
+from .scheduler import run_daily, run_every_minute
 from .server import port_of
 from .traffic import Traffic, run_traffic
 
@@ -57,7 +57,7 @@ def run(
 
     Raises MonitoringError, OSError (no free port) and RuntimeError (an emulator that does not start).
     """
-    monitoring = load_monitoring(config)
+    monitoring = monitoring_config(config)
     narrator = Narrator(monitoring, say)
     manifest = load_manifest()
 
@@ -113,6 +113,7 @@ def _live(hosted: Hosted, options: RunOptions, boot: str, narrator: Narrator, st
 
     threads = [
         Thread(target=run_every_minute, args=(hosted.evaluate, now, stopping), name="scheduler", daemon=True),
+        Thread(target=run_daily, args=(hosted.tune, now, stopping), name="daily", daemon=True),
         Thread(target=run_traffic, args=(traffic, now, stopping), name="traffic", daemon=True),
         Thread(target=more_of_the_past, name="past", daemon=True),
     ]

@@ -27,6 +27,18 @@ def seconds_to_next_minute(now: datetime) -> float:
     return MINUTE_SECONDS - now.timestamp() % MINUTE_SECONDS + 0.01
 
 
+TUNES_AT = (5, 0)
+"""Hour and minute in UTC, as the manifest schedules ``tune``."""
+
+
+def run_daily(call: Callable[[], int], now: Callable[[], datetime], stopping: Event) -> None:
+    """Call once a day at ``TUNES_AT``, until ``stopping`` is set."""
+    while not stopping.wait(seconds_to_next_minute(now())):
+        at = now()
+        if (at.hour, at.minute) == TUNES_AT:
+            call_with_retries(call, stopping.wait)
+
+
 def run_every_minute(call: Callable[[], int], now: Callable[[], datetime], stopping: Event) -> None:
     """Call at once, and then at every whole minute, until ``stopping`` is set.
 

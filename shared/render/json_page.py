@@ -291,6 +291,7 @@ def health_json(health: Health) -> dict[str, Any]:
         "deliveries_done": health.deliveries_done,
         "deliveries_total": health.deliveries_total,
         "dead_letters": health.dead_letters,
+        "channels_gone": list(health.channels_gone),
         "ingest_seconds": _number(health.ingest_seconds),
     }
 

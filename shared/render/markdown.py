@@ -131,8 +131,10 @@ def _business(page: Overview) -> Iterator[str]:
 
 
 def _own_health(health: Health) -> str:
+    gone = ", ".join(escape(one) for one in health.channels_gone)
+    refusing = f", refusing channels {gone}" if gone else ""
     return (
         f"Monitoring {'healthy' if health.ok else 'needs you'}: collections {health.collections_fresh} of "
         f"{health.collections_total} fresh, deliveries {health.deliveries_done} of {health.deliveries_total}, "
-        f"dead letters {health.dead_letters}."
+        f"dead letters {health.dead_letters}{refusing}."
     )

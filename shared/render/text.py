@@ -231,6 +231,7 @@ class _Screen:
         parts = (
             f"collections {health.collections_fresh} of {health.collections_total} fresh",
             f"deliveries {health.deliveries_done} of {health.deliveries_total}",
+            f"refusing: {', '.join(health.channels_gone)}" if health.channels_gone else "",
             f"dead letters {health.dead_letters}",
             _ingest(health),
         )

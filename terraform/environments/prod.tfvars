@@ -1,2 +1,5 @@
-environment  = "prod"
-protect_data = true
+backup_days            = 7
+environment            = "prod"
+point_in_time_recovery = true
+protect_data           = true
+watch_itself           = true

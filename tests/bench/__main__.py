@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from tests.bench import bill, ingest, memory, pages, reading, sizes, starting
+from tests.bench import alerts, bill, client, ingest, memory, pages, paging, reading, sizes, starting
 from tests.bench.figures import Figure, table
 
 PARTS: Mapping[str, Callable[[datetime], Iterable[Figure]]] = {
@@ -21,6 +21,9 @@ PARTS: Mapping[str, Callable[[datetime], Iterable[Figure]]] = {
     "starting": starting.figures,
     "memory": memory.figures,
     "bill": bill.figures,
+    "client": client.figures,
+    "alerts": alerts.figures,
+    "paging": paging.figures,
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from shared.adapters.pubsub_bus import PubSubBus, create_resources
+from shared.adapters.pubsub_http import HttpTopic
 from shared.bus import Bus
 from shared.errors import ConfigError, PermanentError, TransientError
 from shared.push import message_from_cloud_event
@@ -151,6 +152,22 @@ def test_an_absent_server_is_transient_within_the_deadline(verb: str) -> None:
     assert failed.value.reason in {"unavailable", "deadline_exceeded"}
     assert time.monotonic() - began < 5.0
     bus.close()
+
+
+def test_what_a_service_publishes_over_http(bus: PubSubBus, names: Names, pubsub_host: Emulator) -> None:
+    """A client's message is pushed with its bytes and attributes; a topic that is not there may be made meanwhile."""
+    function = Function()
+    topic = HttpTopic(pubsub_host.project, names.topic, time.monotonic, host=pubsub_host.host)
+    with pytest.raises(TransientError) as failed:
+        topic(b"x", {})
+    assert failed.value.reason == "unknown_topic"
+    with served(function) as url:
+        _create(pubsub_host, names, url)
+        topic(bytes(range(256)), {"content-type": "application/vnd.ion.chunk"})
+        PubSubBench(bus, names, function).until(lambda: function.messages)
+    topic.close()
+    (message,) = function.messages
+    assert (message.data, message.attributes["content-type"]) == (bytes(range(256)), "application/vnd.ion.chunk")
 
 
 def test_a_closed_bus_connects_again(bus: PubSubBus, names: Names, pubsub_host: Emulator) -> None:

@@ -25,7 +25,7 @@ from shared.wiring import utc_now
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EMULATOR_VARIABLES = {"FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
+EMULATOR_VARIABLES = {"FIRESTORE_EMULATOR_HOST", "MONITORING_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ def test_a_busy_port_is_said_and_an_interrupt_ends_everything(tmp_path: Path) ->
 
 
 def test_every_setting_is_documented() -> None:
-    """The README's table has a row for each variable that a function is given, and the emulators' two; no others."""
-    documented = set(re.findall(r"^\| `((?:ION|FIRESTORE|PUBSUB)_[A-Z_]+)`", README, re.MULTILINE))
+    """The README's table has a row for each variable that a function is given, and the three stand-ins'; no others."""
+    documented = set(re.findall(r"^\| `((?:ION|FIRESTORE|PUBSUB|MONITORING)_[A-Z_]+)`", README, re.MULTILINE))
     assert documented == set(load_manifest().environment()) | EMULATOR_VARIABLES
 
 

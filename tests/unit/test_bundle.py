@@ -78,13 +78,14 @@ def test_an_archive_holds_its_function_and_no_more(name: str) -> None:
     files = _contents(name)
     assert {"main.py", "requirements.txt", "shared/__init__.py"} <= files.keys()
     assert {path.partition("/")[0] for path in files} <= {"main.py", "requirements.txt", "shared", "functions"}
-    assert not [path for path in files if re.match(r"shared/(local/|bundle|grants)|.*(test|\.pyc)", path)]
+    assert not [path for path in files if re.match(r"shared/(local/|bundle|grants)|.*((?<!back)test|\.pyc)", path)]
 
 
-def test_only_the_dashboard_carries_templates() -> None:
+def test_only_what_writes_for_people_carries_templates() -> None:
     """Data files travel with the package they lie in, so what does not render brings no templates."""
     carriers = [name for name in FUNCTIONS if any(path.endswith(".jinja") for path in _contents(name))]
-    assert carriers == ["dashboard"]
+    assert {"dashboard", "notify"} <= {*carriers}
+    assert "ingest" not in carriers
 
 
 def test_equal_sources_give_equal_bytes_and_the_hash_beside_them(

@@ -29,7 +29,7 @@ from shared.tick import TickResult, Transition
 from shared.timeline import minute_floor
 from tests.fakes import START, Clock, Countdown, Crash, Hook
 from tests.ticks import LEVELLED, MINUTE, RULE, config_of, minutes_of, run
-from tests.world import World, labels, point
+from tests.world import World, evaluator_of, labels, point
 
 LATE, NOW = Hearing(catching_up=True), Hearing()
 CONFIG = config_of(RULE)
@@ -180,7 +180,7 @@ def test_a_summary_survives_calls_and_crashes() -> None:
     def in_small_calls(world: World) -> None:
         slow = world.crashing(Hook(None, lambda: world.clock.sleep(0.2)))
         for _ in range(8):
-            assert len(replace(slow.evaluate(), budget=timedelta(seconds=3))().evaluated) < 10
+            assert len(replace(evaluator_of(slow), budget=timedelta(seconds=3))().evaluated) < 10
 
     assert behind(in_small_calls) == (ids, summaries)
     for call in range(counted.calls // 2, counted.calls, 9):

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from shared.configuration.models import Source
 from shared.monitoring_config import AlertRule, MetricThreshold, MonitoringConfig, Query, Selection
 from tests.unit.configuration_mistakes import MISTAKES, RATIO, changed, limit, query
 
@@ -109,25 +110,28 @@ def test_both_accept(path: str, value: Any) -> None:
     assert MonitoringConfig.from_dict(exported).to_dict() == exported
 
 
-@pytest.mark.parametrize("owner", [AlertRule, MetricThreshold, Query, Selection])
+@pytest.mark.parametrize("owner", [AlertRule, MetricThreshold, Query, Selection, Source])
 def test_the_schema_names_every_field(owner: type) -> None:
-    """The schema has exactly the fields of rules, thresholds, queries and selections."""
+    """The schema has exactly the fields of rules, thresholds, queries, selections and sources."""
     name = {"AlertRule": "rule", "MetricThreshold": "threshold"}.get(owner.__name__, owner.__name__.lower())
     schema: Any = _VALIDATOR.schema
     assert set(schema["$defs"][name]["properties"]) == {f.name for f in fields(owner)}
 
 
-@pytest.mark.parametrize("owner", [AlertRule, MetricThreshold, Query, Selection])
+@pytest.mark.parametrize("owner", [AlertRule, MetricThreshold, Query, Selection, Source])
 def test_every_field_is_documented(owner: type) -> None:
-    """``docs/configuration.md`` has a table row for every field of rules, thresholds, queries and selections."""
+    """``docs/configuration.md`` has a table row for every field of rules, queries and sources."""
     rows = set(re.findall(r"^\| `(\w+)` \|", _DOCUMENTATION.read_text("utf-8"), re.MULTILINE))
     assert {f.name for f in fields(owner)} - rows == set()
 
 
 def test_the_documentations_examples_load() -> None:
-    """Every rule that is shown as JSON in the documentation is accepted beside the default ones."""
-    examples = re.findall(r"```json\n(.*?)```", _DOCUMENTATION.read_text("utf-8"), re.DOTALL)
-    rules = MonitoringConfig().to_dict()["rules"]
-    assert isinstance(rules, list)
-    config = MonitoringConfig.from_dict(changed(("rules", [*rules, *map(json.loads, examples)])))
-    assert len(config.list_alert_rules()) == 9 + len(examples) >= 11
+    """Every rule and source that is shown as JSON in the documentation is accepted beside the default ones."""
+    shown = [json.loads(one) for one in re.findall(r"```json\n(.*?)```", _DOCUMENTATION.read_text("utf-8"), re.DOTALL)]
+    document = changed()
+    document["rules"] += [one for one in shown if "threshold" in one]
+    document["sources"] += [one for one in shown if "threshold" not in one]
+    config = MonitoringConfig.from_dict(document)
+    assert len(config.list_alert_rules()) >= 11
+    assert len(config.source_rules) >= 2
+    assert len(config.list_alert_rules()) + len(config.source_rules) == 10 + len(shown)

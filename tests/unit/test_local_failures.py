@@ -25,9 +25,9 @@ from shared.local.clock import ManualClock
 from shared.local.hosting import Host, Hosted
 from shared.local.narrator import Narrator
 from shared.local.replaying import look_at
-from shared.local.scheduler import run_every_minute
+from shared.local.scheduler import TUNES_AT, run_daily, run_every_minute
 from shared.local.server import bind, named_here, port_of
-from shared.manifest import load_manifest
+from shared.manifest import ScheduleTrigger, load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.store import Document
 from shared.wiring import Services, services
@@ -94,6 +94,30 @@ def test_the_scheduler_goes_on_after_a_failure() -> None:
         "  failed: evaluate: TransientError: store_unavailable: gone",
         "  failed 10 times: evaluate: TransientError: store_unavailable: gone",
     ]
+
+
+def test_what_is_daily_is_called_at_its_minute_and_at_no_other() -> None:
+    """Over two days of minutes it is called twice, at five in the morning."""
+    clock = [NOON]
+    called: list[datetime] = []
+
+    def tick() -> bool:
+        clock[0] += timedelta(minutes=1)
+        return clock[0] > NOON + timedelta(days=2)
+
+    def call() -> int:
+        called.append(clock[0])
+        return 200
+
+    run_daily(call, lambda: clock[0], Stopping(tick))
+    assert [(at.hour, at.minute) for at in called] == [TUNES_AT] * 2
+
+
+def test_what_is_daily_is_called_when_the_manifest_says() -> None:
+    """The local run's time is the schedule that the cloud has."""
+    trigger = load_manifest().functions["tune"].trigger
+    assert isinstance(trigger, ScheduleTrigger)
+    assert trigger.schedule == f"{TUNES_AT[1]} {TUNES_AT[0]} * * *"
 
 
 class Stopping(Event):

@@ -21,7 +21,7 @@ from shared.monitoring_config import (
     Selection,
     Severity,
 )
-from shared.series import Kind
+from shared.series import Kind, make_labels
 from tests.unit.configuration_mistakes import GONE, changed
 
 _EVERYONE = ("slack", "sentry", "webhook", "inbox")
@@ -210,6 +210,29 @@ def test_a_rule_with_channels_of_its_own_is_not_routed() -> None:
     """``notification_channels`` takes the place of the routing, in its own order."""
     config = MonitoringConfig.from_dict(changed(("rules.0.notification_channels", ["pagerduty", "slack"])))
     assert config.channels_for(config.list_alert_rules()[0], Severity.LOW) == ("pagerduty", "slack")
+
+
+ROUTES = [
+    {"channels": ["email"], "labels": {"region": "europe-west1"}, "severities": ["critical", "high"]},
+    {"channels": ["slack"], "rules": ["high-response-time-critical"]},
+    {"channels": [], "labels": {"endpoint": "/test"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "severity", "labels", "channels"),
+    [
+        ("high-response-time-critical", "critical", {"region": "europe-west1"}, ("email",)),
+        ("high-response-time-critical", "low", {"region": "europe-west1"}, ("slack",)),
+        ("low-cache-hit-rate", "high", {"region": "europe-west1", "endpoint": "/test"}, ("email",)),
+        ("low-cache-hit-rate", "low", {"endpoint": "/test"}, ()),
+        ("low-cache-hit-rate", "low", {}, ("slack", "sentry", "webhook", "inbox")),
+    ],
+)
+def test_routes(rule_id: str, severity: str, labels: dict[str, str], channels: tuple[str, ...]) -> None:
+    """The first route that takes an alert by labels, rule and severity decides; without one the routing does."""
+    config = MonitoringConfig.from_dict(changed(("routes", ROUTES)))
+    assert config.channels_for(config.get_rule(rule_id), Severity(severity), make_labels(labels)) == channels
 
 
 def test_the_rest_of_the_defaults() -> None:

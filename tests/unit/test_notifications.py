@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shared.alerts import Told, fingerprint
 from shared.errors import PermanentError
-from shared.notifications import Notification, NotificationKind, notification_from_json
+from shared.notifications import Member, Notification, NotificationKind, notification_from_json
 from shared.rules import Operator, Severity
 from shared.series import make_labels
 from tests.unit.test_notify import FIRING, RESOLVED
@@ -44,6 +44,13 @@ notifications = st.builds(
     channels=st.lists(st.sampled_from(["slack", "email", "inbox"]), unique=True).map(tuple),
     config_hash=st.just("0123456789ab"),
     runbook_url=st.sampled_from(["", "https://runbook.example/users"]),
+    also=st.lists(st.builds(Member, st.just((("n", "1"),)), st.none() | numbers), max_size=2).map(tuple),
+    more=st.integers(0, 10**6),
+    still_firing=st.integers(0, 10**6),
+    open_on=st.sampled_from([(), ("slack",)]),
+    author=text,
+    until=st.none() | minutes,
+    tags=st.dictionaries(text, text, max_size=2).map(lambda tags: tuple(sorted(tags.items()))),
 )
 
 
@@ -67,13 +74,15 @@ def test_the_wire_form_is_as_documented(notification: Notification) -> None:
 def test_the_bytes_are_for_ever() -> None:
     """The same notification has the same bytes as when this was written: sorted keys, ASCII, UTC."""
     assert RESOLVED.to_json() == (
-        b'{"about": "threshold", "at": "2025-10-18T12:05:00Z", "channels": ["one", "two"], "config_hash": "abc", '
+        b'{"about": "threshold", "also": [], "at": "2025-10-18T12:05:00Z", "author": "", "channels": ["one", "two"], '
+        b'"config_hash": "abc", "conversation": "20251018T1200-0123456789abcdef-firing", '
         b'"episode": {"fingerprint": "0123456789abcdef", "fired_at": "2025-10-18T12:00:00Z"}, "follows": [{"channels": '
         b'["one", "two"], "id": "20251018T1200-0123456789abcdef-firing"}], '
         b'"id": "20251018T1200-0123456789abcdef-resolved", '
-        b'"kind": "resolved", "labels": {"region": "eu"}, "reason": "resolved", "rule": {"description": "Too many '
-        b'users.", "id": "users", "name": "Users", "operator": ">", "runbook_url": "", "severity": "critical", '
-        b'"threshold": 100.0, "unit": ""}, "value": 300.0, "version": 1}'
+        b'"kind": "resolved", "labels": {"region": "eu"}, "more": 0, "open_on": [], "reason": "resolved", "rule": '
+        b'{"description": "Too many users.", "id": "users", "name": "Users", "operator": ">", "runbook_url": "", '
+        b'"severity": "critical", "threshold": 100.0, "unit": ""}, "still_firing": 0, "until": null, "value": 300.0, '
+        b'"version": 1}'
     )
 
 

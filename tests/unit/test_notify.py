@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import Told
 from shared.bus import Message
-from shared.channels import Channel
+from shared.channels import Busy, Channel, Gone, Turn
 from shared.channels.inbox import InboxChannel
+from shared.deliveries import KEPT, LEASE, DeliveryState, delivery_path
 from shared.errors import PermanentError, TransientError
 from shared.notifications import Notification, NotificationKind
-from shared.notify import KEPT, LEASE, Delivered, DeliveryState, Notify, delivery_path
+from shared.notify import PATIENCE, Delivered, Notify
+from shared.outages import read_outages
 from shared.rules import Operator, Severity
 from shared.store import Delete, Store
 from tests.fakes import START, Clock, Countdown, Crash, CrashingStore, FakeChannel, Hook
@@ -99,7 +102,7 @@ def test_another_delivery_while_it_is_being_sent() -> None:
     assert (bench.one.sent, bench.two.sent) == ([FIRING.id], [FIRING.id])
 
 
-@pytest.mark.parametrize("call", range(6))
+@pytest.mark.parametrize("call", range(8))
 def test_two_deliveries_interleaved(call: int) -> None:
     """Another delivery of the whole message inside any store call of the first: each channel is sent it once."""
     bench = Bench()
@@ -123,7 +126,7 @@ def test_two_deliveries_interleaved(call: int) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
-@pytest.mark.parametrize("call", range(6))
+@pytest.mark.parametrize("call", range(8))
 def test_a_crash_at_any_store_call(call: int, after: bool) -> None:
     """After a crash anywhere the notification reaches both channels, under one id, by the end of the lease."""
     bench = Bench()
@@ -166,13 +169,60 @@ def test_a_sender_that_outlives_its_lease() -> None:
 
 
 def test_a_resolution_waits_for_its_firing() -> None:
-    """A resolution that comes first is not sent until the firing is; then it is, once."""
+    """A resolution that comes first is not sent until its firing has come, which is over by then; then it is, once."""
     bench = Bench()
     assert bench.fails(RESOLVED) == "waiting_for_earlier"
     assert (bench.one.sent, bench.two.sent) == ([], [])
+    assert [one.state for one in bench.notify(FIRING)] == [DeliveryState.SUPERSEDED] * 2
+    bench.notify(RESOLVED)
+    assert bench.one.sent == bench.two.sent == [RESOLVED.id]
+
+
+def test_a_resolution_does_not_wait_for_ever() -> None:
+    """After ten minutes the end of a conversation is told without what it ends, which is superseded when it comes."""
+    bench = Bench()
+    assert bench.fails(RESOLVED) == "waiting_for_earlier"
+    bench.clock.sleep(PATIENCE.total_seconds() - 1)
+    assert bench.fails(RESOLVED) == "waiting_for_earlier"
+    bench.clock.sleep(1)
+    bench.notify(RESOLVED)
+    assert [one.state for one in bench.notify(FIRING)] == [DeliveryState.SUPERSEDED] * 2
+    assert bench.one.sent == bench.two.sent == [RESOLVED.id]
+
+
+def test_an_acknowledgement_that_comes_after_the_end_is_superseded() -> None:
+    """What is told of an alert that is over by then would only take back its end."""
+    bench = Bench()
+    acknowledged = replace(RESOLVED, kind=NotificationKind.ACKNOWLEDGED, author="ann")
     bench.notify(FIRING)
     bench.notify(RESOLVED)
-    assert bench.one.sent == bench.two.sent == [FIRING.id, RESOLVED.id]
+    assert [one.state for one in bench.notify(acknowledged)] == [DeliveryState.SUPERSEDED] * 2
+    assert bench.one.sent == [FIRING.id, RESOLVED.id]
+
+
+def test_one_speaks_at_a_time() -> None:
+    """While an acknowledgement is being sent the end of the same conversation waits, and knows its handle after."""
+    bench = Bench(one=FakeChannel(None, lambda: reasons.append(bench.fails(RESOLVED))))
+    reasons: list[str] = []
+    acknowledged = replace(RESOLVED, kind=NotificationKind.ACKNOWLEDGED, author="ann")
+    bench.notify(FIRING)
+    bench.notify(acknowledged)
+    assert reasons == ["conversation_busy"]
+    bench.notify(RESOLVED)
+    assert bench.one.sent == [FIRING.id, acknowledged.id, RESOLVED.id]
+    assert bench.one.turns[-1].handle == {"began": FIRING.id}
+
+
+def test_alerts_of_one_conversation_end_with_the_last() -> None:
+    """The end of one of two alerts that were told together ends nothing, whichever of the ends comes first."""
+    first = replace(RESOLVED, fingerprint="1" * 16, still_firing=1, open_on=("one", "two"))
+    last = replace(RESOLVED, fingerprint="2" * 16, at=RESOLVED.at + timedelta(minutes=1))
+    for order in ([first, last], [last, first]):
+        bench = Bench()
+        bench.notify(FIRING)
+        states = [bench.notify(one)[0].state.value for one in order]
+        assert states == (["sent", "sent"] if order[0] is first else ["sent", "superseded"])
+        assert bench.one.sent[-1] == last.id
 
 
 @pytest.mark.parametrize("swept", [False, True], ids=["expired", "deleted"])
@@ -197,8 +247,9 @@ def test_a_resolution_waits_on_each_channel_apart() -> None:
     assert (bench.one.sent, bench.two.sent) == ([FIRING.id], [FIRING.id, RESOLVED.id])
     bench.notify(FIRING)
     bench.notify(RESOLVED)
-    assert bench.one.sent == [FIRING.id, FIRING.id, RESOLVED.id]
+    assert bench.one.sent == [FIRING.id, RESOLVED.id]
     assert bench.two.sent == [FIRING.id, RESOLVED.id]
+    assert bench.one.turns[-1].attempted_at == START
 
 
 @pytest.mark.parametrize(
@@ -286,7 +337,212 @@ def test_the_inbox_keeps_one_document_a_notification() -> None:
     """Sending to the inbox again changes nothing."""
     bench = Bench()
     for _ in range(3):
-        InboxChannel(bench.store).send(FIRING)
+        InboxChannel(bench.store).send(FIRING, Turn(START))
     (document,) = bench.store.list("inbox").documents
     assert document.fields["notification"] == FIRING.to_json()
     assert document.update_time == bench.store.list("inbox").documents[0].update_time
+
+
+def test_a_wish_to_be_left_alone_is_kept_across_calls() -> None:
+    """What a receiver asked to come again later is not sent before, by whichever call; then it is."""
+    later = START + timedelta(minutes=3)
+    bench = Bench(one=FakeChannel(Busy("slack_failed", "429", later, is_certain=True), None))
+    assert bench.fails() == "slack_failed"
+    bench.clock.time = later - timedelta(seconds=1)
+    assert bench.fails() == "told_to_wait"
+    assert bench.one.sent == [FIRING.id]
+    bench.clock.time = later
+    bench.notify()
+    assert bench.one.sent == [FIRING.id, FIRING.id]
+    assert bench.one.turns[-1].attempted_at is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "unknown"),
+    [
+        (Busy("failed", "429", None, is_certain=True), False),
+        (Busy("failed", "502", None), True),
+        (TransientError("unreachable"), True),
+        (RuntimeError("a bug"), True),
+    ],
+    ids=["not taken", "a gateway's word", "unanswered", "broken"],
+)
+def test_the_next_attempt_knows_whether_the_last_may_have_arrived(failure: Exception, unknown: bool) -> None:
+    """What a receiver did not begin has not arrived; of an answer of a gateway, or none, nobody knows."""
+    bench = Bench(one=FakeChannel(failure, None))
+    with pytest.raises(TransientError):
+        bench.notify()
+    bench.notify()
+    assert [turn.attempted_at for turn in bench.one.turns] == [None, START if unknown else None]
+
+
+class Outage:
+    """A bench whose channel ``email`` refuses everything, with ``slack`` to fall back on."""
+
+    def __init__(self) -> None:
+        self.email = FakeChannel(*[Gone("email_gone", "535")] * 9)
+        self.slack = FakeChannel()
+        self.bench = Bench()
+        self.bench.channels = {"email": self.email, "slack": self.slack}
+
+    def notify(self, *channels: str) -> list[str]:
+        """Deliver another alert's firing; the states."""
+        started = self.bench.clock()
+        firing = replace(FIRING, fired_at=started, at=started, channels=channels)
+        self.bench.clock.sleep(60)
+        return [f"{one.channel} {one.state.value}" for one in self.bench.notify(firing)]
+
+
+def test_a_channel_that_refuses_everything_is_told_through_another() -> None:
+    """It is asked once; slack hears of it, and of every alert that would be told nowhere else."""
+    outage = Outage()
+    assert outage.notify("email", "slack") == ["email refused", "slack sent"]
+    assert outage.notify("email", "slack") == ["email disabled", "slack sent"]
+    assert outage.notify("email") == ["email disabled", "slack sent"]
+    assert len(outage.email.sent) == 1
+    assert [one.rpartition("-")[2] for one in outage.slack.sent] == ["notice", "firing", "firing", "firing"]
+    (known,) = read_outages(outage.bench.store, outage.bench.clock())
+    assert (known.channel, known.why, known.told) == ("email", "email_gone: 535", True)
+
+
+@pytest.mark.parametrize("hours", [None, 6], ids=["new key", "six hours"])
+def test_a_channel_is_asked_again(hours: int | None) -> None:
+    """After a new key, or six hours, it is asked again."""
+    outage = Outage()
+    outage.notify("email", "slack")
+    if hours:
+        outage.bench.clock.sleep(hours * 3600)
+    else:
+        outage.email.setup = "another key"
+    outage.notify("email", "slack")
+    assert len(outage.email.sent) == 2
+
+
+def test_a_notice_survives_a_crash() -> None:
+    """Whoever finds a channel given up that nobody was told of tells it."""
+    outage = Outage()
+    firing = replace(FIRING, channels=("email", "slack"))
+    for call in range(40):
+        outage = Outage()
+        try:
+            outage.bench.notify(firing, CrashingStore(outage.bench.store, Countdown(call)))
+        except Crash:
+            outage.bench.clock.sleep(LEASE.total_seconds())
+            outage.bench.notify(firing)
+            outage.bench.clock.sleep(LEASE.total_seconds())
+            outage.notify("email", "slack")
+        else:
+            break
+        told = {one.rpartition("-")[2] for one in outage.slack.sent}
+        assert told == {"notice", "firing"}, call
+    assert call > 10
+
+
+def test_a_channel_that_is_the_only_one_refuses() -> None:
+    """Without another channel the refusal is recorded, and nothing else happens."""
+    outage = Outage()
+    outage.bench.channels = {"email": outage.email}
+    assert outage.notify("email") == ["email refused"]
+    assert outage.notify("email") == ["email disabled"]
+
+
+def storm(bench: Bench, number: int) -> Notification:
+    """One alert of many that fire at once, to channel one."""
+    return replace(
+        FIRING, fingerprint=f"{number:016x}", rule_name=f"Rule {number}", channels=("one",), at=bench.clock()
+    )
+
+
+def test_what_is_too_much_for_a_minute_is_told_in_one_message() -> None:
+    """Of ten alerts in a minute three are sent; the others come again and are one message once the minute is over."""
+    bench = Bench(one=FakeChannel(max_per_minute=3))
+    alerts = [storm(bench, number) for number in range(10)]
+    for alert in alerts[:3]:
+        bench.notify(alert)
+    assert {bench.fails(alert) for alert in alerts[3:]} == {"over_the_cap"}
+    assert {bench.fails(alert) for alert in alerts[3:]} == {"over_the_cap"}
+    bench.clock.sleep(60)
+    outcomes = [bench.notify(alert)[0].state for alert in alerts]
+    assert outcomes == [DeliveryState.SENT] * 3 + [DeliveryState.SUMMED] * 7
+    assert len(bench.one.sent) == 4
+    assert len({bench.record("one", alert)["detail"] for alert in alerts[3:]}) == 1
+
+
+def test_what_was_held_and_is_over_needs_no_summary() -> None:
+    """An alert that ended while it was held is told by its end."""
+    bench = Bench(one=FakeChannel(max_per_minute=1))
+    alert = storm(bench, 2)
+    bench.notify(storm(bench, 1))
+    assert bench.fails(alert) == "over_the_cap"
+    bench.clock.sleep(60)
+    end = replace(alert, kind=NotificationKind.RESOLVED, follows=(Told(alert.id, ("one",)),))
+    assert bench.fails(end) == "waiting_for_earlier"
+    assert bench.notify(alert)[0].state is DeliveryState.SUPERSEDED
+    assert bench.notify(end)[0].state is DeliveryState.SENT
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
+def test_a_crash_while_summing_up(after: bool) -> None:
+    """After a crash at any store call what was held is told, in messages of one id."""
+    for call in range(30):
+        bench = Bench(one=FakeChannel(max_per_minute=1))
+        alerts = [storm(bench, number) for number in range(3)]
+        bench.notify(alerts[0])
+        crashed = False
+        for minute in range(2):
+            for alert in alerts[1:]:
+                store = CrashingStore(bench.store, Countdown(call - 3 * minute, after=after))
+                try:
+                    bench.notify(alert, store)
+                except Crash:
+                    crashed = True
+                except TransientError:
+                    pass
+            bench.clock.sleep(60)
+        for _ in range(3):
+            for alert in alerts:
+                with suppress(TransientError):
+                    bench.notify(alert)
+            bench.clock.sleep(LEASE.total_seconds())
+        assert {bench.record("one", alert)["state"] for alert in alerts} <= {"sent", "summed"}
+        assert len(set(bench.one.sent)) <= 3
+        if not crashed:
+            return
+    pytest.fail("the last call was never reached")
+
+
+def test_a_sender_that_outlives_the_conversation_undoes_what_it_did() -> None:
+    """A trigger that arrives after its conversation has ended is undone at once, and noted until it is."""
+
+    def slowly() -> None:
+        bench.clock.sleep(LEASE.total_seconds())
+        bench.notify(FIRING)
+        bench.notify(RESOLVED)
+
+    bench = Bench(one=FakeChannel(slowly))
+    assert bench.fails() == "delivery_taken_over"
+    assert bench.one.undone == [{"began": FIRING.id, "notification": FIRING.id}]
+    assert bench.store.get([f"conversations/{FIRING.id}~one"])[f"conversations/{FIRING.id}~one"].fields["late"] == {}
+
+
+def test_an_undoing_that_fails_is_tried_again() -> None:
+    """Whoever comes next to the conversation undoes what the late sender could not."""
+
+    def slowly() -> None:
+        bench.clock.sleep(LEASE.total_seconds())
+        bench.notify(FIRING)
+        bench.notify(RESOLVED)
+
+    class Failing(FakeChannel):
+        """Cannot be undone at first."""
+
+        def undo(self, notification: Notification, late: Mapping[str, str], turn: Turn, /) -> None:
+            super().undo(notification, late, turn)
+            if len(self.undone) == 1:
+                raise TransientError("down")
+
+    bench = Bench(one=Failing(slowly))
+    assert bench.fails() == "down"
+    bench.notify()
+    bench.notify()
+    assert len(bench.one.undone) == 2

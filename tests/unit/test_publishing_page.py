@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import threading
 import tomllib
 from base64 import b64decode
 from collections.abc import Mapping
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from shared import ingest, publisher, spool
-from shared.adapters import pubsub_bus
+from shared import ingest, instruments, publisher, spool
+from shared.adapters import pubsub_http
 from shared.adapters.sqlite_store import SqliteStore
 from shared.bus import MAX_MESSAGE_BYTES
 from shared.cardinality import MAX_BINS, MAX_NAME_BYTES, MAX_SERIES, WRITER_SHARE
@@ -43,53 +47,102 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-class FakePubSub:
-    """What ``PubSubBus`` is to a publisher: takes messages."""
+class FakeTopic:
+    """What ``HttpTopic`` is to a publisher: takes messages."""
 
     taken: list[tuple[str, str, Chunk]]
 
-    def __init__(self, project: str) -> None:
-        self._project = project
-        FakePubSub.taken = []
+    def __init__(self, project: str, topic: str, *_: object, **__: object) -> None:
+        self._name = project, topic
+        FakeTopic.taken = []
 
-    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
+    def __call__(self, data: bytes, attributes: Mapping[str, str]) -> None:
         """Take one message."""
         chunk, refused = decode(data, attributes, {}, DEFAULT_RULE)
         assert refused is None
-        self.taken.append((self._project, topic, chunk))
-        return "1"
+        self.taken.append((*self._name, chunk))
 
 
 def test_the_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All Python on the page runs in its order, and what it records arrives, once each, from memory and spool alike."""
-    monkeypatch.setattr(pubsub_bus, "PubSubBus", FakePubSub)
+    """All Python on the page runs in its order, and what it records arrives, once each, from a spool as well."""
+    monkeypatch.setattr(pubsub_http, "HttpTopic", FakeTopic)
+    monkeypatch.setenv("ION_PROJECT", "my-project")
+    monkeypatch.setenv("ION_SPOOL", str(tmp_path / "spool"))
     scope: dict[str, object] = {}
     try:
         for block in blocks("python"):
-            code = block.replace("ion_monitoring", "shared").replace("/var/tmp/ion-spool", str(tmp_path / "spool"))
-            exec(compile(code, "docs/publishing.md", "exec"), scope)
-        handle, metrics, durable = scope["handle"], scope["metrics"], scope["durable"]
+            exec(compile(block.replace("ion_monitoring", "shared"), "docs/publishing.md", "exec"), scope)
+        handle, metrics = scope["handle"], scope["metrics"]
         assert callable(handle)
         assert isinstance(metrics, BackgroundPublisher)
-        assert isinstance(durable, BackgroundPublisher)
+        assert list((tmp_path / "spool").glob("*.journal"))
         assert handle(None) == "ok"
         assert (metrics.stats().waiting_observations, metrics.stats().dropped_observations) == (0, 0)
-        durable.record("requests", 1, scope["Kind"].COUNTER)  # type: ignore[attr-defined] # the page's own import
-        assert list((tmp_path / "spool").glob("*.journal"))
     finally:
         for one in scope.values():
             if isinstance(one, BackgroundPublisher):
                 assert one.close()
-    assert {(project, topic) for project, topic, _ in FakePubSub.taken} == {("my-project", "metrics")}
-    assert sum(total_count(section.cells for section in chunk.sections) for _, _, chunk in FakePubSub.taken) == 5
+    assert {(project, topic) for project, topic, _ in FakeTopic.taken} == {("my-project", "metrics")}
+    assert sum(total_count(section.cells for section in chunk.sections) for _, _, chunk in FakeTopic.taken) == 4
     assert capsys.readouterr().out in ("0 3 0 \n", "1 0 0 \n"), "gathered, or sent already as a quarter ended"
+
+
+def test_the_javascript_publishes() -> None:
+    """The page's program for Node.js, run as it stands, publishes a sound message that names no writer."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    asked: list[tuple[str, str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            asked.append((self.path, self.headers["authorization"], body))
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    serving = threading.Thread(target=server.handle_request)
+    serving.start()
+    (script,) = blocks("js")
+    environment = {
+        "PATH": os.defpath, "ION_PROJECT": "my-project", "ION_TOKEN": "t",
+        "ION_URL": f"http://127.0.0.1:{server.server_port}",
+    }  # fmt: skip
+    subprocess.run([node, "--input-type=module", "-e", script], env=environment, check=True)
+    serving.join()
+    server.server_close()
+    ((path, token, body),) = asked
+    assert (path, token) == ("/v1/projects/my-project/topics/metrics:publish", "Bearer t")
+    (published,) = json.loads(body)["messages"]
+    message = json.loads(b64decode(published["data"]))
+    assert set(message) == {"version", "points"}
+    chunk, _ = decode(json.dumps(message).encode(), {}, {}, DEFAULT_RULE)
+    assert [series.metric for series in chunk.sections[0].cells.series] == ["requests"]
+
+
+def test_the_go_says_the_same() -> None:
+    """The program for Go names the fields that the one for Node.js does, its route, and no writer or number."""
+    (script,), (javascript,) = blocks("go"), blocks("js")
+    fields = ("version", "points", "metric", "labels", "timestamp", "kind", "value", "messages", "data")
+    for field in fields:
+        assert f'"{field}":' in script
+        assert f"{field}:" in javascript
+    assert "writer" not in script
+    assert "seq" not in script
+    assert "/v1/projects/%s/topics/metrics:publish" in script
 
 
 def test_what_the_python_imports_is_installed() -> None:
     """Each module that the page imports is in the package that services install."""
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
     imported = re.findall(r"^from (ion_monitoring[.\w]*) import", "".join(blocks("python")), re.MULTILINE)
-    assert len(imported) == 3
+    assert len(imported) == 2
     assert {module.rpartition(".")[0] for module in imported} <= set(packages)
 
 
@@ -140,7 +193,7 @@ def test_the_json_is_a_message() -> None:
         ("series of a minute in all", f"{MAX_SERIES:,}"),
         ("observations in the client", f"{publisher.MAX_OBSERVATIONS:,}"),
         ("unsent messages in the client", f"{publisher.MAX_UNSENT_BYTES >> 20} MiB"),
-        ("names and labels in the client", f"{publisher.MAX_SERIES_BYTES >> 20} MiB"),
+        ("names and labels in the client", f"{instruments.MAX_SERIES_BYTES >> 20} MiB"),
         ("the spool", f"{MAX_SPOOL_BYTES >> 20} MiB"),
     ],
 )

@@ -14,19 +14,23 @@ from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import fingerprint
 from shared.buckets import writers_of
 from shared.bus import Message
+from shared.caps import hold_or_count, read_cap
 from shared.configuration import document
+from shared.deliveries import Conversation, DeliveryState
 from shared.evaluator import STATE_PATH
+from shared.hooks import KNOWN_FOR, is_known, request_path
 from shared.hours import hour_of, read_hours
 from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification
-from shared.notify import DeliveryState
+from shared.outages import Outage, read_outages
 from shared.reader import Reader
 from shared.rollups import read_live, read_rollups, roll_up
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection
 from shared.silences import Matcher, read_silences
 from shared.store import Put
-from shared.timeline import minute_floor
+from shared.timeline import minute_floor, minute_id
+from shared.turns import Turns
 from tests.fakes import START, Clock, FakeChannel
 from tests.world import World, point
 
@@ -62,6 +66,8 @@ def world() -> World:
     acknowledge(world.store, FINGERPRINT, START, "ann", "", START)
     elsewhere = [Matcher("region", "nowhere")]
     silence(world.store, "s", elsewhere, START, START + timedelta(hours=1), "ann", "a test", START)
+    hold_or_count(world.store, "slack", notification_of(world), 1, START)
+    world.store.commit([Outage("slack", START, "gone", "setup").write(), REQUEST])
     return world
 
 
@@ -95,6 +101,12 @@ def _is_sent_already(world: World, now: datetime) -> bool:
     return channel.sent == []
 
 
+def _conversation(world: World, now: datetime) -> Conversation:
+    return Turns(world.store, lambda: now).conversation(notification_of(world).id, "inbox")
+
+
+REQUEST = Put(request_path(b"signature"), {"expires_at": START + KNOWN_FOR})
+CAP = f"caps/slack~{minute_id(minute_floor(START))}"
 CASES = {
     "a minute's chunks, live": Case(
         "buckets", writers_of(MINUTE), lambda world, now: len(read_live(world.store, MINUTE, now))
@@ -125,6 +137,10 @@ CASES = {
     "what people did": Case(
         "audit", "audit", lambda world, now: world.services.reader.actions(MINUTE, MINUTE + 60, now)
     ),
+    "conversations": Case("conversations", "conversations", lambda world, now: _conversation(world, now).handle),
+    "caps": Case("caps", "caps", lambda world, now: read_cap(world.store, CAP, now)[0]["count"]),
+    "outages": Case("outages", "outages", lambda world, now: read_outages(world.store, now)),
+    "requests": Case("requests", "requests", lambda world, now: is_known(world.store, REQUEST.path, now)),
     "the inbox": Case("inbox", "inbox", lambda world, now: world.services.reader.inbox(MINUTE, now)),
 }
 

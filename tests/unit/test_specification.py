@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import ModuleType
 
-from shared import monitoring_config
+from shared import alert_tuning, monitoring_config, monitoring_setup
+from shared.alert_tuning import AlertTuningReport, Anomaly, BaselineMetric
 from shared.alerts import State
 from shared.monitoring_config import (
     AlertRule,
@@ -17,7 +19,9 @@ from shared.monitoring_config import (
     Operator,
     Severity,
 )
+from tests.specification.alert_tuning import KEY_METHODS
 from tests.specification.monitoring_config import ALERT_RULE_TEMPLATE, KEY_CLASSES
+from tests.specification.monitoring_setup import KEY_FUNCTIONS
 
 _FIRING = AlertState(
     "high-response-time-critical",
@@ -28,9 +32,9 @@ _FIRING = AlertState(
 )
 
 
-def _run(block: str, **names: object) -> dict[str, object]:
+def _run(block: str, module: ModuleType = monitoring_config, **names: object) -> dict[str, object]:
     """The names that a block leaves behind, given all that the module is said to offer."""
-    scope: dict[str, object] = {name: getattr(monitoring_config, name) for name in monitoring_config.__all__}
+    scope: dict[str, object] = {name: getattr(module, name) for name in module.__all__}
     scope.update(names)
     exec(compile(block, "specification", "exec"), scope)
     return scope
@@ -65,3 +69,34 @@ def test_the_template_runs_with_its_literal_ellipsis() -> None:
     assert rule.id == "high-response-time-critical"
     assert (rule.evaluation_window, rule.evaluation_frequency, rule.min_occurrences) == (300, 60, 3)
     assert rule.cooldown_period == 600
+
+
+def test_the_block_of_alert_tuning_runs_as_written() -> None:
+    """Its baseline, thresholds, anomalies and score are those of its own example: mean 50, deviation 5."""
+    scope = _run(KEY_METHODS, alert_tuning, values=[45.0, 55.0] * 720)
+    assert isinstance(baseline := scope["baseline"], BaselineMetric)
+    assert (baseline.name, baseline.mean, baseline.std_dev) == ("response_time_us", 50, 5)
+    assert isinstance(thresholds := scope["thresholds"], dict)
+    assert [thresholds[f"{name}_upper"] for name in ("critical", "high", "medium")] == [65, 60, 55]
+    assert [thresholds[f"{name}_lower"] for name in ("critical", "high", "medium")] == [35, 40, 45]
+    assert scope["clean_data"] == [45.0, 55.0] * 720
+    assert scope["anomalies"] == []
+    assert scope["score"] == 90.0
+
+
+def test_the_block_of_alert_tuning_finds_what_is_odd() -> None:
+    """One value far out is removed, and found again against a baseline of the others."""
+    scope = _run(KEY_METHODS, alert_tuning, values=[*[45.0, 55.0] * 720, 500.0])
+    assert scope["clean_data"] == [45.0, 55.0] * 720
+    assert isinstance(anomalies := scope["anomalies"], list)
+    assert [(one.index, one.value) for one in anomalies if isinstance(one, Anomaly)] == [(1440, 500.0)]
+
+
+def test_the_block_of_monitoring_setup_runs_as_written() -> None:
+    """The defaults are sound, the reports name what there is, and the export is the same configuration."""
+    scope = _run(KEY_FUNCTIONS, monitoring_setup)
+    assert scope["verification"]
+    assert "High Response Time - Critical" in str(scope["summary"])
+    assert "INFRASTRUCTURE HEALTH" in str(scope["dashboard"])
+    assert isinstance(scope["tuning_report"], AlertTuningReport)
+    assert MonitoringConfig.from_json(str(scope["config_json"])) == MonitoringConfig()

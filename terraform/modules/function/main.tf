@@ -1,5 +1,9 @@
 locals {
   is_pushed = var.function.trigger.type == "push"
+
+  # The server answers with as many threads as requests are let in.
+  environment = merge(var.environment, { THREADS = tostring(var.function.concurrency) })
+  secrets     = { for name, version in var.secret_versions : name => { id = var.secret_ids[name], version = version } }
 }
 
 resource "google_storage_bucket_object" "archive" {
@@ -9,14 +13,16 @@ resource "google_storage_bucket_object" "archive" {
 }
 
 resource "google_cloudfunctions2_function" "this" {
+  #checkov:skip=CKV_GCP_124:only what people and vendors open is reachable from outside, and asks who they are
   name        = "${var.prefix}${var.name}"
   description = var.function.description
   location    = var.region
 
   build_config {
-    runtime         = var.runtime
-    entry_point     = var.name
-    service_account = var.build_account
+    runtime           = var.runtime
+    entry_point       = var.name
+    service_account   = var.build_account
+    docker_repository = var.repository
     # Pub/Sub pushes to it as to any HTTP server, and what it serves is CloudEvents.
     environment_variables = { GOOGLE_FUNCTION_SIGNATURE_TYPE = local.is_pushed ? "cloudevent" : "http" }
 
@@ -26,28 +32,31 @@ resource "google_cloudfunctions2_function" "this" {
         object = google_storage_bucket_object.archive.name
       }
     }
+
+    # What was tested is what runs: the base image changes with a deploy, not between two.
+    on_deploy_update_policy {}
   }
 
   service_config {
     available_cpu                    = tostring(var.function.cpu)
     available_memory                 = "${var.function.memory_mib}Mi"
+    ingress_settings                 = var.is_reachable ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY"
     max_instance_count               = var.function.max_instances
     max_instance_request_concurrency = var.function.concurrency
     min_instance_count               = var.function.min_instances
     service_account_email            = google_service_account.this.email
     timeout_seconds                  = var.function.timeout_seconds
 
-    # The server answers with as many threads as requests are let in.
-    environment_variables = merge(var.environment, { THREADS = tostring(var.function.concurrency) })
+    environment_variables = local.environment
 
     dynamic "secret_environment_variables" {
-      for_each = { for name, id in var.secret_ids : name => id if contains(keys(var.secret_versions), name) }
+      for_each = local.secrets
 
       content {
         key        = secret_environment_variables.key
         project_id = var.project
-        secret     = secret_environment_variables.value
-        version    = tostring(var.secret_versions[secret_environment_variables.key])
+        secret     = secret_environment_variables.value.id
+        version    = secret_environment_variables.value.version
       }
     }
   }

@@ -33,6 +33,7 @@ variable "function" {
     max_instances   = number
     memory_mib      = number
     min_instances   = number
+    project_roles   = optional(list(string), [])
     reads           = list(string)
     timeout_seconds = number
     trigger         = object({ type = string })
@@ -43,6 +44,11 @@ variable "function" {
 variable "invokers" {
   description = "IAM members who may call the function, by a stable key."
   type        = map(string)
+}
+
+variable "is_reachable" {
+  description = "Whether requests may come from outside Google Cloud; Pub/Sub and Cloud Scheduler of the project count as inside: https://cloud.google.com/run/docs/securing/ingress"
+  type        = bool
 }
 
 variable "name" {
@@ -65,6 +71,11 @@ variable "region" {
   type        = string
 }
 
+variable "repository" {
+  description = "Full name of the repository for the function's image."
+  type        = string
+}
+
 variable "runtime" {
   description = "Python version, such as python311."
   type        = string
@@ -76,8 +87,8 @@ variable "secret_ids" {
 }
 
 variable "secret_versions" {
-  description = "Version numbers of secrets by variable name; one that is absent is not handed over."
-  type        = map(number)
+  description = "Version numbers of the function's secrets, by variable name; one that is absent is not handed over."
+  type        = map(string)
 }
 
 variable "topic_ids" {

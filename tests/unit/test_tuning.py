@@ -1,0 +1,214 @@
+"""Tuning: what rules did, what their values recommend, and that nothing is changed unseen."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.alert_tuning import AlertTuningReport, BaselineMetric
+from shared.backtest.scores import Labelled
+from shared.errors import ConfigError
+from shared.exports import CONFIGURATION, DASHBOARDS, RECOMMENDATIONS, Exported, imported
+from shared.judged import judged_values
+from shared.monitoring_config import MonitoringConfig, Severity
+from shared.proposals import difference, propose
+from shared.tuning import Advice, f_score, floor_limit, sigma_limit
+from tests.tuned import BAD, RULE, START, recorded
+
+CONFIG = MonitoringConfig()
+
+
+@pytest.fixture(scope="module")
+def report() -> AlertTuningReport:
+    """The report on twelve hours of CPU, of which half an hour is bad."""
+    return AlertTuningReport.generate(CONFIG, *recorded())
+
+
+def test_the_specification_example_of_response_time_is_reproduced() -> None:
+    """Mean 10 ms and deviation 0.5 ms give 11.5, 11 and 10.5 by sigma, and floors of 50, 30, 20 and 15."""
+    baseline = BaselineMetric("response_time_us", 10.0, 0.5, p95=11.2)
+    sigmas = [sigma_limit(baseline, severity, upper=True) for severity in Severity]
+    floors = [floor_limit(10.0, severity, "ms", upper=True) for severity in Severity]
+    assert sigmas == [11.5, 11.0, 10.5, 11.2]
+    assert floors == [50.0, 30.0, 20.0, 15.0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "severity", "unit", "upper", "expected"),
+    [
+        (40.0, Severity.CRITICAL, "%", True, 88.0),
+        (0.02, Severity.CRITICAL, "%", True, 0.1),
+        (99.0, Severity.CRITICAL, "%", False, 95.0),
+        (50.0, Severity.CRITICAL, "%", False, 0.0),
+        (10.0, Severity.LOW, "ms", False, 10.0 / 1.5),
+        (-10.0, Severity.MEDIUM, "", True, -5.0),
+        (-10.0, Severity.MEDIUM, "", False, -20.0),
+        (0.0, Severity.HIGH, "", True, 0.0),
+    ],
+)
+def test_floors_keep_off_the_mean_on_the_bad_side(
+    mean: float, severity: Severity, unit: str, upper: bool, expected: float
+) -> None:
+    """A floor lies beyond the mean on the side that is bad, within 0 and 100 for percentages."""
+    assert floor_limit(mean, severity, unit, upper) == pytest.approx(expected)
+
+
+def test_the_report_says_what_the_rule_did_and_what_would_be_quiet(report: AlertTuningReport) -> None:
+    """The rule on CPU fired once for about half an hour; what is recommended would have fired as often."""
+    advice = report.find(RULE)
+    assert (advice.did.fired, advice.did.flaps, advice.groups) == (1, 0, 2)
+    assert 20 <= advice.did.firing_minutes <= 40
+    assert advice.did.notifications == 2
+    assert advice.baseline is not None
+    assert advice.baseline.mean == pytest.approx(40, abs=0.5)
+    assert advice.recommended is not None
+    assert advice.fired_then == 1
+    assert advice.recommended >= max(one for one in (advice.by_sigma, advice.floor, advice.by_backtest) if one) * 0.9999
+
+
+def test_with_labels_the_limit_that_separates_best_is_recommended() -> None:
+    """The labelled half hour is found, without a false alert, by a limit between the calm and the busy."""
+    windows = {RULE: [Labelled(*(START + timedelta(minutes=minute) for minute in (BAD[0], BAD[-1] + 5)))]}
+    advice = AlertTuningReport.generate(CONFIG, *recorded(), windows=windows).find(RULE)
+    assert advice.fired_then == 1
+    assert advice.recommended is not None
+    assert 45 < advice.recommended < 97
+
+
+def test_a_real_incident_does_not_loosen_what_is_recommended(report: AlertTuningReport) -> None:
+    """The bad half hour is far from what is normal, so the limit by backtest stays below it and would find it."""
+    advice = report.find(RULE)
+    assert advice.by_backtest is not None
+    assert advice.recommended is not None
+    assert advice.by_backtest < 60
+    assert advice.recommended < 80
+    assert advice.setting == f"threshold={advice.recommended:g}"
+
+
+def test_rules_without_data_are_told_so(report: AlertTuningReport) -> None:
+    """A rule of which nothing was measured has a reason in place of a recommendation."""
+    advice = report.find("high-response-time-critical")
+    assert (advice.recommended, advice.baseline, advice.setting) == (None, None, "")
+    assert advice.note == "0 values: at least 60 say what is normal"
+
+
+def test_reports_are_exported_and_imported_to_the_same(report: AlertTuningReport) -> None:
+    """The three files give back the same configuration, recommendations and dashboards."""
+    exported = Exported(CONFIG, report)
+    files = exported.files()
+    assert set(files) == {CONFIGURATION, RECOMMENDATIONS, DASHBOARDS}
+    assert imported(files) == exported
+    assert imported(files).configuration.hash == CONFIG.hash
+    assert imported(files).files() == files
+    assert json.loads(files[RECOMMENDATIONS])["config_hash"] == CONFIG.hash
+
+
+def test_dashboards_are_imported_from_their_own_file() -> None:
+    """A change in the dashboards' file is in the configuration that is read back."""
+    files = Exported(CONFIG, AlertTuningReport(CONFIG.hash)).files()
+    plain = json.loads(files[DASHBOARDS])
+    plain["dashboards"][0]["title"] = "All of it"
+    found = imported({**files, DASHBOARDS: json.dumps(plain)}).configuration
+    assert found.list_dashboards()[0].title == "All of it"
+    assert found.list_alert_rules() == CONFIG.list_alert_rules()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (CONFIGURATION, "{}"),
+        (CONFIGURATION, "{"),
+        (RECOMMENDATIONS, "[]"),
+        (RECOMMENDATIONS, '{"version": 2}'),
+        (RECOMMENDATIONS, '{"version": 1, "rules": 5}'),
+        (DASHBOARDS, "[]"),
+        (DASHBOARDS, '{"version": 1, "dashboards": [{}]}'),
+    ],
+)
+def test_a_file_that_is_no_export_is_refused(name: str, text: str) -> None:
+    """Each file is checked as a configuration is."""
+    files = Exported(CONFIG, AlertTuningReport(CONFIG.hash)).files()
+    with pytest.raises(ConfigError):
+        imported({**files, name: text})
+    with pytest.raises(ConfigError, match="missing"):
+        imported({key: value for key, value in files.items() if key != RECOMMENDATIONS})
+
+
+def test_a_recommendation_shows_its_difference_and_its_backtest(report: AlertTuningReport) -> None:
+    """A proposal holds both, and the configuration that it makes differs in the recommended threshold alone."""
+    advice = report.find(RULE)
+    proposal = propose(CONFIG, RULE, advice.setting, *recorded())
+    text = "\n".join(proposal.lines())
+    removed = [line for line in proposal.diff if line.startswith("-") and not line.startswith("---")]
+    assert len(removed) == 1
+    assert '"value": 80.0' in removed[0]
+    assert "Backtest:" in text
+    assert "CHANGED" in text.upper()
+    assert "AS IT IS" in text.upper()
+    changed = proposal.configuration.get_rule(RULE)
+    assert changed.threshold.value == advice.recommended
+    assert replace(changed, threshold=CONFIG.get_rule(RULE).threshold) == CONFIG.get_rule(RULE)
+
+
+def test_what_changes_nothing_or_is_no_rule_is_no_proposal() -> None:
+    """There is nothing to show, so there is nothing to apply."""
+    with pytest.raises(ConfigError, match="changes nothing"):
+        propose(CONFIG, RULE, "threshold=80", *recorded())
+    with pytest.raises(ConfigError, match="unknown rule"):
+        propose(CONFIG, "high-cpu", "threshold=90", *recorded())
+    assert difference(CONFIG, CONFIG) == []
+
+
+@pytest.mark.parametrize("wanted", [-1.0, math.nan, math.inf])
+def test_an_impossible_wish_is_refused(wanted: float) -> None:
+    """Wanted alerts a week are a number from 0 on."""
+    with pytest.raises(ValueError, match="alerts a week"):
+        AlertTuningReport.generate(CONFIG, *recorded(), wanted_per_week=wanted)
+
+
+def test_every_format_has_every_rule(report: AlertTuningReport) -> None:
+    """Text, Markdown, HTML and JSON name all nine rules, and escape what is hostile in a name."""
+    hostile = replace(report, advice=(replace(report.advice[0], name="<b>|x\x1b[31m"), *report.advice[1:]))
+    for text in (hostile.to_text(), hostile.to_markdown(), hostile.to_html()):
+        assert all(one.name in text for one in CONFIG.list_alert_rules()[3:])
+        assert "\x1b" not in text
+    assert "<b>" not in hostile.to_html()
+    assert "\\<b\\>\\|x" in hostile.to_markdown()
+    assert str(report) == report.to_text()
+    assert f"make tune-apply RULE={RULE}" in report.to_text()
+
+
+def test_a_report_without_data_says_so_and_recommends_nothing() -> None:
+    """It names what is missing, and is exported like any."""
+    empty = AlertTuningReport(CONFIG.hash)
+    assert "There is no data to learn from" in str(empty)
+    assert AlertTuningReport.from_json(empty.to_json()) == empty
+    with pytest.raises(ConfigError, match="no advice"):
+        empty.find(RULE)
+
+
+def test_f_score_is_of_alerts_and_windows() -> None:
+    """Half of the alerts true and every window found is two thirds; nothing found is 0."""
+    window = Labelled(START, START + timedelta(minutes=5))
+    assert f_score([START, START + timedelta(hours=1)], [window]) == pytest.approx(2 / 3)
+    assert f_score([], [window]) == 0
+    assert f_score([START + timedelta(hours=1)], [window]) == 0
+
+
+def test_judged_values_fire_as_the_rule_did() -> None:
+    """The state machine on the recorded values fires at the present limit when the rule itself fired."""
+    source, span = recorded()
+    judged = next(one for one in judged_values(CONFIG, source, span) if one.rule.id == RULE)
+    assert len(judged.fired_at(80.0)) == 1
+    assert judged.fired_at(1000.0) == []
+    assert len(judged.values) > 1400
+
+
+def test_advice_has_fields_that_json_holds(report: AlertTuningReport) -> None:
+    """Every number of the report is finite, so that its JSON is JSON."""
+    assert all(isinstance(one, Advice) for one in report.advice)
+    json.loads(report.to_json(), parse_constant=lambda name: pytest.fail(name))
