@@ -43,10 +43,10 @@ class Wanted:
 
     def holds(self, one: Transition | Announcement) -> bool:
         """Whether a record is of such an alert."""
-        alerts = one.alerts if isinstance(one, Announcement) else ((one.fingerprint, one.labels),)
-        return (not self.rule_id or one.rule_id == self.rule_id) and any(
-            (not self.fingerprint or fingerprint == self.fingerprint) and set(self.labels) <= set(labels)
-            for fingerprint, labels in alerts
+        return (
+            (not self.rule_id or one.rule_id == self.rule_id)
+            and (not self.fingerprint or one.fingerprint == self.fingerprint)
+            and set(self.labels) <= set(one.labels)
         )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from .alerts import AlertKind, AlertState, Reason, State, Told, fingerprint
+from .alerts import AlertKind, AlertState, Reason, State, Told
 from .logs import log
 from .notifications import Notification, NotificationKind
 from .rules import Severity
@@ -127,9 +127,9 @@ def transitions_in(document: Document) -> list[Transition]:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What history keeps of a notification: of what, at which evaluation, and which channels were to be told.
+    """What history keeps of a notification, one for each alert that it is about: which channels were to be told what.
 
-    ``also`` are the labels of the other alerts that it names.
+    ``id`` is the notification's; those of alerts that were told together have the same.
     """
 
     id: str
@@ -145,19 +145,12 @@ class Announcement:
     about: AlertKind
     channels: tuple[str, ...]
     config_hash: str
-    also: tuple[Labels, ...] = ()
-
-    @property
-    def alerts(self) -> tuple[tuple[str, Labels], ...]:
-        """Fingerprint and labels of each alert that it names, the first first."""
-        others = ((fingerprint(self.rule_id, one, self.about), one) for one in self.also)
-        return (self.fingerprint, self.labels), *others
 
 
-def announcement_line(told: Notification) -> bytes:
-    """A notification as a line of history."""
+def announcement_line(told_as: str, told: Notification) -> bytes:
+    """What a notification says of one alert, as a line of history; ``told_as`` is the id under which it was told."""
     raw: dict[str, Any] = {
-        "id": told.id,
+        "id": told_as,
         "kind": told.kind.value,
         "fingerprint": told.fingerprint,
         "rule": told.rule_id,
@@ -171,7 +164,7 @@ def announcement_line(told: Notification) -> bytes:
         "channels": list(told.channels),
         "config_hash": told.config_hash,
     }
-    return _line(raw | ({"also": [dict(one.labels) for one in told.also]} if told.also else {}))
+    return _line(raw)
 
 
 def announcements_in(document: Document) -> list[Announcement]:
@@ -199,7 +192,6 @@ def _announcement(raw: Mapping[str, Any]) -> Announcement:
         about=AlertKind(raw["about"]),
         channels=tuple(raw["channels"]),
         config_hash=raw["config_hash"],
-        also=tuple(make_labels(one) for one in raw.get("also", ())),
     )
 
 

@@ -106,6 +106,7 @@ def test_everything_by_time(world: World) -> None:
         "3 users told firing: inbox sent",
         "3 bob unsilenced",
         "4 eu told firing: inbox sent+slack skipped",
+        "4 us told firing: inbox sent+slack skipped",
     ]
 
 
@@ -124,9 +125,9 @@ def test_every_record_says_what_was_judged(world: World) -> None:
 @pytest.mark.parametrize(
     ("wanted", "count", "deeds"),
     [
-        pytest.param(Wanted(), 13, ["ann", "bob", "cid", "bob"], id="all"),
+        pytest.param(Wanted(), 14, ["ann", "bob", "cid", "bob"], id="all"),
         pytest.param(Wanted(rule_id=OTHER.id), 2, [], id="a rule"),
-        pytest.param(Wanted(rule_id=BY_REGION.id), 10, ["ann", "bob", "bob"], id="the other"),
+        pytest.param(Wanted(rule_id=BY_REGION.id), 11, ["ann", "bob", "bob"], id="the other"),
         pytest.param(Wanted(labels=labels(region=EU)), 7, ["ann"], id="a label"),
         pytest.param(Wanted(labels=labels(region=US)), 4, ["bob", "bob"], id="another value"),
         pytest.param(Wanted(rule_id=OTHER.id, labels=labels(region=US)), 0, [], id="both, and none has them"),
@@ -145,6 +146,18 @@ def test_of_one_alert(world: World) -> None:
         one.fingerprint for one in events(world) if isinstance(one, Transition) and one.labels == labels(region=EU)
     }
     assert events(world, Wanted(fingerprint=eu)) == events(world, Wanted(labels=labels(region=EU)))
+
+
+def test_alerts_that_were_told_together_are_announced_each(world: World) -> None:
+    """One message told of both regions at minute 4; each alert's history has it, with its own value and that one id."""
+    told = [one for one in events(world) if isinstance(one, Told) and one.at == START + 4 * MINUTE]
+    assert len({one.announcement.id for one in told}) == 1
+    assert [(one.announcement.labels, one.announcement.value) for one in told] == [
+        (labels(region=EU), 91.0), (labels(region=US), 92.0)
+    ]  # fmt: skip
+    assert [short(events(world, Wanted(labels=labels(region=name))))[-1] for name in (EU, US)] == [
+        f"4 {name} told firing: inbox sent+slack skipped" for name in ("eu", "us")
+    ]
 
 
 def test_both_ends_are_included(world: World) -> None:
