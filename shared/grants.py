@@ -8,7 +8,7 @@ one for the schedule, which may do nothing else; the dashboard by the people of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -162,7 +162,18 @@ def _called_by(function: Function) -> str:
 
 
 def _may(function: Function) -> str:
-    return ", ".join(f"`{one.role.removeprefix('roles/')}` on {one.resource}" for one in grants_of(function))
+    by_role: dict[str, list[str]] = {}
+    for one in grants_of(function):
+        by_role.setdefault(one.role.removeprefix("roles/"), []).append(one.resource)
+    return ", ".join(f"`{role}` on {_by_kind(resources)}" for role, resources in by_role.items())
+
+
+def _by_kind(resources: Sequence[str]) -> str:
+    """``secret A, B``: each kind of resource is named once."""
+    kinds: dict[str, list[str]] = {}
+    for kind, _, name in (resource.partition(" ") for resource in resources):
+        kinds.setdefault(kind, []).append(name)
+    return ", ".join(f"{kind} {', '.join(names)}".rstrip() for kind, names in kinds.items())
 
 
 def _listed(names: tuple[str, ...]) -> str:
