@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 from .alerts import AlertKind
@@ -45,19 +46,25 @@ def no_chart(_: Notification) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFrom:
-    """Evidence from a store and a drawer of charts, looked up once for each notification."""
+    """Evidence from a store and a drawer of charts, looked up once for each notification, and drawn once if at all."""
 
     store: Store
     config: MonitoringConfig
     chart: Charts = no_chart
     _known: dict[str, Evidence] = field(default_factory=dict)
+    _drawn: dict[str, bytes | None] = field(default_factory=dict)
 
     def __call__(self, notification: Notification) -> Evidence:
         """What is known. Raises nothing that a store, a chart or a configuration could cause."""
         if notification.id not in self._known:
-            chart, worst_ones = self._chart(notification), self._worst(notification)
-            self._known[notification.id] = Evidence(chart, self._usual(notification), worst_ones)
+            draw = partial(self._draw, notification)
+            self._known[notification.id] = Evidence(draw, self._usual(notification), self._worst(notification))
         return self._known[notification.id]
+
+    def _draw(self, notification: Notification) -> bytes | None:
+        if notification.id not in self._drawn:
+            self._drawn[notification.id] = self._chart(notification)
+        return self._drawn[notification.id]
 
     def _chart(self, notification: Notification) -> bytes | None:
         try:

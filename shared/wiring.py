@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from .collector.collect import Collector
     from .dashboard import DashboardPages
     from .evaluator import Report
-    from .evidence import Charts
     from .heartbeat import Heartbeat
     from .hooks import Hooks
     from .ingest import Ingest
+    from .notifications import Notification
     from .notify import Notify
     from .reader import Reader
     from .tune import Tune
@@ -46,7 +46,6 @@ def utc_now() -> datetime:
 class Services:
     """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus.
 
-    ``chart`` draws what a notification is about, for the channels that show pictures; None where nothing is drawn.
     With ``settings`` the channels beside those given are set up when notify first needs them.
     """
 
@@ -57,7 +56,6 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
-    chart: Charts | None = None
     heartbeat_url: Secret | None = None
     settings: Config | None = None
     """The environment of a deployment, secrets included; None in a local run, which collects nothing."""
@@ -101,15 +99,21 @@ class Services:
     def notify(self) -> Notify:
         """The function ``notify``. Raises ConfigError for a secret that is none."""
         from .channels.setup import set_up
-        from .evidence import EvidenceFrom, no_chart
+        from .evidence import EvidenceFrom
         from .notify import Notify
+
+        def chart(notification: Notification) -> bytes | None:
+            """What draws is imported when the first channel asks for a picture."""
+            from .alert_charts import AlertCharts
+
+            return AlertCharts(self.config, self.reader, self.now)(notification)
 
         with _lock:
             if self.settings is not None and not self._set_up:
                 url = self.settings.dashboard_url or ""
                 self._set_up.append(set_up(self.settings, self.config.settings, url))
         made = self._set_up[0] if self._set_up else {}
-        evidence = EvidenceFrom(self.store, self.config, self.chart or no_chart)
+        evidence = EvidenceFrom(self.store, self.config, chart)
         return Notify(self.store, {**made, **self.channels}, self.now, evidence)
 
     def hooks(self) -> Hooks:
