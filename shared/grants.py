@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .config import Access
 from .manifest import Function, Manifest, PushTrigger, TriggerType, load_manifest
 
 CALLERS = {TriggerType.PUSH: "push", TriggerType.SCHEDULE: "schedule"}
@@ -20,17 +21,6 @@ BUILD = "build"
 PUBSUB_AGENT = "Pub/Sub service agent"
 IAP_AGENT = "IAP service agent"
 EVERYBODY = "allUsers"
-
-
-class Access(StrEnum):
-    """Who may open the dashboard."""
-
-    IAP = "iap"
-    """The named people, whom Identity-Aware Proxy lets in, at a service that holds the dashboard's image."""
-    PROXY = "proxy"
-    """Whoever may call the function: the named people, and who may call everything in the project."""
-    PUBLIC = "public"
-    """Everybody, to read."""
 
 
 class Role(StrEnum):
