@@ -5,7 +5,8 @@ For each channel, apart from the others:
 1. read ``deliveries/{notification}~{channel}``; a terminal one is done;
 2. what follows an earlier notification of its episode waits (transient) until that one's delivery on the channel is
    terminal, because push keeps no order;
-3. claim the delivery with a lease, on the condition that it is what was read: of two deliveries one sends;
+3. claim the delivery with a lease, on the condition that it is what was read: of two deliveries one sends; who was
+   frozen until its lease had ended sends nothing, because another may have taken over and the next be told already;
 4. send; record the outcome on the condition that the claim is still ours.
 
 A crash after the send leaves the lease; when it has expired the notification is sent again under the same key: a
@@ -89,11 +90,14 @@ class Notify:
         known = _live(before, self.now())
         if known is not None and DeliveryState(known.fields["state"]) in TERMINAL:
             return Delivered(name, DeliveryState(known.fields["state"]), known.fields["detail"])
+        self._check_free(name, before)
         channel = self.channels.get(name)
         if channel is None:
             return self._record(notification, name, _as_read(before), DeliveryState.SKIPPED, "not set up")
         self._wait_for_earlier(notification, name)
-        claim = self._claim(notification, name, before)
+        until = self.now() + LEASE
+        claim = self._claim(notification, name, before, until)
+        self._check_lease(name, until)
         try:
             answer = channel.send(notification)
         except PermanentError as error:
@@ -120,18 +124,29 @@ class Notify:
             if earlier is None or DeliveryState(earlier.fields["state"]) not in TERMINAL:
                 raise TransientError("waiting_for_earlier", path)
 
-    def _claim(self, notification: Notification, name: str, before: Document | None) -> Precondition:
-        """Take the lease; whoever holds it is the only sender until it ends."""
-        now = self.now()
-        if before is not None and before.fields["state"] == DeliveryState.CLAIMED and before.fields["until"] > now:
+    def _check_free(self, name: str, before: Document | None) -> None:
+        """Raise TransientError while somebody's lease holds: also a version without the channel waits for one with."""
+        if (
+            before is not None
+            and before.fields["state"] == DeliveryState.CLAIMED
+            and before.fields["until"] > self.now()
+        ):
             raise TransientError("delivery_claimed", f"{name}: until {before.fields['until']}")
-        fields = self._fields(notification, name, DeliveryState.CLAIMED, "") | {"until": now + LEASE}
+
+    def _claim(self, notification: Notification, name: str, before: Document | None, until: datetime) -> Precondition:
+        """Take the lease; whoever holds it is the only sender until it ends."""
+        fields = self._fields(notification, name, DeliveryState.CLAIMED, "") | {"until": until}
         try:
             return Unchanged(
                 self.store.commit([Put(delivery_path(notification.id, name), fields, precondition=_as_read(before))])
             )
         except PreconditionFailed as error:
             raise TransientError("delivery_claimed", name) from error
+
+    def _check_lease(self, name: str, until: datetime) -> None:
+        """Raise TransientError when the lease is over before anything was sent: instances freeze for minutes."""
+        if self.now() >= until:
+            raise TransientError("delivery_lease_over", name)
 
     def _record(
         self, notification: Notification, name: str, condition: Precondition, state: DeliveryState, detail: str
