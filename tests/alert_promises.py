@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.acks import ack_path
@@ -376,17 +376,17 @@ def _check_order(one: Notification, channel: str, seen: Mapping[str, Sequence[Si
 
 def _check_people(ledger: Ledger) -> None:
     """What people did is as they left it, and is on record once."""
-    entries = Counter((one.fields["deed"], one.fields["target"]) for one in ledger.inner.list("audit").documents)
+    entries = [one.fields for one in ledger.inner.list("audit").documents]
     stored = {one.path: one.fields for one in ledger.inner.list("acks").documents}
     assert stored == ledger.acks, "no acknowledgement is lost"
     silences = {one.path: one.fields for one in ledger.inner.list("silences").documents}
     assert silences == ledger.silences, "no silence is lost"
-    expected = Counter([(Deed.ACKNOWLEDGED.value, path) for path in stored])
-    expected += Counter([(Deed.SILENCED.value, path) for path in silences])
-    unsilenced = {key for key in entries if key[0] == Deed.UNSILENCED.value}
-    assert entries == expected + Counter(unsilenced), "what people did is on record once"
-
-
-def span(ledger: Ledger) -> timedelta:
-    """From the first T to the last."""
-    return from_minute(ledger.judged[-1].minute) - from_minute(ledger.judged[0].minute)
+    expected = [(Deed.ACKNOWLEDGED.value, path) for path in stored]
+    expected += [(Deed.SILENCED.value, path) for path in silences]
+    recorded = [(one["deed"], one["target"]) for one in entries if one["deed"] != Deed.UNSILENCED.value]
+    assert sorted(recorded) == sorted(expected), "what people did is on record once"
+    for path, fields in silences.items():
+        ended = [one["at"] for one in entries if (one["deed"], one["target"]) == (Deed.UNSILENCED.value, path)]
+        assert not ended or fields["ends_at"] == max(min(ended), fields["starts_at"]), (
+            "the first who ends a silence ends it"
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,14 +78,19 @@ def _outbox_deleted_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Evaluator, "_publish_outbox", publish)
 
 
-def _acks_written_back(patch: pytest.MonkeyPatch) -> None:
-    """The evaluator commits the acknowledgements with the states, as it read them."""
+def _acks_written_over(patch: pytest.MonkeyPatch) -> None:
+    """The evaluator writes acknowledgements, too."""
 
     def with_acks(before: Sequence[AlertState], result: TickResult) -> list[Write]:
-        paths = [path for path in map(acks.ack_path_of, before) if path is not None]
-        return [*decided(before, result), *map(Delete, paths)]
+        known = [acks.Ack(one.fingerprint, one.fired_at, "nobody", result.at) for one in before if one.fired_at]
+        return [*decided(before, result), *(replace(one.write(), precondition=None) for one in known)]
 
     patch.setattr(evaluator, "decided", with_acks)
+
+
+def _taken_blindly(patch: pytest.MonkeyPatch) -> None:
+    """Of two people the second has it."""
+    patch.setattr(acks, "Absent", lambda: None)
 
 
 def _acks_unread(patch: pytest.MonkeyPatch) -> None:
@@ -144,7 +150,8 @@ SAFEGUARDS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (_cursor_without_condition, "every T is judged once"),
     (_alerts_before_the_cursor, "no state is skipped|states are what the definitions give"),
     (_outbox_deleted_first, "has seen"),
-    (_acks_written_back, "no acknowledgement is lost"),
+    (_acks_written_over, "no acknowledgement is lost"),
+    (_taken_blindly, "no acknowledgement is lost|who has an alert"),
     (_acks_unread, "notifications are what the definitions give"),
     (_id_of_an_attempt, "what is sent is claimed under its id"),
     (_claimed_blindly, "one sends at a time|is not sent again"),
