@@ -244,7 +244,7 @@ class Night:
 
     def _instance(self, misfortune: float, stall: Callable[[], None]) -> Services:
         """The services of one instance, to each of whose calls something may happen."""
-        fate = Fate(self.rng, misfortune, stall)
+        fate = Fate(self.rng, 4 * misfortune, stall)
         store: Store = SteppedStore(self.ledger, self.baton, self.rng, misfortune, stall=stall)
         bus: Bus = SteppedBus(self.world.bus, self.baton, fate, self.misfortune.twice)
         if self.countdown is not None:
