@@ -11,11 +11,11 @@ hold.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
 from unittest.mock import patch
 
 from shared import evaluator
@@ -25,15 +25,11 @@ from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, State
 from shared.bus import Bus
 from shared.channels import Answer, Channel
-from shared.configuration import document
-from shared.configuration.models import PagerDuty
 from shared.errors import PermanentError, TransientError
 from shared.evaluator import STATE_PATH
-from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification
 from shared.notify import delivery_path
 from shared.records import alerts_in
-from shared.rules import Aggregation, AlertRule, OnNoData, Query, Selection, Severity
 from shared.silences import Matcher, matchers_of
 from shared.store import Put, Store
 from shared.timeline import MINUTE_SECONDS, from_minute, minute_floor
@@ -41,26 +37,13 @@ from shared.wiring import Services
 from tests.alert_promises import Ledger, check
 from tests.baton import Baton, Fate, SteppedBus, SteppedStore
 from tests.fakes import START, Clock, Countdown, Crash, CrashingBus, CrashingStore
-from tests.ticks import GROUPED, LEVELLED, RULE, VALUES
+from tests.night_plan import REGIONS, Misfortune, draw_away, draw_configs, draw_letters, draw_misfortune, draw_points
+from tests.ticks import VALUES
 from tests.world import World, point
 
 T = TypeVar("T")
-REGIONS = ("eu", "us")
 GOOD_AGAIN = 14
 """Minutes of good values after a night, by the end of which every episode has ended."""
-AWAY = timedelta(minutes=13)
-"""Longer than evaluations may be late without being catch-up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Misfortune:
-    """What may happen in a night. The chances are those of a call; ``stall`` is of an instance that is frozen."""
-
-    evaluator: float
-    instance: float
-    person: float
-    stall: float
-    twice: float
 
 
 class Receiver:
@@ -107,107 +90,18 @@ class Night:
         self.ledger = Ledger(SqliteStore(":memory:", self.clock))
         self.baton = Baton(rng, self.clock, rng.choice([0.5, 0.8, 0.95]))
         self.countdown = countdown
-        self.misfortune = self._misfortune()
-        self.configs = self._configs()
+        self.misfortune = draw_misfortune(rng) if countdown is None else Misfortune()
+        self.configs = draw_configs(rng)
         self.deployed_at = self.clock() + timedelta(minutes=rng.uniform(2, 7))
         self.world = World(self.ledger, self.clock, seed=seed, duplicate=rng.choice([0.0, 0.1]), config=self.configs[1])
         self.world.services = self._services(self.ledger, self.world.bus)
         self.began = minute_floor(self.clock())
-        pattern = self._pattern()
-        self.ends = from_minute(self.began) + timedelta(minutes=len(pattern[REGIONS[0]]))
-        self.owed = sorted(self._messages(pattern), key=lambda one: one[0])
-        self.away = self._away()
+        letters = draw_letters(rng)
+        self.ends = from_minute(self.began) + timedelta(minutes=len(letters[REGIONS[0]]))
+        points = [one for region in REGIONS for one in draw_points(rng, self.began, letters[region], region)]
+        self.owed = sorted(points, key=lambda one: one[0])
+        self.away = draw_away(rng)
         self.is_over = False
-
-    def _misfortune(self) -> Misfortune:
-        rng = self.rng
-        drawn = Misfortune(
-            rng.choice([0.0, 0.02, 0.05]),
-            rng.choice([0.0, 0.03, 0.1]),
-            rng.choice([0.0, 0.1]),
-            rng.choice([0.0, 0.02]),
-            rng.choice([0.0, 0.5]),
-        )
-        return drawn if self.countdown is None else Misfortune(0.0, 0.0, 0.0, 0.0, 0.0)
-
-    def _configs(self) -> tuple[MonitoringConfig, MonitoringConfig]:
-        """Before and after the deploy; mostly the same."""
-        rules = [self._rule(replace(rng_rule, query=GROUPED)) for rng_rule in (self.rng.choice([RULE, LEVELLED]),)]
-        total = Query(Selection("level"), Aggregation.MAX)
-        above = tuple(sorted({rules[0].id} if self.rng.random() < 0.3 else ()))
-        second = replace(RULE, name="Total", query=total, inhibited_by=above)
-        rules.append(replace(self._rule(second), evaluation_frequency=self.rng.choice([60, 120])))
-        other = list(rules)
-        if self.rng.random() < 0.25:
-            other = self.rng.choice([rules[:1], rules[1:], [self._stricter(one) for one in rules]])
-        return self._config(rules), self._config(other)
-
-    def _rule(self, rule: AlertRule) -> AlertRule:
-        rng = self.rng
-        return replace(
-            rule,
-            notification_channels=(),
-            evaluation_window=rng.choice([60, 60, 120]),
-            min_occurrences=rng.choice([1, 1, 2]),
-            cooldown_period=rng.choice([0, 120, 300]),
-            keep_firing_for=rng.choice([0, 0, 60]),
-            on_no_data=rng.choice([OnNoData.KEEP, OnNoData.KEEP, OnNoData.KEEP, OnNoData.OK, OnNoData.ALERT]),
-            no_data_after=rng.choice([0, 60, 900]),
-        )
-
-    def _stricter(self, rule: AlertRule) -> AlertRule:
-        """The same rule, to which some of what was good is bad."""
-        return replace(rule, threshold=replace(rule.threshold, value=rule.threshold.value - 20))
-
-    def _config(self, rules: list[AlertRule]) -> MonitoringConfig:
-        """Everything goes to one channel, what is worst also to another, which escalates after some minutes."""
-        bundled = document.defaults()
-        urgent = (Severity.CRITICAL, Severity.HIGH)
-        pager = PagerDuty("service", high_urgency=urgent, escalation_minutes=self.rng.choice([2, 3, 30]))
-        settings = replace(
-            bundled,
-            rules=tuple(rules),
-            metrics=(),
-            collections=(),
-            dashboards=(),
-            channels={"pagerduty": pager},
-            routing={"chat": tuple(Severity), "pager": (Severity.CRITICAL,)},
-        )
-        return MonitoringConfig(settings)
-
-    def _pattern(self) -> dict[str, str]:
-        """A letter of ``VALUES`` a minute for each region, ``.`` for no data; ends well."""
-        length = self.rng.randrange(6, 10)
-
-        def letters() -> str:
-            found = ""
-            while len(found) < length:
-                found += self.rng.choice("ggBBlhc..") * self.rng.randrange(1, 4)
-            return f"{found[:length]}ggg"
-
-        return {region: letters() for region in REGIONS}
-
-    def _messages(self, pattern: Mapping[str, str]) -> Iterator[tuple[datetime, dict[str, Any]]]:
-        """When each point is published, mostly at once: now and then twice, or minutes late."""
-        for region, letters in pattern.items():
-            for number, letter in enumerate(letters, 1):
-                at = from_minute(self.began + MINUTE_SECONDS * number) - timedelta(seconds=self.rng.uniform(0, 50))
-                if letter != ".":
-                    yield from self._published(at, VALUES[letter], region, self.rng.choice([0, 1, 3]))
-                if self.rng.random() < 0.1:
-                    late = VALUES[self.rng.choice("gB")]
-                    yield from self._published(at, late, region, self.rng.uniform(30, 200))
-
-    def _published(
-        self, at: datetime, value: float, region: str, late_seconds: float
-    ) -> Iterator[tuple[datetime, dict[str, Any]]]:
-        when = at + timedelta(seconds=late_seconds)
-        for _ in range(self.rng.choice([1, 1, 1, 2])):
-            yield when, point("level", at, value, region=region)
-
-    def _away(self) -> timedelta:
-        """For how long nobody evaluates in the middle of the night; mostly not at all."""
-        return AWAY if self.rng.random() < 0.05 else timedelta(0)
 
     def play(self) -> None:
         """The night is over, all is well for some minutes, and nothing is owed to anybody when this returns."""
@@ -253,12 +147,12 @@ class Night:
 
     def _freeze(self) -> None:
         """Now and then an instance is frozen for minutes."""
-        if self.rng.random() < self.misfortune.stall:
+        if self.rng.random() < self.misfortune.freeze:
             self.baton.sleep(self.rng.choice([self.rng.uniform(5, 60), self.rng.uniform(120, 300)]))
 
     def _overtaken(self) -> None:
         """Now and then an evaluator is frozen until another has judged, or for a minute."""
-        if self.rng.random() < 2 * self.misfortune.stall:
+        if self.rng.random() < 2 * self.misfortune.freeze:
             count, until = len(self.ledger.judged), self.clock() + timedelta(minutes=1)
             self.baton.pause(lambda: len(self.ledger.judged) > count or self.clock() >= until)
 
