@@ -236,12 +236,12 @@ def _firing(store: Store) -> list[AlertState]:
 
 
 def run_night(seed: int, countdown: Countdown | None = None) -> Night:
-    """Play a night and check it. Raises AssertionError, with how to play it again in a note."""
+    """Play a night and check it. Raises AssertionError, or what broke, with how to play it again in a note."""
     night = Night(seed, countdown)
     try:
         night.play()
         night.check()
-    except AssertionError as error:
+    except Exception as error:
         error.add_note(replay(seed, countdown))
         raise
     return night
@@ -251,4 +251,4 @@ def replay(seed: int, countdown: Countdown | None = None) -> str:
     """How to play a night again."""
     crash = "" if countdown is None else f", Countdown({countdown.crash_at}, after={countdown.after})"
     names = "run_night" if countdown is None else "Countdown, run_night"
-    return f"to play it again: python -c 'from tests.nights import {names}; run_night({seed}{crash})'"
+    return f"to play it again: .venv/bin/python -c 'from tests.nights import {names}; run_night({seed}{crash})'"

@@ -170,4 +170,4 @@ def expect(breakage: Breakage, found: str, nights: int) -> None:
         breakage(patch)
         with pytest.raises(AssertionError, match=found) as raised:
             play_until_it_shows(nights)
-    assert "to play it again: python -c" in raised.value.__notes__[0]
+    assert "to play it again: .venv/bin/python -c" in raised.value.__notes__[0]
