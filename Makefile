@@ -11,8 +11,12 @@ BIN := .venv/bin
 SOURCES := shared functions tests
 LOCAL := --port $(PORT) --seed $(SEED) $(if $(filter 1,$(EMULATORS)),--emulators)
 
+# --name 'value' of a variable that is set.
+option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
+
 .DEFAULT_GOAL := help
-.PHONY: help run replay install test format lint types test-unit test-integration soak bench redrive bundle plan
+.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench redrive \
+	history bundle plan
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,11 +24,20 @@ help: ## Print this help
 run: .venv/.runs ## Start everything with a simulated fleet; PORT=8080 SEED=1 KEEP=1 EMULATORS=1
 	@exec $(BIN)/python -m shared.local run $(LOCAL) $(if $(filter 1,$(KEEP)),--keep)
 
+dashboard: .venv/.runs ## A dashboard in the terminal; NAME=overview PORT=8080 URL=https://... RANGE=24h REGION=... WATCH=1
+	@$(BIN)/python -m shared.local.terminal $(NAME) --port $(PORT) $(if $(URL),--url "$(URL)") \
+		$(if $(RANGE),--range "$(RANGE)") $(if $(REGION),--region "$(REGION)") $(if $(NO_COLOR),--plain) \
+		$(if $(filter 1,$(WATCH)),--watch)
+
 replay: .venv/.runs ## Replay CSV=file of timestamp,value as COLLECTION=cpu_utilization_us; SPEED=60 SERVE=0 EMULATORS=1
 	@test -n "$(CSV)" -a -n "$(COLLECTION)" || { echo "make replay CSV=FILE COLLECTION=NAME, for example:" \
 		"make replay CSV=tests/events/cpu_sample.csv COLLECTION=cpu_utilization_us" >&2; exit 2; }
 	@exec $(BIN)/python -m shared.local replay "$(CSV)" "$(COLLECTION)" $(LOCAL) --speed $(SPEED) \
 		$(if $(filter 0,$(SERVE)),--no-serve)
+
+backtest: .venv/.runs ## What rules would have done: RULE=... SET=threshold=250 HOURS=72, or CSV=... COLLECTION=...; COMPARE=history
+	@exec $(BIN)/python -m shared.backtest $(foreach name,RULE SET HOURS COLLECTION WINDOWS COMPARE,$(call option,$(name))) \
+		$(foreach file,$(CSV),--csv '$(file)') $(foreach file,$(EARLIER),--earlier '$(file)')
 
 install: .venv/.tests ## Install what tests and checks need
 	@:
@@ -55,11 +68,17 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/soak -m soak
 
-bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill"
+bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading starting memory bill alerts"
 	@$(BIN)/python -m tests.bench $(PART)
+
+bench-anomaly: .venv/.tests ## The anomaly detector on labelled series; DATA=folder with windows.json
+	@$(BIN)/python -m tests.bench.anomaly "$(or $(DATA),$(firstword $(wildcard ../shared/data/nab-dev) tests/events/labelled))"
 
 redrive: .venv/.runs ## Send the dead letters of a deployment again; ARGS="--list" only lists them
 	@$(BIN)/python -m shared.redrive $(ARGS)
+
+history: .venv/.runs ## What happened to alerts, who was told, what people did; HOURS=24 RULE=id ARGS="--json"
+	@$(BIN)/python -m shared.history_command --hours $(or $(HOURS),24) --rule "$(RULE)" $(ARGS)
 
 bundle: .venv/.runs ## Write each function's archive to build/
 	@$(BIN)/python -m shared.bundle

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .alerts import AlertState
+from .errors import PermanentError
 from .people import check_author, check_comment
 from .retention import live
 from .store import Absent, Fields, Put, Store
-from .timeline import minute_id, to_us
+from .timeline import MINUTE_SECONDS, US_PER_SECOND, minute_id, to_us
 
 KEPT = timedelta(days=90)
 INVALID = "invalid_acknowledgement"
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,10 @@ def read_acks(store: Store, paths: Sequence[str], now: datetime) -> dict[str, Ac
 
 def check_ack(ack: Ack) -> Ack:
     """The acknowledgement itself. Raises PermanentError ``invalid_acknowledgement``; a comment may be empty."""
+    if not _FINGERPRINT.fullmatch(ack.fingerprint):
+        raise PermanentError(INVALID, "fingerprint: expected 16 of 0-9 and a-f")
+    if ack.fired_at.utcoffset() is None or to_us(ack.fired_at) % (MINUTE_SECONDS * US_PER_SECOND):
+        raise PermanentError(INVALID, "fired_at: expected a whole minute with an offset")
     check_author(INVALID, ack.author)
     check_comment(INVALID, ack.comment, 0)
     return ack

@@ -1,7 +1,9 @@
 """What a person can do about alerts: take one, silence some, end a silence.
 
-Each is one commit with its entry in ``audit``. Asking again, as after an answer that was lost, changes nothing. None
-of them changes a state; the evaluator sees them at its next T (``telling``).
+Each is one commit with its entry in ``audit``, and idempotent, because the place of what it makes follows from what was
+asked for, an episode or the request's own id, and is written on the condition that nothing is there: asking again, as
+after an answer that was lost, changes nothing. None of them changes a state or touches what the evaluator writes, which
+sees them at its next T (``telling``).
 """
 
 from __future__ import annotations
@@ -36,17 +38,31 @@ class Taken:
 def acknowledge(store: Store, fingerprint: str, fired_at: datetime, author: str, comment: str, now: datetime) -> Taken:
     """Take the episode of an alert that fired at ``fired_at``; of two people the first has it.
 
-    Raises PermanentError: ``not_firing`` when that episode does not fire (any more), ``invalid_acknowledgement``.
+    Raises PermanentError: ``not_firing`` when that episode does not fire (any more) and nobody had it,
+    ``invalid_acknowledgement``.
     """
     ack = check_ack(Ack(fingerprint, fired_at, author, now, comment))
+    known = _acknowledged(store, ack)
+    if known is not None:
+        return known
     alert = _firing(store, fingerprint, fired_at)
-    path = ack_path(fingerprint, fired_at)
-    entry = Entry(now, author, Deed.ACKNOWLEDGED, path, _about(alert), comment)
+    entry = Entry(now, author, Deed.ACKNOWLEDGED, ack_path(fingerprint, fired_at), _about(alert), comment)
     try:
         store.commit([ack.write(), entry.write()])
-    except PreconditionFailed:
-        return Taken(ack_from_fields(store.get([path])[path].fields), is_new=False)
+    except PreconditionFailed as error:
+        known = _acknowledged(store, ack)
+        if known is None:
+            raise TransientError("contended", ack_path(fingerprint, fired_at)) from error
+        return known
     return Taken(ack, is_new=True)
+
+
+def _acknowledged(store: Store, asked: Ack) -> Taken | None:
+    """Who has the episode already."""
+    path = ack_path(asked.fingerprint, asked.fired_at)
+    document = store.get([path]).get(path)
+    ack = None if document is None else ack_from_fields(document.fields)
+    return Taken(ack, is_new=False) if ack is not None and ack.fired_at == asked.fired_at else None
 
 
 def silence(

@@ -192,7 +192,8 @@ def _without_data(rule: AlertRule, alert: AlertState, now: datetime) -> Decision
 def _silent(rule: AlertRule, alert: AlertState, now: datetime) -> Decision:
     """``on_no_data: alert``: violating; a group that is gone for ``GONE_AFTER`` is no longer missed."""
     since = alert.no_data_since or now
-    if not alert.labels or now - since < GONE_AFTER:
+    for_ever = not alert.labels and not rule.is_source
+    if for_ever or now - since < GONE_AFTER:
         return _violating(rule, replace(alert, no_data_since=since), None, now)
     if alert.state is State.INACTIVE:
         return Decision(alert, Reason.NONE)

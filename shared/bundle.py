@@ -22,6 +22,7 @@ from pathlib import Path
 
 from .errors import ConfigError, MonitoringError
 from .manifest import Function, load_manifest
+from .monitoring_config import MonitoringConfig
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "shared"
@@ -190,7 +191,10 @@ def write_bundle(name: str, functions: Mapping[str, Function], out: Path) -> Pat
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0, or 1 after a problem on standard error."""
+    """The command line; 0, or 1 after a problem on standard error.
+
+    A configuration that no function could use is such a problem, and then no archive is written.
+    """
     parser = argparse.ArgumentParser(prog="python -m shared.bundle", description="Build the functions' archives.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="functions of the manifest; all by default")
     parser.add_argument("--out", type=Path, default=Path("build"), help="folder for the archives (build)")
@@ -209,6 +213,7 @@ def _write_all(names: Sequence[str], out: Path) -> list[Path]:
     unknown = [name for name in names if name not in functions]
     if unknown:
         raise ConfigError(f"NAME: no function {', '.join(unknown)}; known: {', '.join(functions)}")
+    MonitoringConfig()
     return [write_bundle(name, functions, out) for name in names or functions]
 
 

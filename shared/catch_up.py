@@ -61,7 +61,8 @@ def _with(missed: Missed, transition: Transition, name: str) -> Missed:
 
 
 def _name_of(config: MonitoringConfig, rule_id: str) -> str:
-    return next((rule.name for rule in config.list_alert_rules() if rule.id == rule_id), rule_id)
+    rule = config.find_rule(rule_id)
+    return rule_id if rule is None else rule.name
 
 
 def _summary(config: MonitoringConfig, missed: Missed, at: datetime) -> Notification:

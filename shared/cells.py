@@ -123,6 +123,40 @@ def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
     return _reduce(rows, ids[0], ordered, add_writers=False)
 
 
+def fold_segments(names: tuple[Series, ...], kinds: Ints, owner: Ints, at_us: Ints, values: Floats) -> Cells:
+    """The same for columns: ``owner`` (ascending) is each value's row in ``names`` (ascending), each of one kind."""
+    if not len(values):
+        return EMPTY
+    values = values + 0.0
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    used = owner[first]
+    count = np.diff(np.append(first, len(owner)))
+    newest_us = np.maximum.reduceat(at_us, first)
+    last = np.maximum.reduceat(np.where(at_us == np.repeat(newest_us, count), values, -np.inf), first)
+    counted = (kinds == Kind.DISTRIBUTION)[owner]
+    keys = bins.keys_of(values[counted])
+    rows = np.repeat(np.arange(len(used)), count)[counted]
+    parts = Bins(rows, keys, np.ones(len(keys), np.int64), np.full(len(keys), bins.SCALE, np.int64))
+    start, key, bin_count, scale = parts.merged(np.full(len(used), bins.SCALE, np.int64))
+    return Cells(
+        series=names if len(used) == len(names) else tuple(names[row] for row in used.tolist()),
+        kind=kinds[used],
+        count=count,
+        sum=_exact_sums(values, first),
+        min=np.minimum.reduceat(values, first),
+        max=np.maximum.reduceat(values, first),
+        last_at_us=newest_us,
+        last=last,
+        last_writer=np.zeros(len(used), np.uint64),
+        last_sum=last,
+        writers=np.ones(len(used), np.int64),
+        scale=scale,
+        bin_start=start,
+        bin_key=key,
+        bin_count=bin_count,
+    )
+
+
 def _greatest(kinds: Ints, ids: Ints) -> Ints:
     """Each row's kind replaced by the greatest among the rows with its id."""
     greatest: Ints = np.zeros(int(ids.max()) + 1, np.int64)
@@ -144,11 +178,6 @@ def merge_writers(parts: Sequence[Cells]) -> Cells:
     names = tuple(ordered[pair // max(len(writers), 1)] for pair in pairs.tolist())
     by_writer = _reduce(stacked, pair_ids, names, add_writers=False)
     return _reduce(by_writer, pairs // max(len(writers), 1), ordered, add_writers=True)
-
-
-def group(cells: Cells, rows: Ints, ids: Ints, names: tuple[Series, ...]) -> Cells:
-    """Merge chosen rows into ``len(names)`` groups: ``ids[i]`` is the group of ``rows[i]``; each id occurs."""
-    return _reduce(cells.take(rows), ids, names, add_writers=True)
 
 
 def _union(parts: Sequence[tuple[Series, ...]]) -> tuple[tuple[Series, ...], list[Ints]]:
@@ -193,7 +222,7 @@ def _reduce(rows: Cells, ids: Ints, names: tuple[Series, ...], *, add_writers: b
     if not len(ids):
         return EMPTY
     order = np.lexsort((rows.writers, rows.last_sum, rows.last_writer, rows.last, rows.last_at_us, ids))
-    first = np.flatnonzero(np.diff(ids[order], prepend=-1))
+    first = runs_of(ids[order])
     newest = order[np.append(first[1:], len(order)) - 1]
     scale = np.minimum.reduceat(rows.scale[order], first)
     start, key, count, scale = _merge_bins(rows, ids, scale)
@@ -225,27 +254,62 @@ def _exact_sums(values: Floats, first: Ints) -> Floats:
 
 
 def _merge_bins(rows: Cells, ids: Ints, scale: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """Every group's bins at the group's lowest scale, coarser where they would be more than MAX_BINS."""
+    """Every id's bins at its lowest scale, coarser where they would be more than MAX_BINS; ids are 0 .. n - 1."""
     lengths = np.diff(rows.bin_start)
-    owner = np.repeat(ids, lengths)
-    key = bins.coarser(rows.bin_key, np.repeat(rows.scale - scale[ids], lengths))
-    owner, key, count = _add_equal(owner, key, rows.bin_count)
-    while True:
-        populated = np.bincount(owner, minlength=len(scale))
-        wide = populated > bins.MAX_BINS
-        if not wide.any():
-            return np.concatenate([[0], np.cumsum(populated)]).astype(np.int64), key, count, scale
-        scale = scale - wide
-        owner, key, count = _add_equal(owner, bins.coarser(key, wide[owner].astype(np.int64)), count)
+    parts = Bins(np.repeat(ids, lengths), rows.bin_key, rows.bin_count, np.repeat(rows.scale, lengths))
+    return parts.merged(scale)
+
+
+class Bins(NamedTuple):
+    """Bins as columns: whose each is, at which scale; the same bin of the same owner may stand here repeatedly."""
+
+    owners: Ints
+    keys: Ints
+    counts: Ints
+    scales: Ints
+
+    def merged(self, scale: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+        """Each owner's bins once, ascending: their start by owner, keys, counts, and each owner's scale.
+
+        ``scale`` is each owner's, at most that of any of its bins; lower where they would be more than MAX_BINS.
+        """
+        steps = self.scales - scale[self.owners]
+        key = bins.coarser(self.keys, steps) if steps.any() else self.keys
+        owner, key, count = _add_equal(self.owners, key, self.counts)
+        while True:
+            populated = np.bincount(owner, minlength=len(scale))
+            wide = populated > bins.MAX_BINS
+            if not wide.any():
+                return starts_of(populated), key, count, scale
+            scale = scale - wide
+            owner, key, count = _add_equal(owner, bins.coarser(key, wide[owner].astype(np.int64)), count)
+
+
+def runs_of(ordered: Ints) -> Ints:
+    """Where each run of equal numbers begins; none in an empty column."""
+    begins = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
+
+
+def starts_of(lengths: Ints) -> Ints:
+    """Where each of some runs begins that follow one another, and where the last ends."""
+    start: Ints = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=start[1:])
+    return start
 
 
 def _add_equal(owner: Ints, key: Ints, count: Ints) -> tuple[Ints, Ints, Ints]:
     """Add the counts of equal (owner, key) pairs; the result is ascending."""
+    if not len(owner):
+        return owner, key, count
     span = 4 * bins.OFFSET
-    distinct, where = np.unique(owner * span + (key + 2 * bins.OFFSET), return_inverse=True)
-    total = np.zeros(len(distinct), np.int64)
-    np.add.at(total, where, count)
-    return distinct // span, distinct % span - 2 * bins.OFFSET, total
+    pair = owner * span + (key + 2 * bins.OFFSET)
+    order = np.argsort(pair, kind="stable")
+    ordered = pair[order]
+    first = runs_of(ordered)
+    distinct = ordered[first]
+    return distinct // span, distinct % span - 2 * bins.OFFSET, np.add.reduceat(count[order], first)
 
 
 def percentiles(cells: Cells, quantile: float) -> Floats:
@@ -253,18 +317,23 @@ def percentiles(cells: Cells, quantile: float) -> Floats:
 
     ``quantile`` is above 0 and at most 1, taken to a thousandth, so that the rank is exact.
     """
-    result = np.full(len(cells), np.nan)
-    cumulative = np.cumsum(cells.bin_count)
-    start, end = cells.bin_start[:-1], cells.bin_start[1:]
-    rows = np.flatnonzero(end > start)
+    value = percentiles_of(cells.bin_start, cells.bin_key, cells.bin_count, cells.scale, quantile)
+    return np.clip(value, cells.min, cells.max)
+
+
+def percentiles_of(start: Ints, key: Ints, count: Ints, scale: Ints, quantile: float) -> Floats:
+    """The same of bins alone: row i's are ``key[start[i]:start[i + 1]]``, ascending, at ``scale[i]``."""
+    result = np.full(len(scale), np.nan)
+    cumulative = np.cumsum(count)
+    begin, end = start[:-1], start[1:]
+    rows = np.flatnonzero(end > begin)
     if not len(rows):
         return result
-    before = np.concatenate([[0], cumulative])[start[rows]]
+    before = np.concatenate([[0], cumulative])[begin[rows]]
     total = cumulative[end[rows] - 1] - before
     rank = np.maximum(-(-total * round(quantile * 1000) // 1000), 1)
     at = np.searchsorted(cumulative, before + rank)
-    value = bins.values_of(cells.bin_key[at], cells.scale[rows])
-    result[rows] = np.clip(value, cells.min[rows], cells.max[rows])
+    result[rows] = bins.values_of(key[at], scale[rows])
     return result
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from .errors import ConfigError
 
 DEFAULT_DATABASE = "(default)"
+METRICS_TOPIC = "metrics"
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _DATABASE = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]")
 _PREFIX = re.compile(r"[a-z][a-z0-9-]{0,10}-")
@@ -44,8 +45,9 @@ class Config:
     """Where a function runs and what it talks to.
 
     ``prefix`` stands before the names of topics and subscriptions (empty locally). ``config_path`` None means the
-    configuration that comes with the program; ``dashboard_url`` has no slash at its end and is None when links to
-    the dashboard cannot be made. An emulator host is ``host:port``, None for Google's service.
+    configuration that comes with the program, ``collect_path`` None its table of what is collected; ``dashboard_url``
+    has no slash at its end and is None when links to the dashboard cannot be made. An emulator host is ``host:port``,
+    None for Google's service.
     """
 
     project: str
@@ -54,8 +56,11 @@ class Config:
     config_path: Path | None = None
     dashboard_url: str | None = None
     webhook_url: Secret | None = None
+    heartbeat_url: Secret | None = None
     firestore_emulator_host: str | None = None
     pubsub_emulator_host: str | None = None
+    monitoring_emulator_host: str | None = None
+    collect_path: Path | None = None
 
     def named(self, short_name: str) -> str:
         """A topic's or subscription's name in the project."""
@@ -68,21 +73,72 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
     ``defaults`` stand in for variables that are absent or empty there: a local run needs no project.
     """
     reader = _Reader(os.environ if environ is None else environ, defaults or {})
-    config_path = reader.text("ION_CONFIG")
-    webhook_url = reader.url("ION_WEBHOOK_URL")
+    config_path, collect_path = reader.text("ION_CONFIG"), reader.text("ION_COLLECT")
     config = Config(
         project=reader.required("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -"),
         database=reader.matching("ION_DATABASE", _DATABASE, "(default), or 4-63 of a-z, 0-9 and -") or DEFAULT_DATABASE,
         prefix=reader.matching("ION_PREFIX", _PREFIX, "at most 12 of a-z, 0-9 and -, with a - at the end") or "",
         config_path=Path(config_path) if config_path else None,
         dashboard_url=(reader.url("ION_DASHBOARD_URL") or "").rstrip("/") or None,
-        webhook_url=Secret(webhook_url) if webhook_url else None,
+        webhook_url=reader.secret_url("ION_WEBHOOK_URL"),
+        heartbeat_url=reader.secret_url("ION_HEARTBEAT_URL"),
         firestore_emulator_host=reader.matching("FIRESTORE_EMULATOR_HOST", _HOST, "host:port"),
         pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
+        monitoring_emulator_host=reader.matching("MONITORING_EMULATOR_HOST", _HOST, "host:port"),
+        collect_path=Path(collect_path) if collect_path else None,
     )
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
     return config
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """Where a service publishes its metrics. ``project`` is empty where nothing is published.
+
+    ``region`` is what it runs in, empty when unknown; ``credentials_file`` the application default credentials, where
+    there are any; ``metadata_host`` another metadata server than Google's, empty for that one.
+    """
+
+    project: str = ""
+    topic: str = METRICS_TOPIC
+    region: str = ""
+    writer: str = ""
+    spool: Path | None = None
+    pubsub_emulator_host: str | None = None
+    credentials_file: Path | None = None
+    metadata_host: str = ""
+
+
+def load_client_config(environ: Mapping[str, str] | None = None) -> ClientConfig:
+    """What a service's environment says of its metrics. Raises ``ConfigError``; absent variables are none."""
+    environ = os.environ if environ is None else environ
+    reader = _Reader(environ, {})
+    spool, writer = reader.text("ION_SPOOL"), reader.text("ION_WRITER")
+    config = ClientConfig(
+        project=reader.matching("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -") or "",
+        topic=(reader.matching("ION_PREFIX", _PREFIX, "at most 12 of a-z, 0-9 and -, with a - at the end") or "")
+        + METRICS_TOPIC,
+        region=reader.text("ION_REGION") or "",
+        writer=writer or "",
+        spool=Path(spool) if spool else None,
+        pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
+        credentials_file=_credentials_file(reader),
+        metadata_host=reader.text("GCE_METADATA_HOST") or "",
+    )
+    if reader.problems:
+        raise ConfigError("\n".join(reader.problems))
+    return config
+
+
+def _credentials_file(reader: _Reader) -> Path | None:
+    """Where Google's libraries look for application default credentials, if there is a file."""
+    named = reader.text("GOOGLE_APPLICATION_CREDENTIALS")
+    if named:
+        return Path(named)
+    folder = reader.text("CLOUDSDK_CONFIG") or (f"{home}/.config/gcloud" if (home := reader.text("HOME")) else "")
+    usual = Path(folder) / "application_default_credentials.json"
+    return usual if folder and usual.is_file() else None
 
 
 def cloud_run_revision(environ: Mapping[str, str] | None = None) -> str:
@@ -115,6 +171,11 @@ class _Reader:
         if text is None:
             self.problems.append(f"{name}: missing; expected {form}")
         return text or ""
+
+    def secret_url(self, name: str) -> Secret | None:
+        """An address as ``url`` takes it, shown nowhere; None when it is absent."""
+        text = self.url(name)
+        return None if text is None else Secret(text)
 
     def url(self, name: str) -> str | None:
         """An address with https, or with http on this machine; None when it is absent."""

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
+from http import HTTPStatus
 
-from .configuration.models import Collection
+from .api import API, Api
+from .boards import build_board, rules_of_dashboard
+from .chart_pages import build_chart, render_chart
+from .configuration.models import Collection, Dashboard
 from .errors import ConfigError, PermanentError, TransientError
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
 from .overview import build_overview
-from .panels import KEPT_ROWS, Overview, Status, Tab
+from .panels import KEPT_ROWS, Page, Shown, Status, Tab
 from .reader import Reader
+from .render.csv_page import render_csv
 from .render.html import asset, etag, render_error_html, render_html, render_inbox_html
-from .render.json_page import render_json
+from .render.json_page import dumped, render_json
 from .render.markdown import render_markdown
+from .render.plain import clean
 from .render.text import render_text
-from .sources import REGION, worst_alert
+from .rules import Severity
+from .sources import REGION
 from .timeline import minute_floor
-from .urls import OVERVIEW, RANGES, Format, View, is_region, parse_view
+from .urls import OVERVIEW, RANGES, Format, View, failure_format, is_region, parse_chart, parse_view
 
 INBOX_SECONDS = 7 * 86_400
 SECURITY_HEADERS = {
@@ -32,6 +39,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_METHODS = "GET, HEAD"
 _STATUS_CODES = {"not_found": 404, "method_not_allowed": 405}
 
 
@@ -70,9 +78,10 @@ class DashboardPages:
         try:
             return _finished(request, self._answer(request))
         except PermanentError as error:
-            return self._failure(_STATUS_CODES.get(error.reason, 400), error.detail or error.reason)
+            return self._failure(request, _STATUS_CODES.get(error.reason, 400), error.reason, error.detail)
         except TransientError:
-            return self._failure(503, "Storage did not answer. Trying again in a moment may help.")
+            sentence = "Storage did not answer. Trying again in a moment may help."
+            return self._failure(request, 503, "unavailable", sentence)
 
     def _answer(self, request: PageRequest) -> PageResponse:
         if request.method not in ("GET", "HEAD"):
@@ -83,28 +92,45 @@ class DashboardPages:
             return _asset(request.path)
         if request.path == "/inbox" and self.has_inbox:
             return self._inbox(self.now())
+        if request.path.startswith("/charts/"):
+            return self._chart(parse_chart(request.path, request.query, request.accept, self.now()))
+        if request.path.startswith(API):
+            content = Api(self.config, self.reader, self.now).answer(request.path, request.query)
+            return PageResponse(200, content.encode(), Format.JSON.content_type)
         return self._page(parse_view(request.path, request.query, request.accept, self.now()))
 
     def _page(self, view: View) -> PageResponse:
-        try:
-            self.config.get_dashboard(view.name)
-        except ConfigError as error:
-            raise PermanentError("not_found", error.detail) from error
-        if view.name != OVERVIEW:
-            raise PermanentError("not_found", f"The dashboard {view.name} is configured, and has no page yet.")
-        collection = self._collection(view)
-        page = build_overview(
-            self.config, self.reader, view.start, view.end, self.now(), _zone(view), collection, view.region
-        )
+        page = self._build(view)
         page = replace(
             page,
-            tabs=self._tabs(view, page.headline.status),
+            tabs=self._tabs(view, page),
             ranges=_ranges(view),
-            regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions),
             everywhere=view.href(as_format=Format.HTML, region=""),
         )
         headers = {"Vary": "Accept"} | ({"ETag": etag(page, view)} if view.format is Format.HTML else {})
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
+
+    def _build(self, view: View) -> Shown:
+        try:
+            dashboard = self.config.get_dashboard(view.name)
+        except ConfigError as error:
+            raise PermanentError("not_found", error.detail) from error
+        collection = self._collection(view)
+        zone, now = _zone(view), self.now()
+        if view.name != OVERVIEW:
+            if collection is not None:
+                raise PermanentError("invalid_request", "collection is of the overview alone")
+            return build_board(self.config, self.reader, dashboard, view.start, view.end, now, zone, view.region)
+        page = build_overview(self.config, self.reader, view.start, view.end, now, zone, collection, view.region)
+        return replace(page, regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions))
+
+    def _chart(self, view: View) -> PageResponse:
+        collection = self._collection(view)
+        if collection is None:
+            raise PermanentError("not_found", "there is no such chart")
+        chart, caption = build_chart(self.config, self.reader, collection, view, self.now())
+        headers = {"Vary": "Accept"}
+        return PageResponse(200, render_chart(chart, caption, view), view.format.content_type, headers)
 
     def _collection(self, view: View) -> Collection | None:
         """The collection that the address names; it must be of regions when the address names one of those too."""
@@ -121,35 +147,59 @@ class DashboardPages:
             )
         return collection
 
-    def _tabs(self, view: View, status: Status) -> tuple[Tab, ...]:
-        tabs = [Tab(OVERVIEW, "Overview", view.href(name=OVERVIEW, as_format=Format.HTML), status, current=True)]
+    def _tabs(self, view: View | None, page: Page | None) -> tuple[Tab, ...]:
+        """A tab for each dashboard with the worst status on it; ``page`` is the current one, None: the inbox is."""
+        fires = page.firing if page else [(a.rule_id, a.severity) for a in self.reader.alerts() if a.is_firing]
+        tabs = []
+        for dashboard in self.config.list_dashboards():
+            current = page is not None and page.name == dashboard.name
+            href = (
+                view.href(name=dashboard.name, as_format=Format.HTML, collection="")
+                if view
+                else f"/dashboards/{dashboard.name}"
+            )
+            status = page.headline.status if page and current else _tab_status(self.config, dashboard, fires)
+            tabs.append(Tab(dashboard.name, dashboard.title, href, status, current))
         if self.has_inbox:
-            tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=False))
+            tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=page is None))
         return tuple(tabs)
 
     def _inbox(self, now: datetime) -> PageResponse:
         received = self.reader.inbox(minute_floor(now) - INBOX_SECONDS, now)
         entries = inbox_entries(received[:KEPT_ROWS])
-        alert = worst_alert(self.reader.alerts())
-        status = Status.of(alert.severity) if alert and alert.is_firing else Status.OK
-        tabs = (Tab(OVERVIEW, "Overview", "/", status, current=False), Tab("inbox", "Inbox", "/inbox", Status.OK, True))
         settings = self.config.settings
         html = render_inbox_html(
-            entries, service=settings.service, environment=settings.environment, now=now, zone=UTC, tabs=tabs,
+            entries, service=settings.service, environment=settings.environment, now=now, zone=UTC,
+            tabs=self._tabs(None, None),
             total=len(received),
         )  # fmt: skip
         return PageResponse(200, html.encode(), Format.HTML.content_type)
 
-    def _failure(self, status: int, sentence: str) -> PageResponse:
-        settings = self.config.settings
-        html = render_error_html(
-            status, sentence, service=settings.service, environment=settings.environment, now=self.now()
-        )
-        headers = {"Cache-Control": "no-store", **SECURITY_HEADERS}
-        return PageResponse(status, html.encode(), Format.HTML.content_type, headers)
+    def _failure(self, request: PageRequest, status: int, reason: str, detail: str) -> PageResponse:
+        """One sentence in the format that was asked for, as far as it has room for one: HTML, text or JSON."""
+        settings, sentence = self.config.settings, detail or reason
+        form = failure_format(request.path, request.accept)
+        match form:
+            case Format.JSON:
+                body = dumped({"error": {"reason": reason, "detail": sentence}})
+            case Format.TEXT:
+                body = f"{status} {HTTPStatus(status).phrase}: {clean(sentence)}\n"
+            case _:
+                body = render_error_html(
+                    status, sentence, service=settings.service, environment=settings.environment, now=self.now()
+                )
+        headers = {"Cache-Control": "no-store", **SECURITY_HEADERS} | ({"Allow": _METHODS} if status == 405 else {})
+        return PageResponse(status, body.encode(), form.content_type, headers)
 
 
-def render(page: Overview, view: View) -> str:
+def _tab_status(config: MonitoringConfig, dashboard: Dashboard, fires: Iterable[tuple[str, Severity]]) -> Status:
+    """The worst that fires of what a dashboard is about."""
+    ids = {rule.id for rule in rules_of_dashboard(config, dashboard)}
+    worst = min((severity for rule_id, severity in fires if rule_id in ids), key=lambda one: one.rank, default=None)
+    return Status.of(worst) if worst else Status.OK
+
+
+def render(page: Shown, view: View) -> str:
     """A page in the format of its view."""
     match view.format:
         case Format.TEXT:
@@ -158,7 +208,9 @@ def render(page: Overview, view: View) -> str:
             return render_json(page)
         case Format.MARKDOWN:
             return render_markdown(page)
-        case Format.HTML:
+        case Format.CSV:
+            return render_csv(page)
+        case _:
             return render_html(page, view, fragment=view.fragment)
 
 

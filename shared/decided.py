@@ -6,12 +6,12 @@ fits one commit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from .alerts import AlertState
-from .notifications import notification_from_json
-from .records import alert_line, lines_in, packed, transition_line
+from .records import ANNOUNCEMENTS, alert_line, announcement_line, each_line, packed, transition_line
 from .store import Delete, Document, Put, Write
 from .tick import TickResult
 from .timeline import minute_id, to_us
@@ -48,29 +48,32 @@ def _by_rule(alerts: Sequence[AlertState]) -> dict[str, list[AlertState]]:
 
 
 def _history_writes(result: TickResult) -> list[Write]:
-    """The transitions of a T."""
+    """The transitions of a T, and what was told of them; documents of either, of which those of a T come together."""
     expires_at = result.at + HISTORY_KEPT
+    transitions = [*map(transition_line, result.transitions)]
+    announcements = [*map(announcement_line, result.notifications)]
     return [
-        Put(f"history/{_part_id(result.at, part)}", {"d": packed(lines), "expires_at": expires_at})
-        for part, lines in enumerate(_parts([*map(transition_line, result.transitions)]))
+        Put(f"history/{_part_id(result.at, mark, part)}", {"d": packed(lines), "expires_at": expires_at})
+        for mark, of_mark in (("", transitions), (ANNOUNCEMENTS, announcements))
+        for part, lines in enumerate(_parts(of_mark))
     ]
 
 
 def _outbox_writes(result: TickResult) -> list[Write]:
     """The notifications of a T, as they are published."""
     return [
-        Put(f"outbox/{_part_id(result.at, part)}", {"d": packed(lines)})
+        Put(f"outbox/{_part_id(result.at, '', part)}", {"d": packed(lines)})
         for part, lines in enumerate(_parts([told.to_json() for told in result.notifications]))
     ]
 
 
 def notifications_in(document: Document) -> list[tuple[str, bytes]]:
-    """The notifications of an outbox document with their ids, in their order."""
-    return [(notification_from_json(line).id, line) for line in lines_in(document)]
+    """The notifications of an outbox document with their ids, in their order; whether they are sound is for notify."""
+    return each_line(document, lambda raw: (str(raw["id"]), json.dumps(raw, sort_keys=True).encode()))
 
 
-def _part_id(at: datetime, part: int) -> str:
-    return f"{minute_id(to_us(at) // 1_000_000)}~{part:03}"
+def _part_id(at: datetime, mark: str, part: int) -> str:
+    return f"{minute_id(to_us(at) // 1_000_000)}~{mark}{part:03}"
 
 
 def _parts(lines: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -55,13 +55,15 @@ class Report:
 class Cursor:
     """The last T that was judged (Unix seconds), and what must still hold when the next is committed.
 
-    ``missed`` is what fired and ended during a catch-up that is not over, ``failed`` are minutes to roll up again.
+    ``missed`` is what fired and ended during a catch-up that is not over, ``failed`` are minutes to roll up again,
+    ``first`` is the first T that was ever judged.
     """
 
     minute: int
     condition: Precondition
     missed: Missed = field(default_factory=Missed)
     failed: tuple[int, ...] = ()
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,10 @@ class Evaluator:
         """Where the evaluator stands; the first call ever begins with the newest minute that has ended."""
         state = self.store.get([STATE_PATH]).get(STATE_PATH)
         if state is None:
-            return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent())
+            return Cursor(minute_floor(now) - MINUTE_SECONDS, Absent(), first=minute_floor(now))
         missed = missed_from_fields(state.fields.get("missed", {}))
-        failed = tuple(state.fields.get("failed_minutes", ()))
-        return Cursor(int(state.fields["minute"]), Unchanged(state.update_time), missed, failed)
+        failed, first = tuple(state.fields.get("failed_minutes", ())), state.fields.get("first_minute")
+        return Cursor(int(state.fields["minute"]), Unchanged(state.update_time), missed, failed, first)
 
     def _read_alerts(self) -> tuple[AlertState, ...]:
         documents = self.store.list("alerts").documents
@@ -147,22 +149,27 @@ class Evaluator:
             "config_hash": self.config.hash,
             "decided_at": self.now(),
             "missed": missed_to_fields(missed),
+            "first_minute": cursor.first,
             "failures": [f"{failure.rule_id}: {failure.reason}" for failure in result.failures],
             "failed_minutes": failed,
         }
         writes = [Put(STATE_PATH, state, precondition=cursor.condition), *decided(before, result)]
-        return Cursor(minute, Unchanged(self.store.commit(writes)), missed, tuple(failed))
+        return Cursor(minute, Unchanged(self.store.commit(writes)), missed, tuple(failed), cursor.first)
 
     def _publish_outbox(self, refused: list[MonitoringError]) -> int:
         """Publish what was decided and take it from the outbox; how many notifications.
 
         A crash between the two publishes again, under the same ids, which the deliveries make harmless. What the bus
-        does not take stays; ``refused`` holds why, and once it does, nothing more is tried in this call.
+        does not take stays; ``refused`` holds why, and once it does, nothing more is tried in this call. A document of
+        which nothing can be read stays, too, for the version that can.
         """
         published = 0
         for document in () if refused else self.store.list("outbox").documents:
+            found = notifications_in(document)
+            if not found:
+                continue
             try:
-                for notification_id, data in notifications_in(document):
+                for notification_id, data in found:
                     self.bus.publish(self.notifications_topic, data, {"notification": notification_id})
                     published += 1
             except MonitoringError as error:

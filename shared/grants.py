@@ -1,13 +1,14 @@
 """Who may do what in the cloud, derived from the manifest: the least that each function needs, and nothing by hand.
 
 Every function has a service account of its own. Functions are called through two more, one for Pub/Sub's pushes and
-one for the schedule, which may do nothing else. ``python -m shared.grants`` prints ``docs/iam.md``.
+one for the schedule, which may do nothing else; the dashboard by the people of its ``Access``.
+``python -m shared.grants`` prints ``docs/iam.md``.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +18,19 @@ CALLERS = {TriggerType.PUSH: "push", TriggerType.SCHEDULE: "schedule"}
 """The account in whose name Pub/Sub and Cloud Scheduler call, by what triggers a function."""
 BUILD = "build"
 PUBSUB_AGENT = "Pub/Sub service agent"
+IAP_AGENT = "IAP service agent"
 EVERYBODY = "allUsers"
+
+
+class Access(StrEnum):
+    """Who may open the dashboard."""
+
+    IAP = "iap"
+    """The named people, whom Identity-Aware Proxy lets in, at a service that holds the dashboard's image."""
+    PROXY = "proxy"
+    """Whoever may call the function: the named people, and who may call everything in the project."""
+    PUBLIC = "public"
+    """Everybody, to read."""
 
 
 class Role(StrEnum):
@@ -33,6 +46,8 @@ class Role(StrEnum):
     LOG_WRITER = "roles/logging.logWriter"
     ARTIFACT_WRITER = "roles/artifactregistry.writer"
     OBJECT_VIEWER = "roles/storage.objectViewer"
+    MONITORING_VIEWER = "roles/monitoring.viewer"
+    IAP_USER = "roles/iap.httpsResourceAccessor"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,11 +59,11 @@ class Grant:
     resource: str
 
 
-def grants(manifest: Manifest) -> tuple[Grant, ...]:
-    """Every grant of a deployment, without the viewers that an operator names. In no particular order."""
+def grants(manifest: Manifest, access: Access = Access.PROXY, people: Collection[str] = ()) -> tuple[Grant, ...]:
+    """Every grant of a deployment of these functions; ``people`` are IAM members. In no particular order."""
     functions = manifest.functions.values()
     own = (grant for one in functions for grant in (*grants_of(one), *callers_of(one)))
-    return (*own, *_platform(manifest))
+    return (*own, *openers(manifest.dashboard(), access, people), *_platform(manifest))
 
 
 def grants_of(function: Function) -> tuple[Grant, ...]:
@@ -57,10 +72,23 @@ def grants_of(function: Function) -> tuple[Grant, ...]:
 
 
 def callers_of(function: Function) -> tuple[Grant, ...]:
-    """Who may call a function; for an HTTP function that is not public only the people an operator names."""
+    """Who may call a function, other than people who open the dashboard."""
     callers = [CALLERS[function.trigger.type]] if function.trigger.type in CALLERS else []
     everybody = [EVERYBODY] if function.public else []
     return tuple(Grant(one, Role.INVOKER, f"function {function.name}") for one in callers + everybody)
+
+
+def openers(dashboard: Function, access: Access, people: Collection[str]) -> tuple[Grant, ...]:
+    """What lets people open the dashboard."""
+    function, behind_iap = f"function {dashboard.name}", f"service {dashboard.name}-iap"
+    match access:
+        case Access.IAP:
+            let_in = (Grant(one, Role.IAP_USER, behind_iap) for one in people)
+            return (Grant(IAP_AGENT, Role.INVOKER, behind_iap), *let_in)
+        case Access.PROXY:
+            return tuple(Grant(one, Role.INVOKER, function) for one in people)
+        case Access.PUBLIC:
+            return (Grant(EVERYBODY, Role.INVOKER, function),)
 
 
 def _needs(function: Function) -> Iterator[tuple[Role, str]]:
@@ -68,6 +96,7 @@ def _needs(function: Function) -> Iterator[tuple[Role, str]]:
         yield Role.FIRESTORE_USER, "database"
     elif function.reads:
         yield Role.FIRESTORE_VIEWER, "database"
+    yield from ((Role(role), "project") for role in function.project_roles)
     yield from ((Role.PUBLISHER, f"topic {topic}") for topic in function.publishes)
     yield from ((Role.SECRET_ACCESSOR, f"secret {secret}") for secret in function.secrets)
 
@@ -85,24 +114,30 @@ def _platform(manifest: Manifest) -> Iterator[Grant]:
         yield Grant(PUBSUB_AGENT, Role.SUBSCRIBER, f"subscription {one.name}")
     yield Grant(PUBSUB_AGENT, Role.TOKEN_CREATOR, f"service account {CALLERS[TriggerType.PUSH]}")
     yield Grant(BUILD, Role.LOG_WRITER, "project")
-    yield Grant(BUILD, Role.ARTIFACT_WRITER, "project")
+    yield Grant(BUILD, Role.ARTIFACT_WRITER, "repository functions")
     yield Grant(BUILD, Role.OBJECT_VIEWER, "project")
 
 
 def iam_markdown(manifest: Manifest) -> str:
     """``docs/iam.md``: one table for each function, and one for the accounts around them."""
-    parts = [_INTRODUCTION, *(_section(one) for one in manifest.functions.values())]
+    dashboard = manifest.dashboard()
+    parts = [_INTRODUCTION, *(_section(one, is_dashboard=one is dashboard) for one in manifest.functions.values())]
     around = [grant for grant in sorted(_platform(manifest)) if grant.account in (BUILD, PUBSUB_AGENT)]
     rows = [f"| {grant.account} | `{grant.role}` | {grant.resource} |" for grant in around]
     parts.append("\n".join(["## Around the functions\n", "| Account | Role | On |", "|---|---|---|", *rows]))
     return "\n\n".join(parts) + "\n"
 
 
-def _section(function: Function) -> str:
+def _section(function: Function, *, is_dashboard: bool) -> str:
     rows = [f"| runs with | `{grant.role}` | {grant.resource} |" for grant in grants_of(function)]
     called = [f"| called by {grant.account} | `{grant.role}` | {grant.resource} |" for grant in callers_of(function)]
-    if not called:
-        called = [f"| called by the named viewers | `{Role.INVOKER}` | function {function.name} |"]
+    if is_dashboard:
+        people = "viewers and operators"
+        called = [
+            f"| access `{access}`: {one.account} | `{one.role}` | {one.resource} |"
+            for access in Access
+            for one in openers(function, access, [people])
+        ]
     lines = [
         f"## {function.name}\n",
         f"{function.description} Reads {_listed(function.reads)}; writes {_listed(function.writes)};"
@@ -115,6 +150,21 @@ def _section(function: Function) -> str:
     return "\n".join(lines)
 
 
+def roles_markdown(manifest: Manifest) -> str:
+    """The README's table: each function's account and callers in one row."""
+    rows = [f"| {one.name} | {_called_by(one)} | {_may(one)} |" for one in manifest.functions.values()]
+    return "\n".join(["| Function | Called by | Its account may |", "|---|---|---|", *rows]) + "\n"
+
+
+def _called_by(function: Function) -> str:
+    callers = [one.account for one in callers_of(function)]
+    return "named people" if function.is_opened_by_people else ", ".join(callers)
+
+
+def _may(function: Function) -> str:
+    return ", ".join(f"`{one.role.removeprefix('roles/')}` on {one.resource}" for one in grants_of(function))
+
+
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "nothing"
 
@@ -124,7 +174,9 @@ _INTRODUCTION = """# Who may do what
 This page is derived from `functions/manifest.json` (`python -m shared.grants > docs/iam.md`), and a test compares it
 with what Terraform grants. Each function runs as a service account of its own, named after it. Roles on the database
 hold for this one database only. Firestore has no roles by collection; that each collection has one writing function
-is checked when the manifest is loaded."""
+is checked when the manifest is loaded. A function that everybody may call is deployed only with a secret of its own.
+With the access `iap` the dashboard's image runs a second time, as the service dashboard-iap, and the function itself
+is called by nobody."""
 
 
 if __name__ == "__main__":

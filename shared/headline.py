@@ -13,7 +13,7 @@ from .render.numbers import age, moment, number, span, stretch, times
 from .render.plain import value_text
 from .rules import AlertRule, MetricType
 from .series import Labels
-from .sources import find_rule, scope_text
+from .sources import scope_text
 from .tick import Transition
 
 RECENT = timedelta(minutes=15)
@@ -126,11 +126,13 @@ def _all_ok(story: Story) -> str:
     if not story.checks:
         return f"No rule judges {value_text(story.region)} by itself" if story.region else "There is no rule"
     where = f" of {value_text(story.region)}" if story.region else ""
+    if story.checks == 1:
+        return f"The one check{where} {'was' if story.past else 'is'} ok"
     return f"All {story.checks} checks{where} {'were' if story.past else 'are'} ok"
 
 
 def _firing_sentence(story: Story, alert: AlertState) -> str:
-    rule = find_rule(story.config, alert.rule_id)
+    rule = story.config.find_rule(alert.rule_id)
     what = f"{_subject(story.config, alert.rule_id)}{_where(story.config, alert.rule_id, alert.labels)}"
     when = story.since(alert.pending_since or alert.since or story.at)
     if rule is None:
@@ -143,7 +145,7 @@ def _firing_sentence(story: Story, alert: AlertState) -> str:
 
 
 def _pending_sentence(story: Story, alert: AlertState) -> str:
-    rule = find_rule(story.config, alert.rule_id)
+    rule = story.config.find_rule(alert.rule_id)
     what = f"{_subject(story.config, alert.rule_id)}{_where(story.config, alert.rule_id, alert.labels)}"
     verb = "was" if story.past else "is"
     if rule is None:
@@ -183,14 +185,14 @@ def _compared(value: float | None, limit: Limit) -> str:
 
 
 def _subject(config: MonitoringConfig, rule_id: str) -> str:
-    rule = find_rule(config, rule_id)
+    rule = config.find_rule(rule_id)
     if rule is None:
         return rule_id
     return _SUBJECTS.get(rule.metric_type, rule.name)
 
 
 def _where(config: MonitoringConfig, rule_id: str, labels: Labels) -> str:
-    rule: AlertRule | None = find_rule(config, rule_id)
+    rule: AlertRule | None = config.find_rule(rule_id)
     grouped = config.query_for(rule).group_by if rule else ()
     if labels:
         return f" in {scope_text(labels)}"

@@ -16,10 +16,11 @@ from typing import Protocol
 
 import numpy as np
 
+from . import bins
 from .bins import Floats, Ints
 from .buckets import expired
 from .cardinality import MAX_SERIES, beyond, fitting, named, shares_of
-from .cells import EMPTY, Cells, merge, percentiles
+from .cells import EMPTY, Bins, Cells, merge, percentiles
 from .errors import PreconditionFailed, TransientError
 from .formats.hour_columns import Slots, decode_hour, encode_hour
 from .parts import ATTEMPTS, CONTENDED, pieces_of, read_parts, write_parts
@@ -27,7 +28,7 @@ from .retention import live
 from .rollups import read_rollups
 from .series import Series
 from .store import Document, Store
-from .timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_id
+from .timeline import HOUR_SECONDS, MINUTE_SECONDS, US_PER_SECOND, from_minute, minute_id
 
 KEPT = timedelta(days=30)
 MINUTES_AT_ONCE = 12
@@ -39,6 +40,7 @@ MAX_HELD_NUMBERS = 1_000_000
 """Rows and bins of minutes that are kept from the first pass to the second, about 20 MB; others are read again."""
 MAX_KNOWN_SERIES = 5 * MAX_SERIES
 """Of an hour, among which those are chosen that it holds."""
+_SLOT_NUMBERS = ("count", "sum", "min", "max", "last", "last_sum")
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -200,3 +202,52 @@ def _joined(documents: Sequence[Document]) -> Hour:
     pieces = [decode_hour(document.fields["d"]) for document in documents]
     cells = pieces[0][0] if len(pieces) == 1 else merge([cells for cells, _ in pieces])
     return Hour(cells, Slots.joined([slots for _, slots in pieces]), dropped)
+
+
+def minutes_in(hour: int, held: Hour) -> dict[int, Cells]:
+    """The minutes of an hour as its slots have them; one without data is left out.
+
+    All is what it was but for the bins, times and writers: of a distribution's observations the half below the median,
+    those up to the 95th and the 99th percentile and the rest stand at that percentile and the maximum. So a minute's
+    own percentiles are kept, and those of several minutes together are never too low. Last values are stamped at the
+    minute's end.
+    """
+    found: dict[int, Cells] = {}
+    for slot, minute in enumerate(minutes_of(hour)):
+        rows = np.flatnonzero(held.slots.count[:, slot])
+        if len(rows):
+            found[minute] = _minute_in(held, slot, minute, rows)
+    return found
+
+
+def _minute_in(held: Hour, slot: int, minute: int, rows: Ints) -> Cells:
+    columns = {name: getattr(held.slots, name)[rows, slot] for name in _SLOT_NUMBERS}
+    start, key, count = _bins_in(held.slots, slot, rows)
+    return Cells(
+        series=tuple(held.cells.series[row] for row in rows.tolist()),
+        kind=held.cells.kind[rows],
+        last_at_us=np.full(len(rows), minute * US_PER_SECOND, np.int64),
+        last_writer=np.zeros(len(rows), np.uint64),
+        writers=np.ones(len(rows), np.int64),
+        scale=np.full(len(rows), bins.SCALE, np.int64),
+        bin_start=start,
+        bin_key=key,
+        bin_count=count,
+        **columns,
+    )
+
+
+def _bins_in(slots: Slots, slot: int, rows: Ints) -> tuple[Ints, Ints, Ints]:
+    """The bins of the rows' percentiles, each with the observations from the percentile below up to it."""
+    total = slots.count[rows, slot]
+    counted = np.flatnonzero(~np.isnan(slots.p50[rows, slot]))
+    steps = np.array([round(quantile * 1000) for quantile in _QUANTILES.values()])
+    ranks = np.maximum(-(-total[counted, None] * steps // 1000), 1)
+    counts = np.diff(np.hstack([ranks, total[counted, None]]), prepend=0, axis=1)
+    values = np.stack([getattr(slots, name)[rows[counted], slot] for name in (*_QUANTILES, "max")], axis=1)
+    keys = bins.keys_of(values.ravel()).reshape(values.shape)
+    owner = np.repeat(counted, counts.shape[1])
+    some = counts.ravel() > 0
+    parts = Bins(owner[some], keys.ravel()[some], counts.ravel()[some], np.full(int(some.sum()), bins.SCALE))
+    start, key, count, _ = parts.merged(np.full(len(rows), bins.SCALE, np.int64))
+    return start, key, count

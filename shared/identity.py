@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from .errors import PermanentError
+
+MAX_WRITER_BYTES = 200
 SEQS_PER_DOCUMENT = 12
 """Chunks of at most 64 KiB, so that a document stays under 1 MiB; 12 x 15 s is three minutes of one writer."""
 
@@ -55,3 +58,16 @@ def _wid(*parts: str) -> str:
     """16 hex digits of strings; lengths keep ("a", "bc") and ("ab", "c") apart."""
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def check_writer(writer: str, boot: str = "") -> None:
+    """Raises PermanentError ``invalid_writer`` for a name or boot id that no message can carry."""
+    if max(_utf8_bytes(writer), _utf8_bytes(boot)) > MAX_WRITER_BYTES:
+        raise PermanentError("invalid_writer", f"writer and boot have at most {MAX_WRITER_BYTES} bytes")
+
+
+def _utf8_bytes(text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise PermanentError("invalid_writer", "not UTF-8") from error

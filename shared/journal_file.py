@@ -95,9 +95,9 @@ class Segment:
     def close(self) -> None:
         """Let go of the file; what is in it stays."""
         self._part = None
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        file, self._file = self._file, -1  # first: a child forked in the midst of this must not close it again
+        if file >= 0:
+            os.close(file)
 
     def _define(self, series: Series) -> int:
         number = next(self._next_number)

@@ -9,60 +9,69 @@ from datetime import datetime
 
 from .alerts import State
 from .configuration.models import Collection
-from .panels import KEPT_LINES, KEPT_ROWS, SHOWN_LINES, Line, LineChart, Span, Status
+from .items import rules_on
+from .panels import KEPT_LINES, KEPT_ROWS, SHOWN_LINES, Line, LineChart, Mark, Span, Status
 from .render.status import rank
-from .rules import AlertRule, MetricType, Query
+from .rules import Aggregation, AlertRule, MetricType, Query, Selection
 from .series import Labels
-from .sources import CHART_POINTS, Sources, limit_of, rules_of, scope_text, status_of, worst_alert
+from .sources import CHART_POINTS, REGION, Sources, limit_of, rules_of, scope_text, status_of, worst_alert
 from .tick import Transition
-from .timeline import from_minute
+from .timeline import MINUTE_SECONDS, from_minute
+from .value_cache import Window
+
+SHOWN_MARKS = 8
+"""The newest deploys that a chart has flags of."""
+_DEPLOYS = Query(Selection("deploys"), Aggregation.SUM, group_by=("region", "service", "version"))
 
 
 def response_time_chart(sources: Sources) -> LineChart:
     """The overview's own chart: P95 by region."""
     default = sources.config.settings.metric_types[MetricType.RESPONSE_TIME]
     rules = rules_of(sources.config, MetricType.RESPONSE_TIME)
-    return _chart(sources, "response_time", "P95 response time by region", default.unit, default.query, rules)
+    return chart_of(sources, "response_time", "P95 response time by region", default.unit, default.query, rules)
 
 
 def collection_chart(sources: Sources, collection: Collection) -> LineChart:
     """One collection, with the limits of the rules that ask the same of the same metric."""
-    query = collection.query
-    rules = [rule for rule in sources.config.list_alert_rules(enabled_only=True) if _same(sources, rule, query)]
-    return _chart(sources, collection.name, collection.description, collection.unit, query, rules)
+    rules = rules_on(sources, collection.query)
+    return chart_of(sources, collection.name, collection.description, collection.unit, collection.query, rules)
 
 
-def _same(sources: Sources, rule: AlertRule, query: Query) -> bool:
-    """Whether a rule and a query ask the same but for filter and groups."""
-    asked = sources.config.query_for(rule)
-    mine, other = ((one.select.metric, one.aggregation, one.per is None, one.complement) for one in (asked, query))
-    return mine == other
-
-
-def _chart(sources: Sources, name: str, title: str, unit: str, query: Query, rules: Sequence[AlertRule]) -> LineChart:
+def chart_of(
+    sources: Sources,
+    name: str,
+    title: str,
+    unit: str,
+    query: Query,
+    rules: Sequence[AlertRule],
+    points: int = CHART_POINTS,
+) -> LineChart:
+    """A query over the time of the sources, of the page's region where one is given."""
     asked = sources.narrowed(query)
-    steps = sources.over(asked or query, CHART_POINTS)
-    points = steps.values if asked else ()
-    groups = sorted({labels for groups in _distinct_groups(points) for labels in groups})
+    steps = sources.over(asked or query, points)
+    values = steps.values if asked else ()
+    groups = sorted(distinct_groups(values))
     fixed = asked.select.labels if asked else ()
-    shown = _worst_groups(sources, rules, groups, fixed, points)
+    shown = _worst_groups(sources, rules, groups, fixed, values)
     return LineChart(
         id=name,
         title=title,
         unit=unit,
         start=from_minute(steps.start),
         step_seconds=steps.seconds,
-        lines=tuple(_line(sources, rules, labels, asked or query, points) for labels in shown),
+        lines=tuple(_line(sources, rules, labels, asked or query, values) for labels in shown),
         limits=tuple(limit for rule in rules if (limit := limit_of(rule.threshold))),
-        spans=_spans(sources, rules, fixed, shown if len(groups) > SHOWN_LINES else None),
+        spans=firing_spans(sources, rules, fixed, shown if len(groups) > SHOWN_LINES else None),
+        marks=deploy_marks(sources, dict(fixed).get(REGION, sources.region)),
         until=from_minute(sources.end),
         lines_total=len(groups),
     )
 
 
-def _distinct_groups(points: Sequence[Mapping[Labels, float]]) -> Iterable[Iterable[Labels]]:
-    """The groups of some values, each set of them once: a thousand of them are shared by most steps."""
-    return {id(groups): groups for point in points for groups in [getattr(point, "groups", point)]}.values()
+def distinct_groups(points: Sequence[Mapping[Labels, float]]) -> set[Labels]:
+    """All groups of some values; a thousand of them are shared by most steps, and looked at once."""
+    lists = {id(groups): groups for point in points for groups in [getattr(point, "groups", point)]}
+    return {labels for groups in lists.values() for labels in groups}
 
 
 def _worst_groups(
@@ -114,6 +123,28 @@ def _line(
     )
 
 
+def deploy_marks(sources: Sources, region: str = "") -> tuple[Mark, ...]:
+    """The deploys of the time of the sources, to the minute; with ``region`` those of it and those of no region."""
+    steps = sources.over(_DEPLOYS, CHART_POINTS)
+    ends = range(steps.start + steps.seconds, sources.end + steps.seconds, steps.seconds)
+    found = []
+    for end, groups in zip(ends, steps.values, strict=False):
+        found += [_mark(sources, labels, end, steps.seconds) for labels in groups if _is_deployed_to(labels, region)]
+    return tuple(sorted(found, key=lambda mark: mark.at)[-SHOWN_MARKS:])
+
+
+def _mark(sources: Sources, labels: Labels, end: int, seconds: int) -> Mark:
+    minutes = (Window(minute, MINUTE_SECONDS) for minute in range(end - seconds + MINUTE_SECONDS, end, MINUTE_SECONDS))
+    first = next((one.end for one in minutes if labels in sources.values(_DEPLOYS, one)), end)
+    named = dict(labels)
+    what = " ".join(filter(None, (named.get("service"), named.get("version"))))
+    return Mark(from_minute(min(first, sources.end)), f"Deploy {what}".strip())
+
+
+def _is_deployed_to(labels: Labels, region: str) -> bool:
+    return not region or dict(labels).get(REGION, region) == region
+
+
 def _place(sources: Sources, labels: Labels) -> int | None:
     """The place of a line that is a configured region's: its colour wherever it is drawn. None for any other."""
     names = sorted(region.name for region in sources.config.settings.regions)
@@ -121,8 +152,8 @@ def _place(sources: Sources, labels: Labels) -> int | None:
     return names.index(value) if not others and value in names else None
 
 
-def _spans(
-    sources: Sources, rules: Sequence[AlertRule], fixed: Labels, shown: Sequence[Labels] | None
+def firing_spans(
+    sources: Sources, rules: Sequence[AlertRule], fixed: Labels, shown: Sequence[Labels] | None = None
 ) -> tuple[Span, ...]:
     """The stretches in which the most severe of some rules was firing, from the history of the range.
 

@@ -5,6 +5,7 @@ Cloud Logging reads ``severity`` and ``message``: https://cloud.google.com/loggi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -26,6 +27,12 @@ def log(event: str, severity: str = "INFO", **fields: object) -> None:
     """Write one event; ``event`` is a constant, snake_case name. Values that are no JSON are written as text."""
     line = json.dumps({"severity": severity, "message": event, **fields}, default=_text, sort_keys=False)
     _sinks[-1](line)
+
+
+def try_log(event: str, severity: str = "INFO", **fields: object) -> None:
+    """The same, unless there is nowhere to write: a service may have closed its standard error."""
+    with contextlib.suppress(OSError, ValueError):
+        log(event, severity, **fields)
 
 
 def _text(value: object) -> str:

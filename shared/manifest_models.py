@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -62,8 +62,8 @@ class Function:
     """One function: its name is its folder, its entry point and, with the prefix, its service account.
 
     ``environment`` and ``secrets`` are names of environment variables, ``reads``, ``writes`` and ``deletes`` are
-    collections, ``publishes`` topics, ``requirements`` the packages that it imports. ``public`` functions may be
-    called by anybody on the internet.
+    collections, ``publishes`` topics, ``requirements`` the packages that it imports, ``project_roles`` what it may
+    do in the whole project. ``public`` functions may be called by anybody on the internet.
     """
 
     name: str
@@ -78,6 +78,12 @@ class Function:
     requirements: tuple[str, ...]
     sizing: Sizing
     public: bool
+    project_roles: tuple[str, ...] = ()
+
+    @property
+    def is_opened_by_people(self) -> bool:
+        """Whether people open it in a browser, as the dashboard."""
+        return self.trigger.type is TriggerType.HTTP and not self.public
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,24 @@ class Manifest:
         """The names of all environment variables that any function is given, secrets included."""
         functions = self.functions.values()
         return frozenset(name for one in functions for name in (*one.environment, *one.secrets))
+
+    def dashboard(self) -> Function:
+        """The one function that people open in a browser."""
+        (function,) = (one for one in self.functions.values() if one.is_opened_by_people)
+        return function
+
+    def deployed(self, secrets: Collection[str] = (), without: Collection[str] = ()) -> Manifest:
+        """What a deployment holds in which ``secrets`` are set and the functions ``without`` are left out.
+
+        A public function is there only with a secret that it alone reads: its callers' vendor signs with that.
+        """
+        private = {secret for one in self.functions.values() if not one.public for secret in one.secrets}
+        kept = {
+            name: one
+            for name, one in self.functions.items()
+            if name not in without and (not one.public or (set(one.secrets) - private) & set(secrets))
+        }
+        return replace(self, functions=kept)
 
     def _pushes(self) -> Iterator[Subscription]:
         for function in self.functions.values():

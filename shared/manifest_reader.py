@@ -47,6 +47,8 @@ _SIZES = {
 }
 _LISTS = ("environment", "secrets", "reads", "writes", "deletes", "publishes", "requirements")
 _FUNCTION_FIELDS = ("description", "trigger", *_LISTS, "cpu", *_SIZES, "public")
+_PROJECT_ROLE = re.compile(r"roles/[a-z]+\.[A-Za-z.]+")
+"""A predefined role of one service; owner, editor and viewer of everything are none."""
 _FIELDS = ("version", "topics", "pull_subscriptions", "collections", "collection_groups", "expiring", "functions")
 
 
@@ -122,9 +124,10 @@ def _functions(node: Node, topics: Sequence[str], collections: Mapping[str, str]
 
 
 def _function(name: str, node: Node, topics: Sequence[str], collections: Mapping[str, str]) -> Function:
-    f = node.fields(_FUNCTION_FIELDS)
+    f = node.fields(_FUNCTION_FIELDS, ("project_roles",))
     variables = _matching(_VARIABLE, "the name of an environment variable like ION_PROJECT")
     packages = _matching(_PACKAGE, "a package's name in lower case")
+    roles = _matching(_PROJECT_ROLE, "a predefined role of one service like roles/monitoring.viewer")
     known = _references("collection", collections)
     untriggered: Trigger = HttpTrigger()
     return Function(
@@ -140,6 +143,7 @@ def _function(name: str, node: Node, topics: Sequence[str], collections: Mapping
         requirements=f.get("requirements", lambda one: one.distinct(packages), ()),
         sizing=_sizing(f),
         public=f.get("public", Node.flag, False),
+        project_roles=f.get("project_roles", lambda one: one.distinct(roles), ()),
     )
 
 
@@ -182,6 +186,9 @@ def _misfits(manifest: Manifest) -> Iterator[str]:
     """What each part alone cannot tell."""
     yield from _writing(manifest)
     yield from _subscribing(manifest)
+    opened = [one.name for one in manifest.functions.values() if one.is_opened_by_people]
+    if len(opened) != 1:
+        yield f"functions: people open {' and '.join(opened) or 'none'}; expected one http function that is not public"
     for group, count in Counter(manifest.collection_groups.values()).items():
         if count > 1:
             yield f"collection_groups: {group} is the group of {count} collections; expected one"

@@ -16,6 +16,7 @@ from .alerts import AlertState, AlertStateManager
 from .configuration import document
 from .configuration.models import Collection, Dashboard, Metric, PagerDuty, Panel, PanelKind, Region, Settings
 from .configuration.reader import shown, suggestion
+from .configuration.sources_reader import rule_of
 from .errors import ConfigError
 from .own_collections import OWN_COLLECTIONS
 from .rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Operator, Query, Selection, Severity
@@ -51,9 +52,12 @@ class MonitoringConfig:
     settings: Settings = field(default_factory=document.defaults)
     hash: str = field(init=False, compare=False)
     """12 hex digits of the content: equal configurations have equal ones."""
+    source_rules: tuple[AlertRule, ...] = field(init=False, compare=False, repr=False)
+    """What the sources are evaluated as, in their order; no rules of the configuration."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hash", document.digest(self.settings))
+        object.__setattr__(self, "source_rules", tuple(map(rule_of, self.settings.sources)))
 
     @classmethod
     def from_json(cls, text: str) -> MonitoringConfig:
@@ -78,8 +82,16 @@ class MonitoringConfig:
         return [rule for rule in self.settings.rules if rule.enabled or not enabled_only]
 
     def get_rule(self, rule_id: str) -> AlertRule:
-        """A rule by id. Raises ``ConfigError`` for an unknown one, as ``get_dashboard`` and the others do."""
-        return _find("rule", rule_id, self.settings.rules, lambda rule: rule.id)
+        """A rule by id, a source's too. Raises ``ConfigError`` for an unknown one, as the others do."""
+        return _find("rule", rule_id, (*self.settings.rules, *self.source_rules), lambda rule: rule.id)
+
+    def find_rule(self, rule_id: str) -> AlertRule | None:
+        """The same, and None for an unknown one."""
+        return next((rule for rule in (*self.settings.rules, *self.source_rules) if rule.id == rule_id), None)
+
+    def evaluated_rules(self) -> list[AlertRule]:
+        """What is evaluated: the rules that are enabled, and the sources."""
+        return [*self.list_alert_rules(enabled_only=True), *self.source_rules]
 
     def get_threshold(self, metric_type: MetricType) -> MetricThreshold | None:
         """The threshold of the most severe enabled rule of a type, the first of equals; None when it has none."""

@@ -42,6 +42,7 @@ class Notification:
     ``at`` is the evaluation that decided it, ``fired_at`` the one at which the episode fired (both aware UTC);
     ``value`` is what was judged (None: there was no data), in ``unit``. ``reason`` is the transition's, ``about`` what
     the alert is about (``AlertKind``). ``follows`` are the episode's notifications before this one, oldest first.
+    ``tags`` are the rule's, in the order of their names.
     """
 
     kind: NotificationKind
@@ -63,6 +64,7 @@ class Notification:
     runbook_url: str = ""
     about: str = AlertKind.THRESHOLD.value
     follows: tuple[Told, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
 
     @property
     def id(self) -> str:
@@ -98,6 +100,7 @@ class Notification:
                 "threshold": self.threshold,
                 "unit": self.unit,
                 "runbook_url": self.runbook_url,
+                **({"tags": dict(self.tags)} if self.tags else {}),
             },
             "labels": dict(self.labels),
             "value": self.value,
@@ -146,6 +149,7 @@ def _from_dict(raw: dict[str, Any]) -> Notification:
         runbook_url=str(rule["runbook_url"]),
         about=AlertKind(raw["about"]).value,
         follows=tuple(Told(str(told["id"]), tuple(map(str, told["channels"]))) for told in raw["follows"]),
+        tags=tuple(sorted((str(name), str(value)) for name, value in rule.get("tags", {}).items())),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TypeAlias
 
 from .rules import Operator, Severity
 
@@ -94,6 +95,15 @@ class Signal:
     """Left to the text formats: the HTML page says it elsewhere (the mean, a region's P95)."""
 
 
+class Style(StrEnum):
+    """How a line is drawn: as one of several series, or as one of several percentiles of the same thing."""
+
+    SERIES = "series"
+    BELOW = "below"
+    MAIN = "main"
+    ABOVE = "above"
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a chart: ``values[i]`` belongs to ``start + (i + 1) * step`` of its chart; None is a gap."""
@@ -102,6 +112,7 @@ class Line:
     values: tuple[float | None, ...]
     subject: bool = False
     """Drawn heavier: the line that the page is about."""
+    style: Style = Style.SERIES
     status: Status = Status.OK
     usual: tuple[float, float] | None = None
     """The range this line is normally in; drawn for the subject only."""
@@ -133,7 +144,8 @@ class LineChart:
     """Lines over (start, start + n * step_seconds], all of the same unit and the same number of values.
 
     ``until`` is where the newest value's step ends, when that is before the last whole step does. ``lines`` are the
-    worst of ``lines_total`` (0: they are all).
+    worst of ``lines_total`` (0: they are all). ``holds`` are further values that its axis has room for, those of the
+    charts beside it; with ``log`` the axis is logarithmic.
     """
 
     id: str
@@ -147,6 +159,8 @@ class LineChart:
     marks: tuple[Mark, ...] = ()
     until: datetime | None = None
     lines_total: int = 0
+    holds: tuple[float, ...] = ()
+    log: bool = False
 
     @property
     def end(self) -> datetime:
@@ -184,8 +198,8 @@ class AlertRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionCell:
-    """One number of a region; ``over`` says which status its bar is drawn in."""
+class Cell:
+    """One number of a row; ``over`` says which status its bar is drawn in."""
 
     id: str
     title: str
@@ -193,19 +207,21 @@ class RegionCell:
     unit: str
     limit: Limit | None = None
     maximum: float | None = None
-    """The bar's full length, the same for all regions."""
+    """The bar's full length, the same in all rows."""
     over: Status = Status.OK
     note: str = ""
     """In place of a value that cannot be (``primary``), or under a value that has no bar (``+4 in 1 h``)."""
+    spark: tuple[float | None, ...] = ()
+    """In place of a value: how it moved over the panel's time, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class RegionRow:
-    """One region, with the same cells in the same order as every other."""
+class Row:
+    """One thing that is compared with others, such as a region: the same cells in the same order in every row."""
 
     name: str
     status: Status
-    cells: tuple[RegionCell, ...]
+    cells: tuple[Cell, ...]
     href: str = ""
 
 
@@ -279,14 +295,14 @@ class Tab:
     current: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """The overview page. ``data_to`` is the end of the newest minute that was read; None before any data came.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What every dashboard says. ``data_to`` is the end of the newest minute that was read; None before any data came.
 
     ``counts`` holds how many checks (a rule on one group) are in each status, worst first, ok last. ``until`` is the
     end of a past range: then all that the page says is of that instant; None: it is of ``now``. ``region`` is the
-    one that the page is about; empty for all. ``notes`` are sentences that qualify the whole page. ``alerts``,
-    ``regions`` and ``personas`` are the worst or largest of their totals (0: they are all).
+    one that the page is about; empty for all. ``notes`` are sentences that qualify the whole page. ``alerts`` are the
+    worst of ``alerts_total`` (0: they are all).
     """
 
     service: str
@@ -299,22 +315,22 @@ class Overview:
     headline: Headline
     counts: tuple[tuple[Status, int], ...]
     signals: tuple[Signal, ...]
-    charts: tuple[LineChart, ...]
     alerts: tuple[AlertRow, ...]
-    regions: tuple[RegionRow, ...]
-    facts: tuple[Fact, ...]
-    personas: tuple[Share, ...]
     health: Health
+    live: bool = True
+    """False: the numbers were given by hand, and neither alerts nor the monitoring itself are known."""
+    name: str = "overview"
+    """Its part of the address."""
     tabs: tuple[Tab, ...] = ()
     ranges: tuple[Tab, ...] = ()
     until: datetime | None = None
     region: str = ""
     notes: tuple[str, ...] = ()
     alerts_total: int = 0
-    regions_total: int = 0
-    personas_total: int = 0
     everywhere: str = ""
     """The address of this page for all regions."""
+    firing: tuple[tuple[str, Severity], ...] = ()
+    """Which rules fire, on this page or another, and the worst severity of each."""
 
     @property
     def at(self) -> datetime:
@@ -347,6 +363,128 @@ class Overview:
     def checks(self) -> int:
         """How many checks there are in all."""
         return sum(count for _, count in self.counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview(Page):
+    """The overview. ``regions`` and ``personas`` are the worst or largest of their totals (0: they are all)."""
+
+    charts: tuple[LineChart, ...]
+    regions: tuple[Row, ...]
+    facts: tuple[Fact, ...]
+    personas: tuple[Share, ...]
+    regions_total: int = 0
+    personas_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Things compared, worst first: ``rows`` are the first of ``total`` (0: they are all).
+
+    ``head`` says what the rows are, ``note`` over which time or in which order. ``empty`` is said without any row.
+    """
+
+    id: str
+    title: str
+    head: str
+    rows: tuple[Row, ...]
+    note: str = ""
+    empty: str = ""
+    total: int = 0
+    wide: bool = False
+    """Too wide to stand beside another panel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """How values were distributed over time: ``shares[i][j]`` (0 to 1) of the i-th step lies in the j-th bin.
+
+    Bin j covers (low * ratio**j, low * ratio**(j + 1)]; all steps have the same number of bins. ``over`` is the share
+    of the newest step beyond ``limit``, which is None where no limit applies.
+    """
+
+    start: datetime
+    step_seconds: int
+    low: float
+    ratio: float
+    shares: tuple[tuple[float, ...], ...]
+    limit: Limit | None = None
+    over: tuple[float | None, ...] = ()
+    """The share beyond the limit in each step; empty without a limit, None for a step without data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """One of several charts side by side: of one region, or of another group."""
+
+    name: str
+    status: Status
+    chart: LineChart
+    heat: Heat | None = None
+    """Drawn in place of the lines, which are then its percentiles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multiples:
+    """The same question asked of each group, on one scale. ``charts`` are the worst of ``total`` (0: they are all)."""
+
+    id: str
+    title: str
+    unit: str
+    note: str
+    charts: tuple[Small, ...]
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One thing over time: ``states[i]`` belongs to the i-th step. ``value`` is of all steps together."""
+
+    name: str
+    value: float | None
+    unit: str
+    status: Status
+    states: tuple[Status, ...]
+    limit: Limit | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Strips:
+    """Strips over (start, start + n * step_seconds], all of the same number of states; the worst of ``total``.
+
+    ``words`` says what each status that occurs means, in the order in which a legend has them.
+    """
+
+    id: str
+    title: str
+    start: datetime
+    end: datetime
+    step_seconds: int
+    strips: tuple[Strip, ...]
+    words: tuple[tuple[Status, str], ...]
+    note: str = ""
+    total: int = 0
+
+
+Panel: TypeAlias = LineChart | Multiples | Table | Strips
+"""A part of a dashboard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board(Page):
+    """A dashboard that consists of what its configuration names: signals first, then panels in their order.
+
+    ``has_alerts``: its configuration asks for the alerts; they are also there when there are any.
+    """
+
+    panels: tuple[Panel, ...]
+    has_alerts: bool = False
+    alerts_title: str = "Active alerts"
+
+
+Shown: TypeAlias = Overview | Board
+"""A dashboard of either kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from operator import index
 from threading import Lock, RLock
 from typing import TypeAlias
 
+import numpy as np
+
 from .bus import MAX_MESSAGE_BYTES
-from .cardinality import MAX_NAMED, OTHERS
-from .cells import MAX_MAGNITUDE, Observation, fold
+from .cells import MAX_MAGNITUDE, Cells, Observation, fold, merge, total_count
 from .errors import PermanentError, TransientError
-from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_SECTIONS, MAX_WRITER_BYTES, Chunk, Section, encode
+from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_SECTIONS, Chunk, Section, encode
+from .identity import check_writer
+from .instruments import MAX_NAMED, MAX_SERIES_BYTES, OTHERS, Instruments, series_bytes
 from .journal import NO_LIMIT_US, Encoded, Journal, Left
-from .series import Kind, Labels, Series, check_series, make_labels
+from .recent import History
+from .series import Kind, Series, check_series, make_labels
 from .timeline import US_PER_SECOND, minute_of_us, to_us
 
 Send: TypeAlias = Callable[[bytes, Mapping[str, str]], object]
@@ -30,9 +34,6 @@ Send: TypeAlias = Callable[[bytes, Mapping[str, str]], object]
 ATTRIBUTES = {"content-type": CONTENT_TYPE}
 MAX_OBSERVATIONS = 100_000
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
-MAX_SERIES_BYTES = 32 * 1024 * 1024
-"""Of the names and labels of different series, each with _SERIES_BYTES for its objects."""
-_SERIES_BYTES = 300
 _MAX_DATA_BYTES = MAX_MESSAGE_BYTES - 1024
 """A message's data; the rest is for the attributes."""
 _MAX_AT_US = MAX_MINUTE * US_PER_SECOND
@@ -50,9 +51,20 @@ class Publisher:
     """
 
     def __init__(
-        self, writer: str, boot: str, send: Send, *, journal: Journal | None = None, left: Left | None = None
+        self,
+        writer: str,
+        boot: str,
+        send: Send,
+        *,
+        journal: Journal | None = None,
+        left: Left | None = None,
+        instruments: Instruments | None = None,
+        history: History | None = None,
     ) -> None:
-        """Raises PermanentError ``invalid_writer`` for a name or boot id that no message can carry."""
+        """``instruments`` are cut together with what is recorded here; ``history`` gets the cells of each cut.
+
+        Raises PermanentError ``invalid_writer`` for a name or boot id that no message can carry.
+        """
         check_writer(writer, boot)
         left = left or Left()
         self.dropped = 0
@@ -62,6 +74,8 @@ class Publisher:
         self._boot = boot
         self._send = send
         self._journal = journal
+        self._instruments = instruments
+        self._history = history
         self._seq = left.next_seq
         self._gathered = list(left.observations)
         self._carried: list[Observation] = []
@@ -72,11 +86,28 @@ class Publisher:
         self._known_bytes = 0
         self._lock = RLock()  # a finalizer or signal handler may record in the midst of recording
         self._sending = Lock()
+        self._cutting = RLock()
 
     @property
     def waiting(self) -> int:
         """How many observations are in no message yet."""
-        return len(self._gathered) + len(self._carried)
+        instruments = 0 if self._instruments is None else self._instruments.waiting
+        return len(self._gathered) + len(self._carried) + instruments
+
+    def peek(self) -> dict[int, Cells]:
+        """By minute, the cells of what is in no message yet."""
+        with self._lock:
+            waiting = self._carried + self._gathered
+        found = self._folded(waiting, peeking=True)
+        for minute, parts in ({} if self._instruments is None else self._instruments.peek()).items():
+            found.setdefault(minute, []).extend(parts)
+        return {minute: merge(parts) for minute, parts in found.items()}
+
+    def recent(self) -> dict[int, Cells]:
+        """By minute, the cells of the history and of what is in no message yet."""
+        with self._cutting:  # what is cut meanwhile would be in neither
+            waiting = self.peek()
+            return waiting if self._history is None else self._history.minutes(waiting)
 
     @property
     def unsent(self) -> tuple[int, int]:
@@ -104,7 +135,10 @@ class Publisher:
 
     def observe(self, observation: Observation) -> None:
         """Gather one observation; one that ingest would refuse is dropped and counted here already."""
-        series, kind, at_us, value = observation
+        self.observe_us(*observation)
+
+    def observe_us(self, series: Series, kind: Kind, at_us: int, value: float) -> None:
+        """The same by its parts."""
         try:
             usable = _usable(self._known.get(series) or self._intern(series), kind, at_us, value)
         except _UNUSABLE:
@@ -146,7 +180,7 @@ class Publisher:
         known = self._known.get(series)
         if known is not None:
             return known
-        size = _series_bytes(check_series(series))
+        size = series_bytes(check_series(series))
         with self._lock:
             if self._known_bytes + size > MAX_SERIES_BYTES:
                 name = series.metric if series.metric in self.crowded or len(self.crowded) < MAX_NAMED else OTHERS
@@ -156,22 +190,56 @@ class Publisher:
             return self._known.setdefault(series, series)
 
     def _cut(self, until_us: int) -> None:
-        with self._lock:
-            if not self._gathered and not self._carried:
-                return
-            gathered, self._gathered = self._gathered, []
-            if self._journal is not None:
-                self._journal.rotate()
-            if self._known_bytes > MAX_SERIES_BYTES // 2 or len(self._called) > MAX_OBSERVATIONS // 2:
-                self._called, self._known, self._known_bytes = {}, {}, 0
-        due = self._carried + [one for one in gathered if one.at_us <= until_us]
-        self._carried = [one for one in gathered if one.at_us > until_us]
-        messages = self._encode(due)
-        if self._journal is not None:
+        with self._cutting:
+            minutes, rotated = self._take(until_us)
+            if self._history is not None:
+                self._history.add(minutes)
+        messages = self._encode(minutes)
+        if self._journal is not None and rotated:
             self._journal.keep(messages, self._seq, until_us)
         self._unsent.extend(messages)
         with self._lock:
             self._unsent_bytes += sum(len(message.data) for message in messages)
+
+    def _take(self, until_us: int) -> tuple[dict[int, Cells], bool]:
+        """The cells to be sent now, by minute, and whether the journal has begun another generation."""
+        found: dict[int, list[Cells]] = {}
+        rotated = False
+        with self._lock:
+            gathered, self._gathered = self._gathered, []
+            if gathered or self._carried:
+                rotated = True
+                if self._journal is not None:
+                    self._journal.rotate()
+                if self._known_bytes > MAX_SERIES_BYTES // 2 or len(self._called) > MAX_OBSERVATIONS // 2:
+                    self._called, self._known, self._known_bytes = {}, {}, 0
+        if rotated:
+            due = self._carried + [one for one in gathered if one.at_us <= until_us]
+            self._carried = [one for one in gathered if one.at_us > until_us]
+            found = self._folded(due)
+        if self._instruments is not None:
+            for minute, parts in self._instruments.take(minute_of_us(until_us)).items():
+                found.setdefault(minute, []).extend(parts)
+        return {
+            minute: found[minute][0] if len(found[minute]) == 1 else merge(found[minute]) for minute in sorted(found)
+        }, rotated
+
+    def _folded(self, observations: list[Observation], *, peeking: bool = False) -> dict[int, list[Cells]]:
+        """Cells by minute. Where one observation cannot be folded it alone is dropped."""
+        minutes: dict[int, list[Observation]] = {}
+        for observation in observations:
+            minutes.setdefault(minute_of_us(observation.at_us), []).append(observation)
+        try:
+            return {minute: [fold(within)] for minute, within in minutes.items()}
+        except Exception:  # noqa: BLE001 - whatever one of them does to numpy, the others must arrive
+            if len(observations) == 1:
+                self._drop(0 if peeking else 1)
+                return {}
+        middle = len(observations) // 2
+        found = self._folded(observations[:middle], peeking=peeking)
+        for minute, parts in self._folded(observations[middle:], peeking=peeking).items():
+            found.setdefault(minute, []).extend(parts)
+        return found
 
     def _send_all(self) -> int:
         taken = 0
@@ -198,29 +266,26 @@ class Publisher:
             self._journal.forget(message.seq)
         return taken
 
-    def _encode(self, observations: list[Observation]) -> list[Encoded]:
-        """Observations as messages: one in the common case, halves where it would be too large."""
-        if not observations:
+    def _encode(self, minutes: Mapping[int, Cells]) -> list[Encoded]:
+        """Cells by minute as messages: one in the common case, halves where it would be too large."""
+        if not minutes:
             return []
-        data = self._message(observations)
+        count = total_count(minutes.values())
+        data = self._message(minutes)
         if data is not None:
             self._seq += 1
-            return [Encoded(self._seq - 1, data, len(observations))]
-        if len(observations) == 1:
-            self._drop(1)
-            return []
-        middle = len(observations) // 2
-        return self._encode(observations[:middle]) + self._encode(observations[middle:])
+            return [Encoded(self._seq - 1, data, count)]
+        halves = _halves(minutes)
+        if not halves:
+            self._drop(count)
+        return [message for half in halves for message in self._encode(half)]
 
-    def _message(self, observations: list[Observation]) -> bytes | None:
-        """The next message; None when these observations do not fit into one, or one of them into none."""
-        minutes: dict[int, list[Observation]] = {}
-        for observation in observations:
-            minutes.setdefault(minute_of_us(observation.at_us), []).append(observation)
+    def _message(self, minutes: Mapping[int, Cells]) -> bytes | None:
+        """The next message; None when these cells do not fit into one, or one of them into none."""
         if len(minutes) > MAX_SECTIONS:
             return None
+        sections = tuple(Section(minute, cells) for minute, cells in minutes.items())
         try:
-            sections = tuple(Section(minute, fold(minutes[minute])) for minute in sorted(minutes))
             message = encode(Chunk(self._writer, self._boot, self._seq, sections))
         except Exception:  # noqa: BLE001 - whatever one of them does to numpy, the others must arrive
             return None
@@ -248,22 +313,16 @@ def _usable(series: Series, kind: Kind, at_us: int, value: float) -> Observation
     raise PermanentError("invalid_observation")
 
 
-def _series_bytes(series: Series) -> int:
-    labels: Labels = series.labels
-    return _SERIES_BYTES + len(series.metric.encode()) + sum(len(text.encode()) for pair in labels for text in pair)
-
-
-def check_writer(writer: str, boot: str = "") -> None:
-    """Raises PermanentError ``invalid_writer`` for a name or boot id that no message can carry."""
-    if max(_utf8_bytes(writer), _utf8_bytes(boot)) > MAX_WRITER_BYTES:
-        raise PermanentError("invalid_writer", f"writer and boot have at most {MAX_WRITER_BYTES} bytes")
-
-
-def _utf8_bytes(text: str) -> int:
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError as error:
-        raise PermanentError("invalid_writer", "not UTF-8") from error
+def _halves(minutes: Mapping[int, Cells]) -> Sequence[dict[int, Cells]]:
+    """The same cells in two: by minutes, or of one minute by series; none when there is one series only."""
+    if len(minutes) > 1:
+        ordered = list(minutes.items())
+        return dict(ordered[: len(ordered) // 2]), dict(ordered[len(ordered) // 2 :])
+    ((minute, cells),) = minutes.items()
+    if len(cells) < 2:
+        return ()
+    middle = len(cells) // 2
+    return {minute: cells.take(np.arange(middle))}, {minute: cells.take(np.arange(middle, len(cells)))}
 
 
 def try_flush(publisher: Publisher) -> bool:

@@ -7,7 +7,6 @@ Once all of its own is sent it sends, from the spool, what dead processes have l
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -15,8 +14,10 @@ from queue import Empty, SimpleQueue
 from .bus import RetryPolicy
 from .errors import PermanentError, TransientError
 from .identity import identify
-from .logs import log
+from .instruments import Instruments
+from .logs import try_log
 from .publisher import Publisher, Send
+from .recent import History
 from .spool import Spool, SpoolFolder
 from .timeline import US_PER_SECOND
 
@@ -116,13 +117,17 @@ class Life:
         folder: SpoolFolder | None,
         clock_us: Callable[[], int],
         start: Callable[[Callable[[], None]], object],
+        instruments: Instruments | None = None,
+        history: History | None = None,
     ) -> None:
         """Raises PermanentError ``invalid_writer``."""
         self._clock_us = clock_us
         self._send = send
         self._folder = folder
         self._spool = self._open_spool(writer, boot)
-        self.core = Publisher(writer, boot, self._publish, journal=self._spool)
+        self.core = Publisher(
+            writer, boot, self._publish, journal=self._spool, instruments=instruments, history=history
+        )
         self._adopted: tuple[Publisher, Spool] | None = None
         self._schedule = Schedule(writer, boot, clock_us())
         self._requests: SimpleQueue[_Request] = SimpleQueue()
@@ -130,6 +135,7 @@ class Life:
         self._last_error = ""
         self._looked = False
         self._has_thread = True
+        self._hurried = False
         try:
             start(self._run)
         except RuntimeError:  # the interpreter is ending
@@ -145,6 +151,12 @@ class Life:
             return request.reply.get(timeout=timeout_seconds)
         except Empty:
             return False
+
+    def hurry(self) -> None:
+        """Have the thread flush, and wait for nothing; while it is asked already, nothing."""
+        if self._has_thread and not self._hurried:
+            self._hurried = True
+            self._requests.put(_Request(SimpleQueue()))
 
     def step(self) -> float:
         """Do what is due; how many seconds until something is again."""
@@ -186,7 +198,7 @@ class Life:
         try:
             return self._folder.open(writer, boot)
         except OSError as error:
-            _say("spool_unavailable", "WARNING", error=str(error))
+            try_log("spool_unavailable", "WARNING", error=str(error))
             return None
 
     def _run(self) -> None:
@@ -205,15 +217,16 @@ class Life:
         try:
             return self.step()
         except Exception as error:  # noqa: BLE001 - the thread goes on, whatever one step met
-            _say("publisher_failed", "ERROR", error=repr(error))
+            try_log("publisher_failed", "ERROR", error=repr(error))
             return float(INTERVAL_SECONDS)
 
     def _serve(self, request: _Request) -> bool:
+        self._hurried = False
         try:
             self.core.cut()
             done = self._send_what_may_be(self._clock_us(), insist=request.insist)
         except Exception as error:  # noqa: BLE001 - as above
-            _say("publisher_failed", "ERROR", error=repr(error))
+            try_log("publisher_failed", "ERROR", error=repr(error))
             done = False
         if request.end:
             self.release(empty=not self.core.unsent[0] and not self.core.waiting)
@@ -228,13 +241,13 @@ class Life:
             self._send_adopted()
         except TransientError as error:
             if not self._schedule.failures:
-                _say("publish_failed", "WARNING", reason=error.reason, detail=error.detail)
+                try_log("publish_failed", "WARNING", reason=error.reason, detail=error.detail)
             self._failed += 1
             self._last_error = error.reason
             self._schedule.failed(self._clock_us())
             return False
         if self._schedule.failures:
-            _say("publish_recovered", "INFO", failures=self._schedule.failures)
+            try_log("publish_recovered", "INFO", failures=self._schedule.failures)
         self._last_error = ""
         self._schedule.succeeded()
         return True
@@ -267,9 +280,3 @@ class Life:
             raise
         except Exception as error:
             raise TransientError("send_failed", repr(error)) from error
-
-
-def _say(event: str, severity: str, **fields: object) -> None:
-    """Log an event, unless the service has closed its standard error."""
-    with contextlib.suppress(OSError, ValueError):
-        log(event, severity, **fields)

@@ -22,23 +22,33 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from .cells import Observation
 from .config import cloud_run_revision
 from .errors import PermanentError
-from .formats.compact import MAX_WRITER_BYTES
-from .publisher import Send, check_writer
-from .publisher_life import Life, PublisherStats
+from .identity import MAX_WRITER_BYTES, check_writer
+from .instruments import Instrument, Instruments, Pair
 from .series import Kind
-from .spool import SpoolFolder
-from .timeline import to_us
+from .timeline import US_PER_SECOND, to_us
+
+if TYPE_CHECKING:  # these need numpy, which is loaded with the first publisher, not with this module
+    from .cells import Cells, Observation
+    from .publisher import Send
+    from .publisher_life import Life, PublisherStats
 
 END_SECONDS = 3.0
+HURRY_SECONDS = 5
+_MAX_CALLED = 100_000
+"""Keys under which instruments are remembered."""
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+def _unix_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _start_daemon(run: Callable[[], None]) -> None:
@@ -52,11 +62,16 @@ class Process:
     With ``sigterm`` SIGTERM is preceded by a flush, where it is caught or ends the process: not where it is ignored.
     """
 
-    clock_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    clock_us: Callable[[], int] = _unix_us
     make_boot: Callable[[], str] = lambda: secrets.token_hex(4)
     start: Callable[[Callable[[], None]], object] = _start_daemon
     at_exit: Callable[[Callable[[], Any]], object] = atexit.register
     sigterm: bool = True
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The same clock in Unix seconds; the quickest there is, where it is the system's."""
+        return time.time if self.clock_us is _unix_us else lambda: self.clock_us() / US_PER_SECOND
 
 
 def default_writer(revision: str, host: str, instance: str) -> str:
@@ -69,18 +84,29 @@ class BackgroundPublisher:
     """Publishes a service's observations. Make one for each process and share it between threads.
 
     Without a ``writer`` it is named for the host or the Cloud Run revision. ``spool`` is a folder on a local disk.
+    ``called`` holds the instruments of ``remember``, for who looks for one on every request.
     """
 
     def __init__(
         self, send: Send, writer: str = "", *, spool: Path | str | None = None, process: Process | None = None
     ) -> None:
         """Raises PermanentError ``invalid_writer``."""
+        from .publisher_life import Life
+        from .recent import History
+        from .spool import SpoolFolder
+
+        self._make_life, self._make_folder = Life, SpoolFolder
         self._process = process or Process()
         self._send = send
         self._writer = writer or default_writer(cloud_run_revision(), os.uname().nodename, self._process.make_boot())
         check_writer(self._writer)
         self._spool = None if spool is None else Path(spool)
         self._clock_us = self._process.clock_us
+        self._instruments = Instruments(self._process.clock, self._begin_instrument)
+        self._history = History(self._process.clock)
+        self.called = self._instruments.called
+        self._urgent: dict[str, Callable[[float], bool]] = {}
+        self._hurried_us = 0
         self._lock = threading.RLock()
         self._life: Life | None = None
         self._ended: Life | None = None
@@ -115,6 +141,60 @@ class BackgroundPublisher:
         except Exception:  # noqa: BLE001 - as above
             self._lose()
 
+    def instrument(
+        self, metric: str, kind: Kind, labels: Mapping[str, str] = _NO_LABELS, *, counted: str | None = None
+    ) -> Instrument:
+        """The instrument of a series, whose ``observe`` is the quickest way to record; the same for equal arguments.
+
+        Each observation is one of the counter ``counted`` of the same labels, too. For what is no series, or where
+        there are too many, it is one that drops and counts.
+        """
+        try:
+            return self._instruments.bind(metric, kind, labels, counted)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._instruments.refusing(metric if getattr(error, "reason", "") == "too_many_series" else None)
+
+    def remember(
+        self,
+        key: tuple[object, ...],
+        metric: str,
+        kind: Kind,
+        labels: Mapping[str, str] = _NO_LABELS,
+        counted: str | None = None,
+    ) -> Instrument:
+        """An instrument that is found under ``key`` in ``called`` from now on, until many are."""
+        found = self.instrument(metric, kind, labels, counted=counted)
+        with contextlib.suppress(Exception):  # what cannot be hashed is made again each time
+            if len(self.called) < _MAX_CALLED:
+                self.called[key] = found
+        return found
+
+    def publish_at_once(self, metric: str, beyond: Callable[[float], bool]) -> None:
+        """Publish what was gathered as soon as an instrument of a metric observes a value that is ``beyond``.
+
+        At most once in HURRY_SECONDS. Of instruments that observe for the first time after this.
+        """
+        self._urgent[metric] = beyond
+
+    def now_us(self) -> int:
+        """The time by this publisher's clock: Unix microseconds."""
+        return self._clock_us()
+
+    def recent(self) -> dict[int, Cells]:
+        """By minute (Unix seconds of its end), the cells of the last hour: what is published, and what waits for it."""
+        life = self._life or self._ended
+        return {} if life is None else life.core.recent()
+
+    def hurry(self) -> None:
+        """Have all that was gathered published now instead of at the end of the quarter; waits for nothing.
+
+        Within HURRY_SECONDS of the last time it is left to the quarter.
+        """
+        life, now_us = self._life, self._clock_us()
+        if life is not None and not 0 <= now_us - self._hurried_us < HURRY_SECONDS * US_PER_SECOND:
+            self._hurried_us = now_us
+            life.hurry()
+
     def flush_now(self, timeout_seconds: float = END_SECONDS) -> bool:
         """Publish all that was gathered, where the CPU stops after a response; whether the bus took it in time.
 
@@ -132,15 +212,22 @@ class BackgroundPublisher:
             self._closed = True
             life, self._life = self._life, None
             self._ended = life or self._ended
+            self._instruments.end()
         self._unchain_sigterm()
         atexit.unregister(self.close)
         return life is None or life.ask(timeout_seconds, insist=True, end=True)
 
     def stats(self) -> PublisherStats:
         """What became of the observations of this process until now."""
+        from .publisher_life import PublisherStats
+
         life = self._life or self._ended
         stats = PublisherStats() if life is None else life.stats()
-        return replace(stats, dropped_observations=stats.dropped_observations + self._lost)
+        crowded = dict(stats.crowded_metrics)
+        for metric, count in self._instruments.crowded.copy().items():
+            crowded[metric] = crowded.get(metric, 0) + count
+        dropped = stats.dropped_observations + self._lost + self._instruments.dropped
+        return replace(stats, dropped_observations=dropped, crowded_metrics=crowded)
 
     def _begin(self) -> Life:
         with self._lock:
@@ -148,11 +235,37 @@ class BackgroundPublisher:
                 raise PermanentError("closed")
             if self._life is None:
                 process = self._process
-                folder = None if self._spool is None else SpoolFolder(self._spool)
-                self._life = Life(
-                    self._writer, process.make_boot(), self._send, folder, process.clock_us, process.start
+                folder = None if self._spool is None else self._make_folder(self._spool)
+                self._life = self._make_life(
+                    self._writer,
+                    process.make_boot(),
+                    self._send,
+                    folder,
+                    process.clock_us,
+                    process.start,
+                    self._instruments,
+                    self._history,
                 )
             return self._life
+
+    def _begin_instrument(self, instrument: Instrument) -> Callable[[Pair], object]:
+        """An instrument's first observation in this process; with a spool each goes through its journal."""
+        self._life or self._begin()
+        plain = instrument.hold if self._spool is None else partial(self._observe_durably, instrument)
+        beyond = self._urgent.get(instrument.series.metric)
+        return plain if beyond is None else partial(self._observe_urgently, plain, beyond)
+
+    def _observe_urgently(self, plain: Callable[[Pair], object], beyond: Callable[[float], bool], pair: Pair) -> None:
+        plain(pair)
+        with contextlib.suppress(Exception):  # whatever the limit says to this value, it is recorded
+            if beyond(pair[1]):
+                self.hurry()
+
+    def _observe_durably(self, instrument: Instrument, pair: Pair) -> None:
+        core = (self._life or self._begin()).core
+        core.observe_us(instrument.series, instrument.kind, round(pair[0] * US_PER_SECOND), pair[1])
+        if instrument.counted is not None:
+            core.observe_us(instrument.counted, Kind.COUNTER, round(pair[0] * US_PER_SECOND), 1.0)
 
     def _lose(self) -> None:
         with self._lock:
@@ -192,6 +305,8 @@ class BackgroundPublisher:
         life, self._life, self._ended = self._life, None, None
         self._lock = threading.RLock()
         self._lost = 0
+        self._instruments.begin_again()
+        self._history.begin_again()
         if life is not None:
             life.release(empty=False)
 

@@ -2,24 +2,32 @@
 
 A document of a thousand alerts is about 100 kB so, and a commit of all that a storm changes fits; as maps they would
 not. Fields at their defaults are left out, and a reader takes the default for what a record lacks, so that another
-version's records can be read.
+version's records can be read. What cannot be read all the same is logged and left out: one record must not stop all
+rules. An alert that is lost so may be told a second time, never not at all.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from .alerts import AlertKind, AlertState, Reason, State, Told
+from .logs import log
+from .notifications import Notification, NotificationKind
 from .rules import Severity
-from .series import make_labels
+from .series import Labels, make_labels
 from .store import Document
 from .tick import Transition
 from .timeline import iso, parse_iso
 
+T = TypeVar("T")
+
+ANNOUNCEMENTS = "n"
+"""Before the part's number in the ids of history's documents of announcements: ``20251018T1205~n000``."""
 _INSTANTS = (
     "since", "pending_since", "fired_at", "good_since", "no_data_since", "told_at", "escalated_at", "evaluated_at",
 )  # fmt: skip
@@ -31,8 +39,23 @@ def packed(lines: Iterable[bytes]) -> bytes:
 
 
 def lines_in(document: Document) -> list[bytes]:
-    """The lines of a document's field ``d``."""
-    return zlib.decompress(document.fields["d"]).splitlines()
+    """The lines of a document's field ``d``; none of one that cannot be read."""
+    try:
+        return zlib.decompress(document.fields["d"]).splitlines()
+    except (KeyError, TypeError, zlib.error) as error:
+        log("document_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
+        return []
+
+
+def each_line(document: Document, read: Callable[[Any], T]) -> list[T]:
+    """What ``read`` makes of each line's JSON, in their order, without those that it cannot read."""
+    found: list[T] = []
+    for line in lines_in(document):
+        try:
+            found.append(read(json.loads(line)))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            log("record_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
+    return found
 
 
 def alert_line(alert: AlertState) -> bytes:
@@ -54,7 +77,7 @@ def alert_line(alert: AlertState) -> bytes:
 
 def alerts_in(document: Document) -> list[AlertState]:
     """The alerts of a document of ``alerts``, in their order."""
-    return [_alert(json.loads(line)) for line in lines_in(document)]
+    return each_line(document, _alert)
 
 
 def _alert(raw: Mapping[str, Any]) -> AlertState:
@@ -92,13 +115,81 @@ def transition_line(transition: Transition) -> bytes:
         "episode": _written(transition.episode),
         "config_hash": transition.config_hash,
         "kind": transition.kind.value,
+        **({"held": transition.held} if transition.held else {}),
     }
     return _line(raw)
 
 
 def transitions_in(document: Document) -> list[Transition]:
-    """The transitions of a document of ``history``, in their order."""
-    return [_transition(json.loads(line)) for line in lines_in(document)]
+    """The transitions of a document of ``history``, in their order; none of one that holds announcements."""
+    return [] if _is_of_announcements(document) else each_line(document, _transition)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What history keeps of a notification: of what, at which evaluation, and which channels were to be told."""
+
+    id: str
+    kind: NotificationKind
+    fingerprint: str
+    rule_id: str
+    labels: Labels
+    severity: Severity
+    fired_at: datetime
+    at: datetime
+    value: float | None
+    reason: str
+    about: AlertKind
+    channels: tuple[str, ...]
+    config_hash: str
+
+
+def announcement_line(told: Notification) -> bytes:
+    """A notification as a line of history."""
+    raw: dict[str, Any] = {
+        "id": told.id,
+        "kind": told.kind.value,
+        "fingerprint": told.fingerprint,
+        "rule": told.rule_id,
+        "labels": dict(told.labels),
+        "severity": told.severity.value,
+        "fired_at": iso(told.fired_at),
+        "at": iso(told.at),
+        "value": told.value,
+        "reason": told.reason,
+        "about": told.about,
+        "channels": list(told.channels),
+        "config_hash": told.config_hash,
+    }
+    return _line(raw)
+
+
+def announcements_in(document: Document) -> list[Announcement]:
+    """The announcements of a document of ``history``, in their order; none of one that holds transitions."""
+    return each_line(document, _announcement) if _is_of_announcements(document) else []
+
+
+def _is_of_announcements(document: Document) -> bool:
+    """Documents of history hold either; the part after the minute tells."""
+    return document.id.rpartition("~")[2].startswith(ANNOUNCEMENTS)
+
+
+def _announcement(raw: Mapping[str, Any]) -> Announcement:
+    return Announcement(
+        id=raw["id"],
+        kind=NotificationKind(raw["kind"]),
+        fingerprint=raw["fingerprint"],
+        rule_id=raw["rule"],
+        labels=make_labels(raw["labels"]),
+        severity=Severity(raw["severity"]),
+        fired_at=parse_iso(raw["fired_at"]),
+        at=parse_iso(raw["at"]),
+        value=raw["value"],
+        reason=raw["reason"],
+        about=AlertKind(raw["about"]),
+        channels=tuple(raw["channels"]),
+        config_hash=raw["config_hash"],
+    )
 
 
 def _transition(raw: Mapping[str, Any]) -> Transition:
@@ -116,6 +207,7 @@ def _transition(raw: Mapping[str, Any]) -> Transition:
         episode=_read(raw["episode"]),
         config_hash=raw["config_hash"],
         kind=AlertKind(raw["kind"]),
+        held=raw.get("held", ""),
     )
 
 

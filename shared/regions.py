@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .alerts import AlertState
-from .panels import KEPT_ROWS, RegionCell, RegionRow, Status
+from .panels import KEPT_ROWS, Cell, Row, Status
 from .rules import Aggregation, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
 from .sources import REGION, Sources, limit_of, rules_of, status_of, worst_alert
@@ -75,7 +75,7 @@ class _Judged:
         return top if top > 0 else None
 
 
-def region_rows(sources: Sources) -> tuple[tuple[RegionRow, ...], int]:
+def region_rows(sources: Sources) -> tuple[tuple[Row, ...], int]:
     """One row for each region that is configured or that reports, worst first, then by name; at most ``KEPT_ROWS``.
 
     The second item is how many there are.
@@ -105,19 +105,17 @@ def _status(columns: Sequence[_Judged], name: str, here: Sequence[AlertState]) -
     return status_of(worst_alert(here), 0.0 if reports else None, seen=True, stale=False)
 
 
-def _row(
-    sources: Sources, columns: Sequence[_Judged], name: str, status: Status, here: Sequence[AlertState]
-) -> RegionRow:
+def _row(sources: Sources, columns: Sequence[_Judged], name: str, status: Status, here: Sequence[AlertState]) -> Row:
     labels: Labels = ((REGION, name),)
-    return RegionRow(name, status, tuple(_cell(sources, column, labels, here) for column in columns))
+    return Row(name, status, tuple(_cell(sources, column, labels, here) for column in columns))
 
 
-def _cell(sources: Sources, judged: _Judged, labels: Labels, here: Sequence[AlertState]) -> RegionCell:
+def _cell(sources: Sources, judged: _Judged, labels: Labels, here: Sequence[AlertState]) -> Cell:
     """A cell's limit is that of the worst rule on it that fires, else its metric type's."""
     alert = worst_alert(alert for alert in here if alert.rule_id in judged.rule_ids)
     threshold = judged.threshold if alert is None else sources.config.get_rule(alert.rule_id).threshold
     value = judged.values.get(labels)
-    return RegionCell(
+    return Cell(
         id=judged.column.id,
         title=judged.column.title,
         value=value,

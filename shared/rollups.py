@@ -87,6 +87,13 @@ def read_rollups(store: Store, minutes: Sequence[int], now: datetime) -> dict[in
     return {wanted[path]: _cells(documents) for path, documents in found.items() if live(documents[:1], now)}
 
 
+def rolled_up_at(store: Store, minutes: Sequence[int]) -> dict[int, datetime]:
+    """When the chunks in some minutes' rollups were listed; a minute without a rollup is left out."""
+    wanted = {rollup_path(minute): minute for minute in minutes}
+    found = store.get(list(wanted)) if wanted else {}
+    return {wanted[path]: head.fields["read_at"] for path, head in found.items()}
+
+
 def _cells(documents: Sequence[Document]) -> Cells:
     parts = [section.cells for document in documents for section in decode(document.fields["d"], rollup=True).sections]
     return parts[0] if len(parts) == 1 else merge(parts)

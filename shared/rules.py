@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from .series import Labels
 
@@ -36,7 +37,10 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for critical to 3 for low: sorts worst first."""
-        return list(Severity).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Operator(StrEnum):
@@ -142,6 +146,12 @@ class MetricThreshold:
         return not self.operator.holds(value, limit) and not self.violated_by(value)
 
 
+@lru_cache(maxsize=1024)
+def rule_id_of(name: str) -> str:
+    """The id of a rule of that name: lower-case letters, digits and single hyphens; maybe empty."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 class OnNoData(StrEnum):
     """What an evaluation of an empty window means."""
 
@@ -190,7 +200,12 @@ class AlertRule:
     @property
     def id(self) -> str:
         """The name as a document id and URL part: ``high-response-time-critical``."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return rule_id_of(self.name)
+
+    @property
+    def is_source(self) -> bool:
+        """Whether this stands for a source: it misses only what had data before, and nothing for longer than a day."""
+        return False
 
     @property
     def thresholds(self) -> tuple[MetricThreshold, ...]:
@@ -213,3 +228,13 @@ class AlertRule:
     def threshold_of(self, severity: Severity) -> MetricThreshold:
         """The threshold of a severity; the rule's own when it has none of it."""
         return next((one for one in self.thresholds if one.severity is severity), self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRule(AlertRule):
+    """The rule that a source of the configuration is evaluated as; nobody writes one."""
+
+    @property
+    def is_source(self) -> bool:
+        """See ``AlertRule``."""
+        return True

@@ -14,6 +14,7 @@ from typing import Any
 
 from .alerts import AlertState
 from .errors import PermanentError
+from .logs import log
 from .people import check_author, check_comment, text_bytes
 from .retention import live
 from .series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_NAME_BYTES
@@ -21,9 +22,12 @@ from .store import Fields, Precondition, Put, Store
 
 RULE, SEVERITY = "rule", "severity"
 """What a matcher may name besides labels: the rule's id, and the alert's severity."""
+MAX_MATCHERS = MAX_LABELS + 2
 LONGEST = timedelta(days=30)
-KEPT = timedelta(days=90)
-"""How long a silence is shown after its end."""
+FURTHEST = timedelta(days=365)
+"""How long before or after it is asked for a silence may begin."""
+KEPT = timedelta(days=7)
+"""How long a silence is shown after its end: every evaluation reads all that are kept, and each read is paid for."""
 INVALID = "invalid_silence"
 _ID = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -91,27 +95,44 @@ def silence_from_fields(silence_id: str, fields: Fields) -> Silence:
 
 
 def read_silences(store: Store, now: datetime) -> list[Silence]:
-    """All silences that are shown: those that hold, will hold, or ended in the last ninety days; by id."""
-    found = live(store.list("silences").documents, now)
-    return [silence_from_fields(document.id, document.fields) for document in found]
+    """All silences that are shown: those that hold, will hold, or ended in the last seven days; by id.
+
+    One that cannot be read, as another version may have written it, silences nobody; it is logged.
+    """
+    found: list[Silence] = []
+    for document in live(store.list("silences").documents, now):
+        try:
+            found.append(silence_from_fields(document.id, document.fields))
+        except (KeyError, TypeError) as error:
+            log("document_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
+    return found
 
 
 def check_silence(silence: Silence) -> Silence:
     """The silence itself. Raises PermanentError ``invalid_silence`` that says what a person has to mend."""
     if not _ID.fullmatch(silence.id):
         raise _invalid("id: expected 1 to 64 of a-z, 0-9 and -")
-    if not 1 <= len(silence.matchers) <= MAX_LABELS:
-        raise _invalid(f"matchers: expected 1 to {MAX_LABELS}, got {len(silence.matchers)}")
+    if not 1 <= len(silence.matchers) <= MAX_MATCHERS:
+        raise _invalid(f"matchers: expected 1 to {MAX_MATCHERS}, got {len(silence.matchers)}")
     for one in silence.matchers:
         if not (1 <= text_bytes(one.name) <= MAX_NAME_BYTES and text_bytes(one.value) <= MAX_LABEL_VALUE_BYTES):
             raise _invalid(f"matchers: {one.name[:40]!r} has a name or a value that no label has")
     if all(one.is_not for one in silence.matchers):
         raise _invalid("matchers: at least one has to say what is silenced, not only what is not")
-    if not silence.starts_at < silence.ends_at <= silence.starts_at + LONGEST:
-        raise _invalid(f"ends_at: expected after starts_at, and at most {LONGEST.days} days after")
+    _check_times(silence)
     check_author(INVALID, silence.author)
     check_comment(INVALID, silence.comment, 1)
     return silence
+
+
+def _check_times(silence: Silence) -> None:
+    for name, instant in (("starts_at", silence.starts_at), ("ends_at", silence.ends_at)):
+        if instant.utcoffset() is None:
+            raise _invalid(f"{name}: expected a time with an offset")
+    if abs(silence.starts_at - silence.created_at) > FURTHEST:
+        raise _invalid(f"starts_at: expected at most {FURTHEST.days} days from now")
+    if not timedelta() < silence.ends_at - silence.starts_at <= LONGEST:
+        raise _invalid(f"ends_at: expected after starts_at, and at most {LONGEST.days} days after")
 
 
 def _invalid(detail: str) -> PermanentError:

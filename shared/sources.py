@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from .alerts import AlertState, AlertStateManager, State
-from .cells import EMPTY, Cells
-from .errors import ConfigError
+from .cells import Cells
 from .minute_cache import Cursor, Minutes
 from .monitoring_config import MonitoringConfig
 from .panels import STALE_AFTER, Limit, Status
@@ -18,10 +17,10 @@ from .reader import Reader
 from .render.plain import value_text
 from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
-from .tick import Transition, Windows, longest_reach_seconds, rule_values
+from .tick import Transition, longest_reach_seconds, rule_values
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor
 from .value_cache import Window
-from .windows import evaluate, read_window
+from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
 """The window of every number that no rule gives another."""
@@ -29,7 +28,7 @@ CHART_POINTS = 180
 SPARK_POINTS = 60
 PENDING_SECONDS = 3600
 """How far before a past instant history is read for what was pending then."""
-_PAST_SECONDS = STALE_AFTER.total_seconds()
+_PAST_SECONDS = int(STALE_AFTER.total_seconds())
 """A range that ends this long before the present minute is past: one that ends later has data that is current."""
 REGION = "region"
 """The label that says where."""
@@ -60,11 +59,13 @@ class Sources:
     start: int
     end: int
     now: datetime
+    oldest: int
+    """Before the first minute that was read for any panel; at most ``start``. ``transitions`` begin there."""
     until: datetime | None = None
     region: str = ""
     others: tuple[AlertState, ...] = ()
-    windows: Windows = field(default_factory=dict)
-    """The windows that were merged for this page, by end and seconds."""
+    windows: Windows = field(default_factory=Windows)
+    """The windows that were read for this page, and what was found in them."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
 
@@ -99,6 +100,10 @@ class Sources:
             group_by=tuple(sorted({*query.group_by, REGION})),
         )
 
+    def spanning(self, seconds: int) -> Sources:
+        """The same over the last ``seconds`` of the page; they must have been asked for when it was read."""
+        return replace(self, start=max(self.end - seconds, self.oldest))
+
     def at(self, query: Query, seconds: int = WINDOW_SECONDS) -> Mapping[Labels, float]:
         """A query's values over the window that ends with the page."""
         return self.values(query, Window(self.end, seconds))
@@ -109,12 +114,18 @@ class Sources:
         Steps end at whole multiples of their length, so that they stay what they are while the range moves on; the
         last one ends with the page, and where that is no multiple it overlaps the one before.
         """
+        windows = self.steps(points)
+        step = windows[0].seconds
+        return Steps(windows[0].end - step, step, [self.values(query, window) for window in windows])
+
+    def steps(self, points: int) -> list[Window]:
+        """The windows of the steps, oldest first; at least one."""
         step = _step_seconds(self.start, self.end, points)
         first = self.start // step * step + step
         ends = [*range(first, self.end + 1, step)]
         if self.end % step:
             ends.append(self.end)
-        return Steps(first - step, step, [self.values(query, Window(end, step)) for end in ends])
+        return [Window(end, step) for end in ends]
 
     def total(self, query: Query) -> dict[Labels, float]:
         """A sum's values over the whole range: it is added up from the chart's steps and what is left at both ends."""
@@ -126,16 +137,26 @@ class Sources:
 
     def values(self, query: Query, window: Window) -> Mapping[Labels, float]:
         """A query's values over a window; of a window without data none, whatever the query."""
+        read = self.windows.read
+        return self._known(query, window, lambda: evaluate(read(self.minutes, *window), query, window.seconds))
+
+    def computed(
+        self, key: Hashable, window: Window, compute: Callable[[Sequence[Cells]], Mapping[Labels, float]]
+    ) -> Mapping[Labels, float]:
+        """What ``compute``, which ``key`` names, gives of a window's minutes; of a window without data none."""
+        return self._known(key, window, lambda: compute(self.windows.read(self.minutes, *window).minutes))
+
+    def _known(
+        self, key: Hashable, window: Window, compute: Callable[[], Mapping[Labels, float]]
+    ) -> Mapping[Labels, float]:
         serials = self._serials(window)
         if not serials:
             return {}
-        return self.reader.values.values(
-            window, query, serials, lambda: evaluate(self._merged(window), query, window.seconds)
-        )
+        return self.reader.values.values(window, key, serials, compute)
 
     def judged(self, rule: AlertRule) -> dict[Labels, float]:
         """What a rule judges at the page's end, of the page's region where one is given."""
-        window = Window(self.end - rule.evaluation_delay_seconds, rule.evaluation_window)
+        window = Window(self.end - self.config.delay_seconds_for(rule), rule.evaluation_window)
         values = self.reader.values.values(
             window,
             self.config.query_for(rule),
@@ -160,24 +181,29 @@ class Sources:
             self.serials[window] = tuple(known[minute] for minute in wanted if minute in known)
         return self.serials[window]
 
-    def _merged(self, window: Window) -> Cells:
-        if window.seconds == MINUTE_SECONDS:
-            return self.minutes.get(window.end, EMPTY)
-        if window not in self.windows:
-            self.windows[window] = read_window(self.minutes, window.end, window.seconds)
-        return self.windows[window]
-
 
 def read_sources(
-    config: MonitoringConfig, reader: Reader, start: datetime, end: datetime, now: datetime, region: str = ""
+    config: MonitoringConfig,
+    reader: Reader,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    region: str = "",
+    longest_seconds: int = 0,
 ) -> tuple[Sources, Cursor | None]:
-    """Read what the page shows of (start, end]; nothing after the evaluator's cursor, which is None before any."""
+    """Read what the page shows of (start, end]; nothing after the evaluator's cursor, which is None before any.
+
+    Where a panel of the page goes back further, ``longest_seconds`` are read.
+    """
     cursor = reader.cursor()
     newest = min(cursor.minute if cursor else minute_floor(now), minute_floor(end))
-    first = min(minute_floor(start), newest - WINDOW_SECONDS)
-    reach = max(longest_reach_seconds(config), WINDOW_SECONDS, _step_seconds(first, newest, SPARK_POINTS))
-    read = reader.minutes(min(first - reach, newest - reach) + MINUTE_SECONDS, newest, cursor, now)
-    transitions = reader.transitions(first, newest, now)
+    behind = minute_floor(end) - newest
+    shift = behind if behind <= _PAST_SECONDS else 0  # a minute that is not judged yet does not shorten the range
+    first = min(minute_floor(start) - shift, newest - WINDOW_SECONDS)
+    oldest = min(first, newest - longest_seconds)
+    reach = max(longest_reach_seconds(config), WINDOW_SECONDS, _step_seconds(oldest, newest, SPARK_POINTS))
+    read = reader.minutes(min(oldest - reach, newest - reach) + MINUTE_SECONDS, newest, cursor, now)
+    transitions = reader.transitions(oldest, newest, now)
     sources = Sources(
         config=config,
         reader=reader,
@@ -185,6 +211,7 @@ def read_sources(
         alerts=(),
         transitions=tuple(transitions),
         start=first,
+        oldest=oldest,
         end=newest,
         now=now,
         until=end if minute_floor(end) + _PAST_SECONDS <= minute_floor(now) else None,
@@ -207,13 +234,13 @@ def _alerts(sources: Sources, cursor: Cursor | None) -> list[AlertState]:
 
 
 def _values_of(sources: Sources, rule_id: str) -> Mapping[Labels, float]:
-    rule = find_rule(sources.config, rule_id)
+    rule = sources.config.find_rule(rule_id)
     return sources.judged(rule) if rule else {}
 
 
 def _as_judged(config: MonitoringConfig, alert: AlertState, values: Mapping[Labels, float], at: datetime) -> AlertState:
     """An alert with what its rule judged at a past instant, and how often in a row it had been a violation by then."""
-    rule = find_rule(config, alert.rule_id)
+    rule = config.find_rule(alert.rule_id)
     begun = alert.pending_since or alert.since
     if rule is None or begun is None:
         return replace(alert, value=values.get(alert.labels), count=1, evaluated_at=at)
@@ -254,14 +281,6 @@ def _tiles(start: int, end: int, step: int) -> Iterable[Window]:
         yield Window(minute + MINUTE_SECONDS, MINUTE_SECONDS)
     for multiple in range(first, last, step):
         yield Window(multiple + step, step)
-
-
-def find_rule(config: MonitoringConfig, rule_id: str) -> AlertRule | None:
-    """A rule by id; None when it is no longer configured, as an alert of it may still be stored."""
-    try:
-        return config.get_rule(rule_id)
-    except ConfigError:
-        return None
 
 
 def limit_of(threshold: MetricThreshold | None) -> Limit | None:

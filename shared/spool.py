@@ -210,8 +210,8 @@ class Spool:
                 for path in self._paths(kind):
                     self._remove(path)
             self._remove(self._folder.path / f"{self._name}.owner")
-        os.close(self._owner_file)
-        self._owner_file = -1
+        file, self._owner_file = self._owner_file, -1  # first: see Segment.close
+        os.close(file)
 
     def _store(self, message: Encoded) -> bool:
         """Write a message durably; False when there is no room."""

@@ -18,6 +18,7 @@ from .alerts import ENDINGS, AlertKind, AlertState, Decision, Reason, Told
 from .monitoring_config import AlertRule, MonitoringConfig
 from .notifications import Notification, NotificationKind
 from .rules import Severity
+from .series import Labels
 from .silences import Silence, silenced_by
 from .wording import describe
 
@@ -45,17 +46,47 @@ class Hearing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One alert's evaluation: its rule, the alert before it, and what was decided."""
+    """One alert's evaluation: its rule, the alert before it, what was decided, and what failed if it is about that."""
 
     rule: AlertRule
     before: AlertState
     decision: Decision
+    detail: str = ""
+
+
+class Firing:
+    """All that fires at one T, found by rule and labels: in a storm, thousands of alerts are asked of thousands."""
+
+    def __init__(self, alerts: Iterable[AlertState]) -> None:
+        self._labels: dict[str, dict[tuple[str, ...], list[Labels]]] = {}
+        self._parts: dict[tuple[str, tuple[str, ...], tuple[str, ...]], set[Labels]] = {}
+        for alert in alerts:
+            if alert.is_firing and alert.kind is AlertKind.THRESHOLD:
+                names = tuple(name for name, _ in alert.labels)
+                self._labels.setdefault(alert.rule_id, {}).setdefault(names, []).append(alert.labels)
+
+    def fires(self, rule_id: str, labels: Labels) -> bool:
+        """Whether a rule fires on some labels: on those that both have, at least."""
+        mine = dict(labels)
+        for names in self._labels.get(rule_id, ()):
+            common = tuple(name for name in names if name in mine)
+            if tuple((name, mine[name]) for name in common) in self._part(rule_id, names, common):
+                return True
+        return False
+
+    def _part(self, rule_id: str, names: tuple[str, ...], common: tuple[str, ...]) -> set[Labels]:
+        """The labels of the alerts that have all ``names``, without those that are not ``common``."""
+        key = rule_id, names, common
+        if key not in self._parts:
+            found = self._labels[rule_id][names]
+            self._parts[key] = {tuple(pair for pair in labels if pair[0] in common) for labels in found}
+        return self._parts[key]
 
 
 def tell(
-    config: MonitoringConfig, step: Step, firing: Iterable[AlertState], hearing: Hearing, at: datetime
+    config: MonitoringConfig, step: Step, firing: Firing, hearing: Hearing, at: datetime
 ) -> tuple[AlertState, Notification | None]:
-    """The alert after somebody was told or not, and the notification. ``firing`` are all alerts that fire at ``at``."""
+    """The alert after somebody was told or not, and the notification. ``firing`` is all that fires at ``at``."""
     alert = step.decision.alert
     verdict = _verdict(config, step, firing, hearing, at)
     if isinstance(verdict, Quiet):
@@ -78,7 +109,7 @@ def escalation_due(config: MonitoringConfig, alert: AlertState, at: datetime) ->
 
 
 def _verdict(
-    config: MonitoringConfig, step: Step, firing: Iterable[AlertState], hearing: Hearing, at: datetime
+    config: MonitoringConfig, step: Step, firing: Firing, hearing: Hearing, at: datetime
 ) -> NotificationKind | Quiet:
     alert = step.decision.alert
     if step.decision.reason in ENDINGS:
@@ -121,17 +152,9 @@ def _is_cooling(rule: AlertRule, alert: AlertState, at: datetime) -> bool:
     return at - alert.told_at < timedelta(seconds=rule.cooldown_period)
 
 
-def _is_inhibited(rule: AlertRule, alert: AlertState, firing: Iterable[AlertState]) -> bool:
-    """Whether a rule that this one names fires on the same labels: on those that both have, at least."""
-    if alert.kind is not AlertKind.THRESHOLD or not rule.inhibited_by:
-        return False
-    mine = dict(alert.labels)
-    return any(
-        one.rule_id in rule.inhibited_by
-        and one.kind is AlertKind.THRESHOLD
-        and all(mine.get(name, value) == value for name, value in one.labels)
-        for one in firing
-    )
+def _is_inhibited(rule: AlertRule, alert: AlertState, firing: Firing) -> bool:
+    """Whether a rule that this one names fires on the same labels."""
+    return alert.kind is AlertKind.THRESHOLD and any(firing.fires(one, alert.labels) for one in rule.inhibited_by)
 
 
 def _channels(config: MonitoringConfig, step: Step, kind: NotificationKind) -> tuple[str, ...]:
@@ -151,7 +174,7 @@ def _notification(config: MonitoringConfig, step: Step, kind: NotificationKind, 
         fingerprint=alert.fingerprint,
         rule_id=alert.rule_id,
         rule_name=rule.name,
-        description=describe(config, rule, alert),
+        description=describe(config, rule, alert, step.detail),
         severity=alert.severity,
         labels=alert.labels,
         value=None if reason is Reason.NO_DATA or alert.kind is not AlertKind.THRESHOLD else alert.value,
@@ -166,4 +189,5 @@ def _notification(config: MonitoringConfig, step: Step, kind: NotificationKind, 
         runbook_url=rule.runbook_url,
         about=alert.kind.value,
         follows=step.before.told,
+        tags=tuple(sorted(rule.tags.items())),
     )

@@ -8,23 +8,20 @@ Each transition of an alert is returned once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 from .alerts import ENDINGS, TRANSITIONS, AlertKind, AlertState, Reason, State, decide
 from .cells import Cells
+from .errors import ConfigError
 from .monitoring_config import AlertRule, MetricThreshold, MetricType, MonitoringConfig, OnNoData
 from .notifications import Notification
 from .room import Room
 from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, removed, still_missing
 from .series import Labels
-from .telling import Hearing, Quiet, Step, tell
+from .telling import Firing, Hearing, Quiet, Step, tell
 from .timeline import to_us
-from .windows import evaluate, read_window
-
-Windows: TypeAlias = dict[tuple[int, int], Cells]
-"""Merged windows by end (Unix seconds) and length: rules share most of them."""
+from .windows import Windows, evaluate
 
 MAX_REASON_CHARACTERS = 300
 """Of why a rule failed: an error's own words can be of any length."""
@@ -34,7 +31,8 @@ MAX_REASON_CHARACTERS = 300
 class Transition:
     """An alert changed its state at ``at`` (aware UTC); what was judged, under which configuration.
 
-    ``episode`` is when the alert fired (None: it never did). ``kind`` says what the alert is about.
+    ``episode`` is when the alert fired (None: it never did). ``kind`` says what the alert is about, ``held`` why nobody
+    was told at that evaluation of one that fires (empty: somebody was, or there was nothing to tell).
     """
 
     fingerprint: str
@@ -50,6 +48,7 @@ class Transition:
     episode: datetime | None
     config_hash: str
     kind: AlertKind = AlertKind.THRESHOLD
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,45 +83,52 @@ def tick(
     at: datetime,
     hearing: Hearing | None = None,
     broken: Sequence[str] = (),
+    windows: Windows | None = None,
 ) -> TickResult:
     """Evaluate every enabled rule that is due at ``at`` (aware UTC, on a whole minute).
 
     ``minutes`` are the cells of at least the longest window and delay before ``at``; ``states`` those of the tick
     before. Alerts of rules that are gone or disabled end. ``hearing`` is by default nobody's silence; ``broken`` says
-    what failed about the minutes themselves, which is a failure like that of a rule.
+    what failed about the minutes themselves, which is a failure like that of a rule. ``windows`` keeps what was found
+    in the same minutes for the evaluations that follow.
     """
     known = tuple(states)
     by_rule: dict[str, list[AlertState]] = {}
     for state in known:
         by_rule.setdefault(state.rule_id, []).append(state)
-    judging = _Judging(config, minutes, at, Room(known))
+    judging = _Judging(config, minutes, at, Room(known), Windows() if windows is None else windows)
     rules = sorted(_rules(config), key=lambda rule: rule.severity.rank)
     judged = [judging.rule(rule, by_rule.pop(rule.id, [])) for rule in rules]
     judged.append(judging.rollup(by_rule.pop(ROLLUP_ID, []), broken))
-    steps = [step for part in judged for step in part.steps]
-    steps += [Step(_gone(state), state, removed(state, at)) for left in by_rule.values() for state in left]
-    kept = tuple(state for part in judged for state in part.kept)
-    failures = tuple(failure for part in judged if (failure := part.failure) is not None)
-    return _told(config, steps, kept, failures, hearing or Hearing(), at)
+    judged += [_removed(rule_id, left, at) for rule_id, left in by_rule.items()]
+    return _told(config, judged, hearing or Hearing(), at)
 
 
 def longest_reach_seconds(config: MonitoringConfig) -> int:
-    """How far before T any enabled rule looks; 0 without rules."""
+    """How far before T any enabled rule looks; 0 without rules, or for one that cannot be judged anyway."""
     return max((_reach_seconds(config, rule) for rule in _rules(config)), default=0)
 
 
 def _reach_seconds(config: MonitoringConfig, rule: AlertRule) -> int:
     """A rule that misses groups also looks at who was there an evaluation ago."""
     earlier = rule.evaluation_frequency if rule.on_no_data is OnNoData.ALERT else 0
-    return rule.evaluation_window + config.delay_seconds_for(rule) + earlier
+    try:
+        return rule.evaluation_window + config.delay_seconds_for(rule) + earlier
+    except ConfigError:
+        return 0
 
 
 def _rules(config: MonitoringConfig) -> list[AlertRule]:
-    return config.list_alert_rules(enabled_only=True)
+    return config.evaluated_rules()
+
+
+def _removed(rule_id: str, states: Sequence[AlertState], at: datetime) -> _Judged:
+    """The alerts of a rule that is not in the configuration any more, or disabled."""
+    return _Judged(rule_id, states, [Step(_gone(state), state, removed(state, at)) for state in states])
 
 
 def _gone(state: AlertState) -> AlertRule:
-    """What stands for a rule that is not in the configuration any more."""
+    """What stands for such a rule."""
     limit = MetricThreshold(0.0, severity=state.severity)
     return AlertRule(state.rule_id, "This rule is no longer in use.", MetricType.BUSINESS, limit)
 
@@ -136,22 +142,47 @@ def rule_values(
 ) -> dict[Labels, float]:
     """The values a rule judges at ``at``, one for each group that has one.
 
-    ``windows`` keeps what was merged of the same ``minutes``, for the next rule.
+    ``windows`` keeps what was found in the same ``minutes``, for the next rule.
     """
-    windows = {} if windows is None else windows
-    key = to_us(at) // 1_000_000 - config.delay_seconds_for(rule), rule.evaluation_window
-    if key not in windows:
-        windows[key] = read_window(minutes, *key)
-    return evaluate(windows[key], config.query_for(rule), rule.evaluation_window)
+    end = to_us(at) // 1_000_000 - config.delay_seconds_for(rule)
+    window = (Windows() if windows is None else windows).read(minutes, end, rule.evaluation_window)
+    return evaluate(window, config.query_for(rule), rule.evaluation_window)
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """One rule at one T: the alerts that were evaluated, those that were not due, and what failed."""
+    """One rule at one T: its alerts ``before``, the steps of them and of new ones, and what failed.
 
-    steps: Sequence[Step] = ()
-    kept: Sequence[AlertState] = ()
+    ``steps`` None: nothing was evaluated, and all alerts stay as they were. ``rule`` is who tells of a failure; None
+    for a rule that was not due or is gone, of which nothing is told.
+    """
+
+    rule_id: str
+    before: Sequence[AlertState]
+    steps: Sequence[Step] | None = None
     failure: RuleFailure | None = None
+    rule: AlertRule | None = None
+
+    def failed(self, error: Exception) -> _Judged:
+        """The rule of which nothing was evaluated, because of an error."""
+        return replace(self, steps=None, failure=_failure(self.rule_id, f"{type(error).__name__}: {error}"))
+
+    def kept(self) -> list[AlertState]:
+        """The alerts that stay as they were; the one on the rule itself has a step of its own."""
+        if self.steps is not None:
+            return []
+        return [state for state in self.before if self.rule is None or state.kind is not AlertKind.FAILURE]
+
+    def about_itself(self, at: datetime) -> Step | None:
+        """The alert that the rule cannot be evaluated, where there is one."""
+        if self.rule is None:
+            return None
+        known = next((state for state in self.before if state.kind is AlertKind.FAILURE), None)
+        decision = failing(known, self.rule_id, self.failure is not None, at)
+        if decision is None:
+            return None
+        detail = "" if self.failure is None else self.failure.reason
+        return Step(self.rule, known or decision.alert.cleared(at), decision, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,40 +193,34 @@ class _Judging:
     minutes: Mapping[int, Cells]
     at: datetime
     room: Room
-    windows: Windows = field(default_factory=dict)
+    windows: Windows
 
     def rule(self, rule: AlertRule, states: Sequence[AlertState]) -> _Judged:
         """Evaluate a rule; one that is not due keeps its states. A failure is contained here, and alerts."""
-        if to_us(self.at) // 1_000_000 % rule.evaluation_frequency:
-            return _Judged(kept=states)
-        others = [state for state in states if state.kind is not AlertKind.FAILURE]
+        due = _Judged(rule.id, states, rule=rule)
         try:
-            judged = self._judge(rule, others)
+            if to_us(self.at) // 1_000_000 % rule.evaluation_frequency:
+                return _Judged(rule.id, states)
+            steps, failure = self._judge(rule, states)
         except Exception as error:  # noqa: BLE001 - whatever a rule breaks by, it must not stop the others
-            judged = _Judged(kept=others, failure=_failure(rule.id, f"{type(error).__name__}: {error}"))
-        return self._about_itself(rule, rule.id, states, judged)
+            return due.failed(error)
+        return replace(due, steps=steps, failure=failure)
 
     def rollup(self, states: Sequence[AlertState], broken: Sequence[str]) -> _Judged:
         """The alert that minutes cannot be rolled up."""
         failure = _failure(ROLLUP_ID, "; ".join(broken)) if broken else None
-        return self._about_itself(ROLLUP, ROLLUP_ID, states, _Judged(failure=failure))
+        return _Judged(ROLLUP_ID, states, (), failure, ROLLUP)
 
-    def _about_itself(self, rule: AlertRule, rule_id: str, states: Sequence[AlertState], judged: _Judged) -> _Judged:
-        """With the alert that the rule cannot be evaluated, where there is one."""
-        known = next((state for state in states if state.kind is AlertKind.FAILURE), None)
-        decision = failing(known, rule_id, judged.failure is not None, self.at)
-        if decision is None:
-            return judged
-        before = known or decision.alert.cleared(self.at)
-        return _Judged((*judged.steps, Step(rule, before, decision)), judged.kept, judged.failure)
-
-    def _judge(self, rule: AlertRule, states: Sequence[AlertState]) -> _Judged:
+    def _judge(self, rule: AlertRule, states: Sequence[AlertState]) -> tuple[list[Step], RuleFailure | None]:
+        """What is decided of each group, and that there is not room for all."""
         values = rule_values(self.config, rule, self.minutes, self.at, self.windows)
         known = {state.labels: state for state in states if state.kind is AlertKind.THRESHOLD}
         missed = {state.labels: state for state in states if state.kind is AlertKind.NO_DATA}
         steps: list[Step] = []
         beyond = 0
         for labels in self._groups(rule, values, known):
+            if labels not in known and labels in values and rule.violated_by(values[labels]) is None:
+                continue  # as most are: inactive, and nothing to remember
             before = known.get(labels) or AlertState(rule.id, labels, rule.threshold.severity)
             decision = decide(rule, before, values.get(labels), self.at)
             if labels not in known and decision.alert.state is State.INACTIVE:
@@ -206,13 +231,13 @@ class _Judging:
                 beyond += 1
         steps += self._missing(rule, steps, missed, values)
         reason = f"too_many_alerts: {beyond} groups violate for which there is no room"
-        return _Judged(steps, failure=_failure(rule.id, reason) if beyond else None)
+        return steps, _failure(rule.id, reason) if beyond else None
 
     def _groups(
         self, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]
     ) -> list[Labels]:
         """The groups to judge, what is remembered first. A rule without groups is judged on an empty window too."""
-        ungrouped: set[Labels] = set() if self.config.query_for(rule).group_by else {()}
+        ungrouped: set[Labels] = set() if self.config.query_for(rule).group_by or rule.is_source else {()}
         return [*sorted(known), *sorted({*values, *self._present_before(rule), *ungrouped} - set(known))]
 
     def _present_before(self, rule: AlertRule) -> Iterable[Labels]:
@@ -249,32 +274,66 @@ def _lost_its_data(step: Step) -> bool:
     return step.decision.reason is Reason.NO_DATA and step.before.is_firing and step.rule.on_no_data is OnNoData.KEEP
 
 
-def _told(
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A step, and who heard of it."""
+
+    step: Step
+    alert: AlertState
+    notification: Notification | None
+
+
+def _told(config: MonitoringConfig, judged: Sequence[_Judged], hearing: Hearing, at: datetime) -> TickResult:
+    """Decide who hears of each step, and what has to be remembered.
+
+    A rule of which nobody can be told, whatever it breaks by, keeps its states as one that cannot be evaluated.
+    """
+    firing = Firing(alert for part in judged for alert in _after(part))
+
+    def heard(step: Step) -> _Heard:
+        return _Heard(step, *tell(config, step, firing, hearing, at))
+
+    told: list[_Heard] = []
+    kept: list[AlertState] = []
+    failures: list[RuleFailure] = []
+    for judged_rule in judged:
+        part = judged_rule
+        try:
+            told += [heard(step) for step in part.steps or ()]
+        except Exception as error:  # noqa: BLE001 - as where rules are judged
+            part = part.failed(error)
+        kept += part.kept()
+        failures += [part.failure] if part.failure is not None else []
+        about = part.about_itself(at)
+        told += [heard(about)] if about is not None else []
+    return _result(config, told, kept, failures, at)
+
+
+def _after(part: _Judged) -> list[AlertState]:
+    return [*part.kept(), *(step.decision.alert for step in part.steps or ())]
+
+
+def _result(
     config: MonitoringConfig,
-    steps: Sequence[Step],
-    kept: tuple[AlertState, ...],
-    failures: tuple[RuleFailure, ...],
-    hearing: Hearing,
+    told: Sequence[_Heard],
+    kept: Sequence[AlertState],
+    failures: Sequence[RuleFailure],
     at: datetime,
 ) -> TickResult:
-    """Decide who hears of each step, and what has to be remembered."""
-    firing = [alert for alert in (*kept, *(step.decision.alert for step in steps)) if alert.is_firing]
     states = list(kept)
     transitions: list[Transition] = []
-    notifications: list[Notification] = []
     unseen: list[Transition] = []
-    for step in steps:
-        alert, notification = tell(config, step, firing, hearing, at)
-        if notification is not None:
-            notifications.append(notification)
+    for heard in told:
+        step = heard.step
         if step.decision.reason in TRANSITIONS:
-            transition = _transition(config, step, at)
+            transition = _transition(config, step, heard.alert.held, at)
             transitions.append(transition)
             if step.decision.reason in ENDINGS and step.before.held == Quiet.CATCH_UP and not step.before.told:
                 unseen.append(transition)
-        if _is_remembered(step.rule, alert, at):
-            states.append(alert)
-    return TickResult(at, tuple(states), tuple(transitions), tuple(notifications), failures, tuple(unseen))
+        if _is_remembered(step.rule, heard.alert, at):
+            states.append(heard.alert)
+    notifications = tuple(heard.notification for heard in told if heard.notification is not None)
+    return TickResult(at, tuple(states), tuple(transitions), notifications, tuple(failures), tuple(unseen))
 
 
 def _is_remembered(rule: AlertRule, alert: AlertState, at: datetime) -> bool:
@@ -284,7 +343,7 @@ def _is_remembered(rule: AlertRule, alert: AlertState, at: datetime) -> bool:
     return alert.told_at is not None and at - alert.told_at < timedelta(seconds=rule.cooldown_period)
 
 
-def _transition(config: MonitoringConfig, step: Step, at: datetime) -> Transition:
+def _transition(config: MonitoringConfig, step: Step, held: str, at: datetime) -> Transition:
     alert, before, reason = step.decision.alert, step.before, step.decision.reason
     return Transition(
         fingerprint=alert.fingerprint,
@@ -300,4 +359,5 @@ def _transition(config: MonitoringConfig, step: Step, at: datetime) -> Transitio
         episode=alert.fired_at or before.fired_at,
         config_hash=config.hash,
         kind=alert.kind,
+        held=held,
     )

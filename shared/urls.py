@@ -1,6 +1,6 @@
 """The URL grammar of the dashboards: every view has one complete address, and every address one view or one error.
 
-``/`` and ``/dashboards/{name}`` with an optional ``.html``, ``.txt``, ``.json`` or ``.md``; query parameters:
+``/`` and ``/dashboards/{name}`` with an optional ``.html``, ``.txt``, ``.json``, ``.md`` or ``.csv``; query parameters:
 
 - ``range`` 1h, 3h (default), 24h or 72h up to now, or ``from`` (and ``to``, default now): RFC 3339 with an offset,
   or a minute such as ``20251018T1405`` in UTC. The view is the minutes in (from, to]; ``from`` is rounded down to the
@@ -9,6 +9,9 @@
 - ``region``: letters, digits, hyphens, dots and underscores; the page is about that region alone.
 - ``tz``: an IANA name such as Europe/Berlin (default UTC).
 - ``ascii=1`` and ``colour=1``, for the text format; ``fragment=1``: the HTML page without its head.
+
+``/charts/{collection}`` with ``.svg`` (default), ``.png``, ``.csv``, ``.json`` or ``.txt`` is one chart, with the
+parameters ``range``, ``from``, ``to``, ``region``, ``tz`` and ``theme`` (light or dark, of the pictures).
 
 The format is the extension's; without one it is what ``Accept`` prefers. The User-Agent is never looked at: browsers
 always name ``text/html``, and programs that accept anything alike (``*/*``, as curl sends, or no header) get text.
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -38,18 +41,25 @@ _REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _OFFSET = re.compile(r" (?=\d\d:\d\d$)")
 _COLLECTION = re.compile(r"[a-z0-9_]{1,100}")
 _MINUTE = re.compile(r"\d{8}T\d{4}")
+_CHART = re.compile(r"/charts/(?P<name>[a-z0-9_]{1,100})(?:\.(?P<extension>[a-z]+))?")
+_CHART_PARAMETERS = ("range", "from", "to", "region", "tz", "theme")
+_API_PARAMETERS = ("range", "from", "to", "region")
+_THEMES = ("light", "dark")
 _PARAMETERS = ("range", "from", "to", "collection", "region", "tz", "ascii", "colour", "fragment")
 _MAX_NAME = 64
 _ECHOED = 40
 
 
 class Format(StrEnum):
-    """The formats of a page; the value is the extension."""
+    """The formats of a page or of a chart; the value is the extension."""
 
     HTML = "html"
     TEXT = "txt"
     JSON = "json"
     MARKDOWN = "md"
+    CSV = "csv"
+    SVG = "svg"
+    PNG = "png"
 
     @property
     def media_type(self) -> str:
@@ -59,7 +69,8 @@ class Format(StrEnum):
     @property
     def content_type(self) -> str:
         """The media type as it is sent."""
-        return self.media_type if self is Format.JSON else f"{self.media_type}; charset=utf-8"
+        plain = self in (Format.JSON, Format.SVG, Format.PNG)
+        return self.media_type if plain else f"{self.media_type}; charset=utf-8"
 
 
 _MEDIA_TYPES = {
@@ -67,9 +78,13 @@ _MEDIA_TYPES = {
     Format.TEXT: "text/plain",
     Format.JSON: "application/json",
     Format.MARKDOWN: "text/markdown",
+    Format.CSV: "text/csv",
+    Format.SVG: "image/svg+xml",
+    Format.PNG: "image/png",
 }
-_PREFERENCE = (Format.TEXT, Format.HTML, Format.JSON, Format.MARKDOWN)
-"""Among formats that a client accepts alike."""
+PAGE_FORMATS = (Format.TEXT, Format.HTML, Format.JSON, Format.MARKDOWN, Format.CSV)
+CHART_FORMATS = (Format.SVG, Format.PNG, Format.CSV, Format.JSON, Format.TEXT)
+"""Among formats that a client accepts alike the first is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,7 @@ class View:
     ascii_only: bool = False
     colour: bool = False
     fragment: bool = False
+    theme: str = "light"
 
     @property
     def zone(self) -> tzinfo:
@@ -104,6 +120,7 @@ class View:
         range_name: str | None = None,
         region: str | None = None,
         tz: str | None = None,
+        collection: str | None = None,
     ) -> str:
         """The address of this view with the given changes: a path with only the parameters that are not defaults.
 
@@ -117,6 +134,7 @@ class View:
             range_name=self.range_name if range_name is None else range_name,
             region=self.region if region is None else region,
             tz=self.tz if tz is None else tz,
+            collection=self.collection if collection is None else collection,
         )
         extension = "" if view.format is Format.HTML else f".{view.format.value}"
         query = urlencode(list(_query(view)), safe=":/")
@@ -130,9 +148,7 @@ def parse_view(path: str, query: Mapping[str, str], accept: str | None, now: dat
     sentence that names the parameter and what it accepts.
     """
     name, extension = _split(path)
-    unknown = next((key for key in query if key not in _PARAMETERS), None)
-    if unknown is not None:
-        raise _invalid(f"unknown parameter {_echo(unknown)}; there are {', '.join(_PARAMETERS)}")
+    _check_names(query, _PARAMETERS)
     start, end, range_name = _times(query, now)
     return View(
         start=start,
@@ -149,12 +165,55 @@ def parse_view(path: str, query: Mapping[str, str], accept: str | None, now: dat
     )
 
 
-def preferred(accept: str | None) -> Format:
+def parse_chart(path: str, query: Mapping[str, str], accept: str | None, now: datetime) -> View:
+    """The view of one chart, its collection in ``collection``. Raises as ``parse_view`` does."""
+    match = _CHART.fullmatch(path)
+    if match is None:
+        raise PermanentError("not_found", "there is no such chart")
+    extension = _extension(match["extension"], CHART_FORMATS)
+    _check_names(query, _CHART_PARAMETERS)
+    start, end, range_name = _times(query, now)
+    theme = query.get("theme", "light")
+    if theme not in _THEMES:
+        raise _invalid(f"theme must be one of {', '.join(_THEMES)}, not {_echo(theme)}")
+    return View(
+        start=start,
+        end=end,
+        format=extension or preferred(accept, CHART_FORMATS, Format.SVG),
+        range_name=range_name,
+        collection=match["name"],
+        region=_region(query.get("region", "")),
+        tz=_time_zone(query.get("tz", "UTC")),
+        theme=theme,
+    )
+
+
+def parse_api(query: Mapping[str, str], now: datetime, name: str) -> View:
+    """The view of a route under ``/api``, about ``name``. Raises as ``parse_view`` does."""
+    _check_names(query, _API_PARAMETERS)
+    start, end, range_name = _times(query, now)
+    region = _region(query.get("region", ""))
+    return View(start=start, end=end, name=name, format=Format.JSON, range_name=range_name, region=region)
+
+
+def failure_format(path: str, accept: str | None) -> Format:
+    """The format of a page that says what is wrong: JSON where programs ask, text in a terminal, else HTML."""
+    extension = path.rpartition(".")[2] if "." in path.rpartition("/")[2] else ""
+    if path.startswith("/api/") or extension == Format.JSON:
+        return Format.JSON
+    if extension in list(Format) and extension != Format.HTML:
+        return Format.TEXT
+    if accept is None or extension == Format.HTML:
+        return Format.HTML
+    return preferred(accept, (Format.HTML, Format.TEXT, Format.JSON))
+
+
+def preferred(accept: str | None, among: Sequence[Format] = PAGE_FORMATS, otherwise: Format = Format.HTML) -> Format:
     """The format that an ``Accept`` header prefers; see the module for the cases it leaves open."""
     offers = list(_offers(accept or "*/*"))
-    scores = {form: _score(form, offers) for form in _PREFERENCE}
-    best = max(_PREFERENCE, key=lambda form: scores[form])
-    return best if scores[best][0] > 0 else Format.HTML
+    scores = {form: _score(form, offers) for form in among}
+    best = max(among, key=lambda form: scores[form])
+    return best if scores[best][0] > 0 else otherwise
 
 
 def _split(path: str) -> tuple[str, Format | None]:
@@ -163,10 +222,19 @@ def _split(path: str) -> tuple[str, Format | None]:
     match = _PATH.fullmatch(path)
     if match is None or len(match["name"]) > _MAX_NAME:
         raise PermanentError("not_found", "there is no such page")
-    extension = match["extension"]
-    if extension is not None and extension not in list(Format):
-        raise PermanentError("not_found", f"there is no such format; there are {', '.join(Format)}")
-    return match["name"], Format(extension) if extension else None
+    return match["name"], _extension(match["extension"], PAGE_FORMATS)
+
+
+def _extension(extension: str | None, among: Sequence[Format]) -> Format | None:
+    if extension is not None and extension not in list(among):
+        raise PermanentError("not_found", f"there is no such format; there are {', '.join(sorted(among))}")
+    return Format(extension) if extension else None
+
+
+def _check_names(query: Mapping[str, str], known: Sequence[str]) -> None:
+    unknown = next((key for key in query if key not in known), None)
+    if unknown is not None:
+        raise _invalid(f"unknown parameter {_echo(unknown)}; there are {', '.join(known)}")
 
 
 def _times(query: Mapping[str, str], now: datetime) -> tuple[datetime, datetime, str]:

@@ -8,14 +8,13 @@ same ones, so a thousand groups cost 8 kB a window. At most ``MAX_NUMBERS`` numb
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
 from .bins import Floats
-from .rules import Query
 from .series import Labels
 
 MAX_NUMBERS = 1_000_000
@@ -60,16 +59,16 @@ class ValueCache:
     """Values by window and query. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[tuple[Window, Query], _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[Window, Hashable], _Entry] = OrderedDict()
         self._groups: dict[tuple[Labels, ...], Mapping[Labels, int]] = {}
         self._size = 0
         self._lock = Lock()
 
     def values(
-        self, window: Window, query: Query, serials: tuple[int, ...], compute: Callable[[], Mapping[Labels, float]]
+        self, window: Window, asked: Hashable, serials: tuple[int, ...], compute: Callable[[], Mapping[Labels, float]]
     ) -> Values:
-        """The values of a query over a window of minutes with these serials, computed when they are not held."""
-        key = window, query
+        """What was asked (a query) of a window of minutes with these serials, computed when it is not held."""
+        key = window, asked
         with self._lock:
             held = self._entries.get(key)
             if held is not None and held.serials == serials:
@@ -92,7 +91,7 @@ class ValueCache:
             self._groups[labels] = {one: place for place, one in enumerate(labels)}
         return self._groups[labels]
 
-    def _forget(self, key: tuple[Window, Query]) -> None:
+    def _forget(self, key: tuple[Window, Hashable]) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._size -= len(entry.values) + _OVERHEAD_NUMBERS

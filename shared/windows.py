@@ -3,33 +3,91 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from .bins import Floats, Ints
-from .cells import Cells, group, merge, percentiles
+from .bins import Floats
+from .cells import Cells
 from .rules import Aggregation, Query, Selection
-from .series import Kind, Labels, Series
+from .selections import Memo, Names, Selected
+from .series import Kind, Labels
 from .timeline import MINUTE_SECONDS
 
 
-def read_window(minutes: Mapping[int, Cells], end: int, seconds: int) -> Cells:
-    """The cells of (end - seconds, end] merged; both are multiples of 60. Minutes that are absent are empty."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The minutes of a window that there are, oldest first, and what was found in them."""
+
+    minutes: Sequence[Cells]
+    memo: Memo = field(default_factory=Memo)
+    _selected: dict[tuple[Selection, Names], Selected] = field(default_factory=dict)
+    _values: dict[tuple[Query, int], dict[Labels, float]] = field(default_factory=dict)
+
+    def select(self, selection: Selection, names: Names) -> Selected:
+        """What a selection takes of the window, by the labels named."""
+        found = self._selected.get((selection, names))
+        if found is None:
+            parts = self.memo.parts(self.minutes, selection, names)
+            found = self._selected[selection, names] = Selected(parts, names, self.memo)
+        return found
+
+    def values(self, query: Query, seconds: int) -> dict[Labels, float]:
+        """See ``evaluate``; found once."""
+        found = self._values.get((query, seconds))
+        if found is None:
+            found = self._values[query, seconds] = _evaluate(self, query, seconds)
+        return found
+
+
+class Windows(dict[tuple[int, int], Window]):
+    """Windows of the same minutes by end (Unix seconds) and length: rules share most of them.
+
+    Evaluations that follow one another share it, too: then ``forget`` what no later one needs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._memo = Memo()
+
+    def read(self, minutes: Mapping[int, Cells], end: int, seconds: int) -> Window:
+        """The window, read the first time."""
+        if (end, seconds) not in self:
+            self[end, seconds] = read_window(minutes, end, seconds, self._memo)
+        return self[end, seconds]
+
+    def forget(self, before: int, kept: Iterable[Cells]) -> None:
+        """Forget the windows that end before a minute, and what was found in any minute but those ``kept``."""
+        for key in [key for key in self if key[0] < before]:
+            del self[key]
+        self._memo.keep(kept)
+
+
+def read_window(minutes: Mapping[int, Cells], end: int, seconds: int, memo: Memo | None = None) -> Window:
+    """The minutes of (end - seconds, end]; both are multiples of 60. Minutes that are absent are empty."""
     wanted = range(end - seconds + MINUTE_SECONDS, end + MINUTE_SECONDS, MINUTE_SECONDS)
-    return merge([minutes[minute] for minute in wanted if minute in minutes])
+    return Window([minutes[minute] for minute in wanted if minute in minutes], Memo() if memo is None else memo)
 
 
-def evaluate(window: Cells, query: Query, seconds: int) -> dict[Labels, float]:
-    """A query's value for each of its groups that has one; empty when nothing matches. ``seconds`` is the window's."""
-    groups, cells = _grouped(window, query.select, query.group_by)
-    if query.per is None:
-        values = _aggregate(cells, query.aggregation, seconds)
-        counted = cells.count >= max(query.min_count, 1)
-        scaled = [query.scale * value for value in values.tolist()]
-        return _finite((key, value) for key, value, ok in zip(groups, scaled, counted, strict=True) if ok)
-    numerators = dict(zip(groups, cells.sum.tolist(), strict=True))
-    return _ratios(query, numerators, *_grouped(window, query.per, query.group_by))
+def evaluate(window: Window | Cells, query: Query, seconds: int) -> dict[Labels, float]:
+    """A query's value for each of its groups that has one; empty when nothing matches. ``seconds`` is the window's.
+
+    A window of one minute may be that minute's cells. The result is remembered: it must not be changed.
+    """
+    return (Window([window]) if isinstance(window, Cells) else window).values(query, seconds)
+
+
+def _evaluate(window: Window, query: Query, seconds: int) -> dict[Labels, float]:
+    selected = window.select(query.select, query.group_by)
+    if query.per is not None:
+        numerators = dict(zip(selected.groups, selected.sums(), strict=True))
+        return _ratios(query, numerators, window.select(query.per, query.group_by))
+    if not selected.groups:
+        return {}
+    counted = (selected.counts() >= max(query.min_count, 1)).tolist()
+    scaled = [query.scale * value for value in _aggregate(selected, query.aggregation, seconds)]
+    return _finite((key, value) for key, value, ok in zip(selected.groups, scaled, counted, strict=True) if ok)
 
 
 def _finite(values: Iterable[tuple[Labels, float]]) -> dict[Labels, float]:
@@ -37,15 +95,13 @@ def _finite(values: Iterable[tuple[Labels, float]]) -> dict[Labels, float]:
     return {key: value for key, value in values if math.isfinite(value)}
 
 
-def _ratios(
-    query: Query, numerators: Mapping[Labels, float], groups: list[Labels], cells: Cells
-) -> dict[Labels, float]:
+def _ratios(query: Query, numerators: Mapping[Labels, float], per: Selected) -> dict[Labels, float]:
     """A missing numerator is 0; a denominator of 0, or below ``min_count``, has no value.
 
     Dividing last rounds once: 7 of 100 are 7 %, where 100 * (7 / 100) is more, and a limit of 7 is not exceeded.
     """
     result: dict[Labels, float] = {}
-    for key, denominator in zip(groups, cells.sum.tolist(), strict=True):
+    for key, denominator in zip(per.groups, per.sums(), strict=True):
         if denominator == 0 or denominator < query.min_count:
             continue
         numerator = numerators.get(key, 0.0)
@@ -53,39 +109,31 @@ def _ratios(
     return _finite(result.items())
 
 
-def _grouped(window: Cells, selection: Selection, names: tuple[str, ...]) -> tuple[list[Labels], Cells]:
-    """The selected rows merged by their values of the group labels, ascending."""
-    rows = [
-        row
-        for row, name in enumerate(window.series)
-        if name.metric == selection.metric and name.matches(selection.labels)
-    ]
-    keys = [window.series[row].group(names) for row in rows]
-    groups = sorted(set(keys))
-    number = {key: index for index, key in enumerate(groups)}
-    ids: Ints = np.array([number[key] for key in keys], np.int64)
-    named = tuple(Series(selection.metric, key) for key in groups)
-    return groups, group(window, np.array(rows, np.int64), ids, named)
-
-
-def _aggregate(cells: Cells, aggregation: Aggregation, seconds: int) -> Floats:
+def _aggregate(selected: Selected, aggregation: Aggregation, seconds: int) -> list[float]:
     quantile = aggregation.quantile
     if quantile is not None:
-        return percentiles(cells, quantile)
+        return _listed(selected.percentiles(quantile))
     match aggregation:
         case Aggregation.AVG:
-            return np.clip(cells.sum / cells.count, cells.min, cells.max)  # equal values have no other mean
+            means = np.array(selected.sums()) / selected.counts()
+            return _listed(np.clip(means, selected.least(), selected.greatest()))  # equal values have no other mean
         case Aggregation.MIN:
-            return cells.min
+            return _listed(selected.least())
         case Aggregation.MAX:
-            return cells.max
+            return _listed(selected.greatest())
         case Aggregation.SUM:
-            return cells.sum
+            return selected.sums()
         case Aggregation.LAST:
-            return cells.last
+            return _listed(selected.newest())
         case Aggregation.LAST_SUM:
-            return cells.last_sum
+            return selected.newest_of_writers()
         case Aggregation.RATE:
-            return np.where(cells.kind == Kind.COUNTER, cells.sum, cells.count) / seconds
+            added = np.where(selected.kinds() == Kind.COUNTER, selected.sums(), selected.counts())
+            return _listed(added / seconds)
         case _:
-            return cells.count.astype(np.float64)
+            return _listed(selected.counts().astype(np.float64))
+
+
+def _listed(column: Floats) -> list[float]:
+    found: list[float] = column.tolist()
+    return found

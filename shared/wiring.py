@@ -11,20 +11,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from .adapters.deferred_bus import DeferredBus
 from .bus import Bus
-from .config import Config, load_config
+from .config import Config, Secret, cloud_run_revision, load_config
+from .errors import ConfigError, MonitoringError
+from .logs import log
 from .monitoring_config import MonitoringConfig
 from .store import Store
 
 if TYPE_CHECKING:
     from .channels import Channel
+    from .collector.collect import Collector
     from .dashboard import DashboardPages
     from .evaluator import Evaluator
+    from .heartbeat import Heartbeat
     from .ingest import Ingest
     from .notify import Notify
     from .reader import Reader
@@ -46,6 +49,9 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    heartbeat_url: Secret | None = None
+    settings: Config | None = None
+    """The environment of a deployment; None in a local run, which collects nothing."""
 
     @cached_property
     def reader(self) -> Reader:
@@ -67,6 +73,12 @@ class Services:
 
         return Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
 
+    def heartbeat(self) -> Heartbeat:
+        """What is told to the outside watchdog of the function ``evaluate``."""
+        from .heartbeat import Heartbeat
+
+        return Heartbeat(self.heartbeat_url)
+
     def notify(self) -> Notify:
         """The function ``notify``."""
         from .notify import Notify
@@ -78,6 +90,24 @@ class Services:
         from .dashboard import DashboardPages
 
         return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels)
+
+    def collect(self) -> Collector:
+        """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""
+        from .adapters.cloud_monitoring import CloudMonitoring
+        from .collector.collect import Collector
+        from .collector.sources import load_sources
+
+        if self.settings is None:
+            raise ConfigError("collect: nothing is collected in a local run")
+        if not self._collectors:
+            sources = load_sources(self.settings.collect_path, self.settings.prefix)
+            api = CloudMonitoring(self.settings.project, self.settings.monitoring_emulator_host)
+            self._collectors.append(Collector(self.store, self.bus, api, sources, self.topic("metrics"), self.now))
+        return self._collectors[0]
+
+    @cached_property
+    def _collectors(self) -> list[Collector]:
+        return []
 
 
 _lock = Lock()
@@ -98,17 +128,38 @@ def use(replacement: Services) -> None:
         _services[:] = [replacement]
 
 
+def check_at_start(environ: Mapping[str, str] | None = None) -> None:
+    """On Cloud Run, end the process when the configuration cannot be used, with one event that says what to mend.
+
+    A revision that does not start gets no requests: the one before it goes on, and nothing is lost meanwhile. Elsewhere
+    this does nothing, and whoever asks for the services is told. Raises SystemExit.
+    """
+    if not cloud_run_revision(environ):
+        return
+    try:
+        monitoring_config(load_config(environ))
+    except MonitoringError as error:
+        log("configuration_refused", "CRITICAL", problems=error.detail.splitlines())
+        raise SystemExit(1) from None
+
+
 def build(config: Config) -> Services:
-    """Services on Firestore and Pub/Sub, or on their emulators where the configuration names them."""
+    """Services on Firestore and Pub/Sub, or on their emulators where the configuration names them.
+
+    Raises ConfigError before anything is connected.
+    """
+    monitoring = monitoring_config(config)
     from .adapters.firestore_store import FirestoreStore
 
     store = FirestoreStore(config.project, config.database, config.firestore_emulator_host)
     return Services(
-        config=_monitoring_config(config),
+        config=monitoring,
         store=store,
         bus=DeferredBus(lambda: _pubsub(config)),
         channels=channels(store, config.webhook_url.reveal() if config.webhook_url else "", config.dashboard_url or ""),
         topic=lambda name: f"{config.prefix}{name}",
+        heartbeat_url=config.heartbeat_url,
+        settings=config,
     )
 
 
@@ -131,7 +182,18 @@ def channels(store: Store, webhook_url: str, dashboard_url: str, *, inbox: bool 
     return found
 
 
-def _monitoring_config(config: Config) -> MonitoringConfig:
+def monitoring_config(config: Config) -> MonitoringConfig:
+    """The monitoring configuration that the environment names, or the one that comes with the program.
+
+    Raises ConfigError, in which every line begins with the variable: a file that cannot be read is no other mistake.
+    """
     if config.config_path is None:
         return MonitoringConfig()
-    return MonitoringConfig.from_json(Path(config.config_path).read_text(encoding="utf-8"))
+    try:
+        return MonitoringConfig.from_json(config.config_path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"ION_CONFIG: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"ION_CONFIG: expected UTF-8, got {error.reason} at byte {error.start}") from error
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"ION_CONFIG: {line}" for line in error.detail.splitlines())) from error

@@ -11,16 +11,20 @@ from .templates import fill
 MAX_CHARACTERS = 2000
 """Of a description: a message may name a long label many times."""
 
+_FAILED = "This rule cannot be evaluated, so nobody hears of what it watches."
 
-def describe(config: MonitoringConfig, rule: AlertRule, alert: AlertState) -> str:
-    """One sentence about an alert. Label values are the writers' own: whoever renders it escapes it."""
+
+def describe(config: MonitoringConfig, rule: AlertRule, alert: AlertState, detail: str = "") -> str:
+    """One sentence about an alert; ``detail`` is what failed, of an alert about that.
+
+    Label values are the writers' own, and an error may quote them: whoever renders it escapes it.
+    """
     if alert.kind is AlertKind.NO_DATA:
         where = f" of {label_text(alert.labels)}" if alert.labels else ""
         return f"No data{where} any more. {rule.description}"[:MAX_CHARACTERS]
-    if alert.rule_id == ROLLUP_ID:
-        return ROLLUP.description
     if alert.kind is AlertKind.FAILURE:
-        return "This rule cannot be evaluated, so nobody hears of what it watches."
+        said = ROLLUP.description if alert.rule_id == ROLLUP_ID else _FAILED
+        return f"{said} {detail}".rstrip()[:MAX_CHARACTERS]
     if not rule.message:
         return rule.description
     known = {

@@ -1,9 +1,10 @@
 resource "google_firestore_database" "this" {
-  name                    = var.database
-  location_id             = var.region
-  type                    = "FIRESTORE_NATIVE"
-  delete_protection_state = var.protect_data ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
-  deletion_policy         = "DELETE"
+  name                              = var.database
+  location_id                       = var.region
+  type                              = "FIRESTORE_NATIVE"
+  delete_protection_state           = var.protect_data ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
+  deletion_policy                   = var.protect_data ? "PREVENT" : "DELETE"
+  point_in_time_recovery_enablement = var.point_in_time_recovery ? "POINT_IN_TIME_RECOVERY_ENABLED" : "POINT_IN_TIME_RECOVERY_DISABLED"
 
   depends_on = [google_project_service.this]
 }

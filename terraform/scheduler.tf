@@ -17,8 +17,10 @@ resource "google_cloud_scheduler_job" "this" {
     }
   }
 
+  # What is called every minute has its next call soon enough; what is called once a day has not.
   retry_config {
-    retry_count          = 1
-    min_backoff_duration = "5s"
+    retry_count          = each.value.schedule == "* * * * *" ? 1 : 5
+    min_backoff_duration = each.value.schedule == "* * * * *" ? "5s" : "60s"
+    max_backoff_duration = "600s"
   }
 }

@@ -1,5 +1,5 @@
 terraform {
-  required_version = ">= 1.7"
+  required_version = ">= 1.11" # values that never enter the state
 
   required_providers {
     google = {
@@ -25,10 +25,19 @@ provider "google-beta" {
   default_labels = local.labels
 }
 
+# Budgets belong to no project; whoever asks for one has to name a project that the request counts for.
+provider "google" {
+  alias                 = "billing"
+  project               = var.project
+  billing_project       = var.project
+  user_project_override = true
+  default_labels        = local.labels
+}
+
 locals {
-  labels = {
+  labels = merge(var.labels, {
     application = "ion-monitoring"
     environment = var.environment
     managed_by  = "terraform"
-  }
+  })
 }

@@ -37,11 +37,11 @@ from shared.store import Delete, Document, Listing, Put, Store, Write
 from shared.timeline import MINUTE_SECONDS, from_minute, iso, minute_floor, minute_of_us, to_us
 from tests.world import point
 
-CONFIG = MonitoringConfig(replace(document.defaults(), rules=()))
+CONFIG = MonitoringConfig(replace(document.defaults(), rules=(), sources=()))
 RULE = AlertRule(
     "Level", "", MetricType.BUSINESS, MetricThreshold(1e9), query=Query(Selection("level"), Aggregation.MAX)
 )
-OTHER_CONFIG = MonitoringConfig(replace(document.defaults(), rules=(RULE,)))
+OTHER_CONFIG = MonitoringConfig(replace(document.defaults(), rules=(RULE,), sources=()))
 """Of an evaluator that runs beside another during a deploy: it looks back, where the other does not."""
 SKEW_SECONDS = 8.0
 """An evaluator's clock is at most this far ahead of the store's."""

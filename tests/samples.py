@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.panels import (
     AlertRow,
+    Cell,
     Fact,
     Headline,
     Health,
@@ -24,8 +25,7 @@ from shared.panels import (
     LineChart,
     Mark,
     Overview,
-    RegionCell,
-    RegionRow,
+    Row,
     Share,
     Signal,
     Span,
@@ -317,35 +317,35 @@ def _alerts() -> tuple[AlertRow, ...]:
     )  # fmt: skip
 
 
-def _regions() -> tuple[RegionRow, ...]:
+def _regions() -> tuple[Row, ...]:
     return (
-        RegionRow(
+        Row(
             "europe-west1", Status.CRITICAL,
             _cells(3060, 0.41, 32, 456.48, 62.7, 63, 62, 512, 16, "+4 in 1 h",
                    {"response_time_p95": Status.CRITICAL, "l2_hit_rate": Status.LOW, "database_lag": Status.PENDING}),
         ),
-        RegionRow(
+        Row(
             "asia-southeast1", Status.SILENCED,
             _cells(2090, 0.3, 35, 58.9, 82.9, 81.9, 62, 248, 12, "+5 in 1 h", {"cpu_utilization": Status.SILENCED}),
         ),
-        RegionRow("us-central1", Status.OK, _cells(4120, 0.23, 14, 23.6, 85.4, 47, 60, None, 14, "0 in 1 h", {})),
+        Row("us-central1", Status.OK, _cells(4120, 0.23, 14, 23.6, 85.4, 47, 60, None, 14, "0 in 1 h", {})),
     )  # fmt: skip
 
 
 def _cells(
     requests: float, errors: float, typical: float, p95: float, l2: float, cpu: float, memory: float,
     lag: float | None, instances: float, scaled: str, over: dict[str, Status],
-) -> tuple[RegionCell, ...]:  # fmt: skip
+) -> tuple[Cell, ...]:  # fmt: skip
     cells = (
-        RegionCell("throughput", "Requests/s", requests, "req/s", None, 6000),
-        RegionCell("error_rate", "Errors %", errors, "%", _ERROR_LIMIT, 1),
-        RegionCell("response_time", "P50 ms", typical, "ms", None, 500),
-        RegionCell("response_time_p95", "P95 ms", p95, "ms", _P95_LIMIT, 500),
-        RegionCell("l2_hit_rate", "L2 hit %", l2, "%", _L2_LIMIT, 100),
-        RegionCell("cpu_utilization", "CPU %", cpu, "%", _CPU_LIMIT, 100),
-        RegionCell("memory_utilization", "Memory %", memory, "%", _CPU_LIMIT, 100),
-        RegionCell("database_lag", "DB lag ms", lag, "ms", _LAG_LIMIT, 700, note="" if lag is not None else "primary"),
-        RegionCell("instance_count", "Instances", instances, "", note=scaled),
+        Cell("throughput", "Requests/s", requests, "req/s", None, 6000),
+        Cell("error_rate", "Errors %", errors, "%", _ERROR_LIMIT, 1),
+        Cell("response_time", "P50 ms", typical, "ms", None, 500),
+        Cell("response_time_p95", "P95 ms", p95, "ms", _P95_LIMIT, 500),
+        Cell("l2_hit_rate", "L2 hit %", l2, "%", _L2_LIMIT, 100),
+        Cell("cpu_utilization", "CPU %", cpu, "%", _CPU_LIMIT, 100),
+        Cell("memory_utilization", "Memory %", memory, "%", _CPU_LIMIT, 100),
+        Cell("database_lag", "DB lag ms", lag, "ms", _LAG_LIMIT, 700, note="" if lag is not None else "primary"),
+        Cell("instance_count", "Instances", instances, "", note=scaled),
     )
     return tuple(replace(cell, over=over.get(cell.id, Status.OK)) for cell in cells)
 
@@ -358,7 +358,7 @@ def _quiet(signal: Signal) -> Signal:
     return replace(signal, value=values[signal.id], status=Status.OK, change=0.2, spark=spark, note="")
 
 
-def _quiet_region(region: RegionRow) -> RegionRow:
+def _quiet_region(region: Row) -> Row:
     calm = {"response_time_p95": 38.4, "l2_hit_rate": 83.1, "database_lag": 180.0, "cpu_utilization": 57.2}
     cells = tuple(
         cell if cell.over is Status.OK else replace(cell, value=calm[cell.id], over=Status.OK) for cell in region.cells

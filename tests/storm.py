@@ -18,14 +18,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from google.pubsub_v1 import types
-
 from shared.adapters.firestore_store import FirestoreStore
-from shared.adapters.pubsub_bus import Clients, PubSubBus, create_resources, subscription_path, topic_path
+from shared.adapters.pubsub_bus import PubSubBus, create_resources
 from shared.bus import REASON_ATTRIBUTE
 from shared.errors import TransientError
 from shared.evaluator import STATE_PATH
@@ -143,28 +141,12 @@ class Storm:
         """What the manifest has, but that ``metrics`` is four topics, each with a subscription.
 
         The emulator pushes two messages of a subscription at a time: together eight, as many as ingest takes at once.
-        They have no retry policy, and so the emulator pushes again after a second: with one, it forgets about all that
-        failed when two messages fell due in the same millisecond.
         """
         manifest = load_manifest()
-        topics = [*manifest.topics, *TOPICS]
-        create_resources(self._project, self._pubsub.host, topics, manifest.pull_subscriptions, {})
         (pushed,) = (one for one in manifest.subscriptions() if one.push == FUNCTION)
-        clients = Clients.connect(self._pubsub.host)
-        for topic in TOPICS:
-            clients.subscriber.create_subscription(
-                types.Subscription(
-                    name=subscription_path(self._project, f"{pushed.name}-{topic}"),
-                    topic=topic_path(self._project, topic),
-                    push_config=types.PushConfig(push_endpoint=url),
-                    ack_deadline_seconds=pushed.ack_deadline_seconds,
-                    dead_letter_policy=types.DeadLetterPolicy(
-                        dead_letter_topic=topic_path(self._project, pushed.dead_letter_topic or ""),
-                        max_delivery_attempts=pushed.max_attempts,
-                    ),
-                )
-            )
-        clients.close()
+        four = [replace(pushed, name=f"{pushed.name}-{topic}", topic=topic) for topic in TOPICS]
+        subscriptions = [*manifest.pull_subscriptions, *four]
+        create_resources(self._project, self._pubsub.host, [*manifest.topics, *TOPICS], subscriptions, {FUNCTION: url})
 
     def _start_firestore(self) -> None:
         data = self._folder / "firestore"

@@ -43,8 +43,8 @@ VALUES = {"B": 300.0, "g": 10.0, "l": 150.0, "h": 300.0, "c": 500.0}
 
 
 def config_of(*rules: AlertRule) -> MonitoringConfig:
-    """The bundled configuration with other rules."""
-    return MonitoringConfig(replace(document.defaults(), rules=rules))
+    """The bundled configuration with other rules, and no sources."""
+    return MonitoringConfig(replace(document.defaults(), rules=rules, sources=()))
 
 
 def minutes_of(pattern: str | Mapping[Series, str], region: str = "") -> dict[int, Cells]:

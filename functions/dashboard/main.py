@@ -6,7 +6,9 @@ import functions_framework
 from flask import Request, Response
 
 from shared.dashboard import PageRequest
-from shared.wiring import services
+from shared.wiring import check_at_start, services
+
+check_at_start()
 
 
 @functions_framework.http

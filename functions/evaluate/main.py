@@ -7,7 +7,9 @@ from flask import Request
 from flask.typing import ResponseReturnValue
 
 from shared.logs import log
-from shared.wiring import services
+from shared.wiring import check_at_start, services
+
+check_at_start()
 
 
 @functions_framework.http
@@ -19,4 +21,5 @@ def evaluate(_: Request) -> ResponseReturnValue:
     for change in report.transitions:
         log("transition", rule_id=change.rule_id, labels=dict(change.labels), at=change.at, reason=change.reason.value,
             from_state=change.before.value, to_state=change.after.value, value=change.value)  # fmt: skip
+    services().heartbeat().after(report)
     return {"ended": report.ended, "evaluated": len(report.evaluated), "published": report.published}

@@ -9,8 +9,9 @@ from shared.errors import PermanentError
 from shared.large_messages import give_memory_back
 from shared.logs import log
 from shared.push import message_from_cloud_event
-from shared.wiring import services
+from shared.wiring import check_at_start, services
 
+check_at_start()
 give_memory_back()
 
 

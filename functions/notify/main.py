@@ -9,7 +9,9 @@ from shared.dead_letters import dead_letter
 from shared.errors import PermanentError
 from shared.logs import log
 from shared.push import message_from_cloud_event
-from shared.wiring import services
+from shared.wiring import check_at_start, services
+
+check_at_start()
 
 
 @functions_framework.cloud_event

@@ -74,15 +74,18 @@ def read_rules(node: Node) -> tuple[AlertRule, ...]:
     return RuleReader(queries, types, bundled.channels, collections).read_all(node)
 
 
-def rule_to_plain(rule: AlertRule) -> object:
+def rule_to_plain(rule: AlertRule) -> dict[str, object]:
     """A rule as it stands in a document, with every field."""
-    return _plain(rule)
+    return {f.name: _field(rule, f.name) for f in fields(rule) if _is_written(rule, f.name)}
 
 
 @cache
 def defaults() -> Settings:
-    """The settings that come with the program, read once in a process."""
-    return parse(resources.files(__package__).joinpath("defaults.json").read_text("utf-8"))
+    """The settings that come with the program, read once in a process. Raises ``ConfigError`` that names the file."""
+    try:
+        return parse(resources.files(__package__).joinpath("defaults.json").read_text("utf-8"))
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"defaults.json: {line}" for line in error.detail.splitlines())) from error
 
 
 def export(settings: Settings) -> dict[str, object]:

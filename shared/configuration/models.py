@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from ..rules import AlertRule, MetricType, Query, Severity
-from ..series import Kind
+from ..series import Kind, Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,14 @@ class PanelKind(StrEnum):
     SIGNAL = "signal"
     """The newest value of each, with its change and a sparkline."""
     LINE = "line"
+    MULTIPLES = "multiples"
+    """A chart of its lines for each region, side by side on one scale."""
+    HEAT = "heat"
+    """How a distribution's values lay over time, for each region, side by side on one scale."""
     BARS = "bars"
     """The newest value of each group, side by side."""
     TABLE = "table"
+    """A row for each group, a column for each collection and query, and how the first moved over the range."""
     TIMELINE = "timeline"
     """One strip over the range, coloured by whether a threshold is broken."""
     ALERTS = "alerts"
@@ -82,14 +87,17 @@ class PanelQuery:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One part of a dashboard, over the last ``range_hours`` (1..72). ``collections`` are names, shown first."""
+    """One part of a dashboard. ``collections`` are names, shown first.
+
+    It is over the page's range, or over ``range_hours`` (1..72) where that is longer; 0 is the page's always.
+    """
 
     title: str
     kind: PanelKind
     collections: tuple[str, ...] = ()
     queries: tuple[PanelQuery, ...] = ()
     metric_types: tuple[MetricType, ...] = ()
-    range_hours: int = 3
+    range_hours: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,25 @@ class Inbox:
     secrets: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something that has to keep reporting: a metric's series by the labels named, or all of them together.
+
+    One that had data and has none for ``silent_after_seconds`` (a multiple of 60) alerts, for at most 24 hours; one
+    that never had any is not missed. Without a ``name`` it has one made of the metric and the labels.
+    """
+
+    metric: str
+    labels: Labels = ()
+    group_by: tuple[str, ...] = ()
+    silent_after_seconds: int = 300
+    severity: Severity = Severity.HIGH
+    name: str = ""
+    evaluation_delay_seconds: int = 0
+    notification_channels: tuple[str, ...] = ()
+    runbook_url: str = ""
+
+
 Channel: TypeAlias = Slack | PagerDuty | Email | Sentry | Webhook | Inbox
 """Settings of a channel. ``secrets`` names the environment variables that hold its secrets, never a secret."""
 
@@ -199,3 +226,4 @@ class Settings:
     rules: tuple[AlertRule, ...]
     dashboards: tuple[Dashboard, ...]
     retention: Retention
+    sources: tuple[Source, ...] = ()

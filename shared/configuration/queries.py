@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..rules import Aggregation, Query, Selection
 from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind, Labels, make_labels
 from .models import Metric
-from .reader import Node, shown, suggestion
+from .reader import Fields, Node, shown, suggestion
 
 ANY_QUERY = Query(Selection(""))
 """Placeholder for a query that could not be read; only ever part of a document that is refused."""
@@ -45,13 +45,24 @@ class QueryReader:
 
     def selection(self, node: Node) -> Selection:
         """A metric, and a filter on its labels."""
-        f = node.fields(["metric"], ["labels"])
+        return self.select(node.fields(["metric"], ["labels"]))
+
+    def select(self, f: Fields) -> Selection:
+        """The selection whose fields stand among others."""
         metric = f.get("metric", self._metric, "")
         labels = f.get("labels", self._labels, ANY_QUERY.select.labels)
         definition = self._definition(metric)
         if definition is not None and "labels" in f.entries:
             self._check_labels(f.entries["labels"], labels, definition)
         return Selection(metric, labels)
+
+    def group_by(self, f: Fields, selection: Selection) -> tuple[str, ...]:
+        """Labels of a selection's metric."""
+        names = f.get("group_by", lambda n: n.distinct(Node.text), ANY_QUERY.group_by)
+        definition = self._definition(selection.metric)
+        if definition is not None and "group_by" in f.entries:
+            _check_groups(f.entries["group_by"], names, definition)
+        return names
 
     def _metric(self, node: Node) -> str:
         return node.text() if self.metrics is None else node.reference("metric", self.metrics)

@@ -182,7 +182,7 @@ class RuleReader:
             keep_firing_for=f.get("keep_firing_for", _seconds, _RULE.keep_firing_for),
             on_no_data=f.get("on_no_data", lambda n: n.choice(OnNoData), _RULE.on_no_data),
             no_data_after=f.get("no_data_after", _seconds, _RULE.no_data_after),
-            runbook_url=f.get("runbook_url", _url, ""),
+            runbook_url=f.get("runbook_url", url, ""),
             levels=f.get("levels", lambda n: _levels(n, limit), ()),
             inhibited_by=f.get("inhibited_by", lambda n: n.distinct(Node.text), ()),
             message=f.get("message", description, ""),
@@ -254,7 +254,8 @@ def _tags(node: Node) -> dict[str, str]:
     return {name: entry.text() for name, entry in node.entries(MAX_LABELS, key=Node.text).items()}
 
 
-def _url(node: Node) -> str:
+def url(node: Node) -> str:
+    """An http(s) URL, possibly empty."""
     text = node.string(2000)
     if text and not _URL.fullmatch(text):
         node.expected("a URL that begins with https://")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..own_collections import OWN_COLLECTIONS, OWN_METRICS
-from ..rules import MetricType, Query, Severity
+from ..rules import AlertRule, MetricType, Query, Severity
 from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind
 from . import models
 from .channels_reader import channels, severities
@@ -15,6 +15,7 @@ from .models import Dashboard, Metric, MetricTypeQuery, Panel, PanelKind, PanelQ
 from .queries import ANY_QUERY, QueryReader
 from .reader import Fields, Node, shown
 from .rules_reader import RuleReader, delay, description
+from .sources_reader import SourceReader
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ MAX_MINUTES_HOURS = 72
 MAX_HOURS_DAYS = 400
 MAX_EARLY_MINUTES = 60
 _REQUIRED = ("version", "service", "environment", "metrics", "metric_types", "rules")
-_OPTIONAL = ("regions", "collections", "channels", "routing", "dashboards", "retention")
+_OPTIONAL = ("regions", "collections", "channels", "routing", "dashboards", "retention", "sources")
 
 _KINDS = {kind.name.lower(): kind for kind in Kind}
 
@@ -39,6 +40,9 @@ def read_settings(node: Node) -> Settings:
     views = _Views(queries)
     collections: tuple[models.Collection, ...] = f.get("collections", views.collections, ())
     found: dict[str, models.Channel] = f.get("channels", channels, {})
+    rules: tuple[AlertRule, ...] = f.get(
+        "rules", RuleReader(queries, known_types, found, _by_name(collections)).read_all, ()
+    )
     return Settings(
         version=version,
         service=service,
@@ -49,9 +53,10 @@ def read_settings(node: Node) -> Settings:
         collections=collections,
         channels=found,
         routing=f.get("routing", lambda n: _routing(n, found), {}),
-        rules=f.get("rules", RuleReader(queries, known_types, found, _by_name(collections)).read_all, ()),
+        rules=rules,
         dashboards=f.get("dashboards", lambda n: views.dashboards(n, _names([*collections, *OWN_COLLECTIONS])), ()),
         retention=f.get("retention", _retention, Retention()),
+        sources=f.get("sources", SourceReader(queries, found, rules).read_all, ()),
     )
 
 
@@ -220,7 +225,7 @@ class _Views:
             f.get("collections", lambda n: n.distinct(lambda name: name.reference("collection", known)), ()),
             f.get("queries", lambda n: n.each(self._panel_query), ()),
             f.get("metric_types", lambda n: n.distinct(lambda name: name.choice(MetricType)), ()),
-            f.get("range_hours", lambda n: n.integer(1, MAX_MINUTES_HOURS), 3),
+            f.get("range_hours", lambda n: n.integer(0, MAX_MINUTES_HOURS), 0),
         )
 
     def _panel_query(self, node: Node) -> PanelQuery:

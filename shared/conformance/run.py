@@ -20,8 +20,9 @@ from ..identity import identify
 from ..monitoring_config import AlertRule, MonitoringConfig, Query, Severity
 from ..notifications import Notification
 from ..series import Kind, Labels
-from ..tick import RuleFailure, TickResult, Transition, Windows, rule_values, tick
+from ..tick import RuleFailure, TickResult, Transition, rule_values, tick
 from ..timeline import MINUTE_SECONDS, US_PER_SECOND, from_minute, iso, to_us
+from ..windows import Windows
 
 Rules = MonitoringConfig | Iterable[AlertRule | Mapping[str, object]]
 """A whole configuration, or rules alone: objects, or as they stand in the configuration's JSON."""
@@ -152,8 +153,8 @@ def config_of(rules: Rules) -> MonitoringConfig:
 
 
 def with_rules(rules: tuple[AlertRule, ...]) -> MonitoringConfig:
-    """The bundled configuration with other rules."""
-    return MonitoringConfig(replace(document.defaults(), rules=rules))
+    """The bundled configuration with other rules, and no sources."""
+    return MonitoringConfig(replace(document.defaults(), rules=rules, sources=()))
 
 
 def timelines(evaluations: Sequence[Evaluation]) -> dict[tuple[str, Labels], str]:

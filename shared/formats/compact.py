@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from ..bins import Floats, Ints
 from ..cells import MAX_MAGNITUDE, Cells
 from ..errors import PermanentError
+from ..identity import MAX_WRITER_BYTES
 from ..series import Kind, Series
 from ..timeline import HOUR_SECONDS, MINUTE_SECONDS, US_PER_SECOND
 from .bin_columns import MAX_CHUNK_BINS, MAX_COUNT, read_bins, write_bins
@@ -55,7 +56,6 @@ MAX_MESSAGE_COUNT = 2**32
 """A message's cell's observations, at most, so that no rollup of messages comes near MAX_COUNT."""
 MAX_SECTIONS = 5_000
 MAX_ROWS = 200_000
-MAX_WRITER_BYTES = 200
 _ROLLUP = 1
 MAX_MINUTE = 253_402_300_740
 _US_PER_MINUTE = MINUTE_SECONDS * US_PER_SECOND

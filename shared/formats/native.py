@@ -17,10 +17,11 @@ from typing import Any
 
 from ..cells import MAX_MAGNITUDE, Cells, Observation, fold, merge
 from ..errors import PermanentError
+from ..identity import MAX_WRITER_BYTES
 from ..series import Kind, Labels, Series, check_series
 from ..timeline import MINUTE_SECONDS, US_PER_SECOND, minute_of_us, to_us
 from .bin_columns import MAX_CHUNK_BINS
-from .compact import MAX_MINUTE, MAX_SECTIONS, MAX_WRITER_BYTES, Chunk, Section
+from .compact import MAX_MINUTE, MAX_SECTIONS, Chunk, Section
 from .exponential import Histogram, cells_of, read_histogram
 from .series_table import MAX_SERIES
 from .strict_json import (

@@ -31,6 +31,9 @@ _QUERIES_DRAWN = 6
 _L1_HIT_RATIO = 0.85
 _L2_HIT_RATIO = 0.80
 _EVICTION_RATIO = 0.002
+_LIVED_PERCENT = {"l1": 71.0, "l2": 88.0}
+"""Of its time to live, when an entry is last of use and nobody else wants its room."""
+_CONNECTIONS_PER_INSTANCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ class _Slice:
         yield from self._requests(requests)
         yield from self._cache(requests)
         yield from self._levels()
+        if self.trouble.release:
+            yield self._one("deploys", Kind.COUNTER, 1.0, service="api", version=self.trouble.release)
 
     def _response_times(self) -> Iterator[Observation]:
         busy = 0.92 + 0.12 * self.load
@@ -150,6 +155,9 @@ class _Slice:
             yield self._one("cache_requests", Kind.COUNTER, float(looked_up - hits), level=level, result="miss")
             evicted = float(self.rng.poisson(looked_up * _EVICTION_RATIO))
             yield self._plain("cache_evictions", Kind.COUNTER, evicted, level=level)
+            lived = _LIVED_PERCENT[level] - 12.0 * self.load + 0.01 * (evicted % 100)
+            lived_labels = {"level": level, "cache": "personas"}
+            yield self._plain("cache_ttl_effectiveness", Kind.DISTRIBUTION, round(lived, 2), **lived_labels)
             looked_up -= hits
 
     def _levels(self) -> Iterator[Observation]:
@@ -162,7 +170,12 @@ class _Slice:
         yield self._one(
             "memory_utilization", Kind.GAUGE, round(region.memory_percent + 2.0 * wave + 0.3 * jitter[1], 2)
         )
-        yield self._one("instance_count", Kind.GAUGE, float(round(10 + 6 * self.load)))
+        instances = round(10 + 6 * self.load)
+        yield self._one("instance_count", Kind.GAUGE, float(instances))
+        busy = round(instances * _CONNECTIONS_PER_INSTANCE * (0.55 + 0.35 * self.load) + 2 * jitter[1])
+        yield self._one("database_connections", Kind.GAUGE, float(busy))
+        used = 100.0 * busy / (instances * _CONNECTIONS_PER_INSTANCE)
+        yield self._plain("connection_pool_utilization", Kind.GAUGE, round(used, 1), pool="default")
         yield self._one("up", Kind.GAUGE, 1.0)
         if region.lag_ms is not None:
             yield self._one(

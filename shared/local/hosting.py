@@ -61,6 +61,7 @@ class Host:
             channels=self._channels(backend.store, url),
             now=self.now,
             sleep=self.sleep,
+            heartbeat_url=self.config.heartbeat_url,
         )
         use(services)
         functions = Functions.load(self.manifest, PROJECT, self.failed)
@@ -83,13 +84,6 @@ class Host:
         made = channels(store, webhook_url, url, inbox=True)
         links = {"inbox": f"{url}/inbox"}
         return {name: AnnouncedChannel(name, one, self.say, links.get(name, "")) for name, one in made.items()}
-
-
-def load_monitoring(config: Config) -> MonitoringConfig:
-    """The monitoring configuration that the environment names, or the default. Raises ConfigError."""
-    if config.config_path is None:
-        return MonitoringConfig()
-    return MonitoringConfig.from_json(config.config_path.read_text(encoding="utf-8"))
 
 
 def listen(port: int, say: Callable[[str], None]) -> socket.socket:

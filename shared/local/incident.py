@@ -17,15 +17,20 @@ SLOW_RATIO = 0.3
 """Of the region's requests: within one minute more than 5 % of a five-minute window, so its P95 is a slow one."""
 SLOW_MS = 390.0
 """The median of a slow answer; the P95 of all is then about 450 ms."""
+BAD_RELEASE = "4.18.0"
+GOOD_RELEASE = "4.17.2"
+"""What the bad release is rolled back to, as the slow answers end."""
+_SLICE_SECONDS = 10
 _LATE_IN_MINUTE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong during one slice of time: shares of the requests (0 to 1)."""
+    """What is wrong during one slice of time: shares of the requests (0 to 1), and the release that went out in it."""
 
     errors: float = 0.0
     slow: float = 0.0
+    release: str = ""
 
 
 NONE = Trouble()
@@ -50,6 +55,7 @@ class Incident:
         return Trouble(
             ERROR_RATIO if phase <= self.error_seconds else 0.0,
             SLOW_RATIO if phase <= SLOW_SECONDS else 0.0,
+            {1: BAD_RELEASE, SLOW_SECONDS // _SLICE_SECONDS: GOOD_RELEASE}.get((phase - 1) // _SLICE_SECONDS + 1, ""),
         )
 
 

@@ -93,7 +93,7 @@ class Narrator:
 
 def name_and_unit(config: MonitoringConfig, rule_id: str) -> tuple[str, str]:
     """A rule's name and the unit of its value; the id and none for what is no rule of the configuration."""
-    found = next((rule for rule in config.list_alert_rules() if rule.id == rule_id), None)
+    found = config.find_rule(rule_id)
     return (rule_id, "") if found is None else (found.name, config.unit_for(found))
 
 

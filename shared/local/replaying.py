@@ -18,10 +18,10 @@ from ..logs import Redirected
 from ..manifest import load_manifest
 from ..tick import Transition
 from ..timeline import iso
-from ..wiring import use
+from ..wiring import monitoring_config, use
 from .backends import Backend, Emulated, Stepped
 from .clock import ManualClock
-from .hosting import Host, Hosted, listen, load_monitoring
+from .hosting import Host, Hosted, listen
 from .narrator import Narrator
 from .replay import MINUTES_PER_CALL, Progress, Replay, shown_range, table, transitions_of
 from .series_file import read_series, target_of
@@ -49,7 +49,7 @@ class ReplayOptions:
 
 def replay(options: ReplayOptions, config: Config, say: Callable[[str], None], stopping: Event) -> None:
     """Replay, print the table, and serve. Raises as ``run`` does, and ``ConfigError`` for the file or collection."""
-    monitoring = load_monitoring(config)
+    monitoring = monitoring_config(config)
     target = target_of(monitoring, options.collection)
     points = read_series(options.csv)
     clock = ManualClock(points[0].at - timedelta(minutes=1))

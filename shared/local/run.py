@@ -17,10 +17,10 @@ from ..logs import Redirected
 from ..manifest import load_manifest
 from ..store import Store
 from ..timeline import MINUTE_SECONDS, minute_floor
-from ..wiring import use
+from ..wiring import monitoring_config, use
 from .backends import Backend, Embedded, Emulated
 from .fleet import Fleet
-from .hosting import Host, Hosted, listen, load_monitoring
+from .hosting import Host, Hosted, listen
 from .incident import incident_at_start
 from .narrator import Narrator
 from .scheduler import run_every_minute
@@ -57,7 +57,7 @@ def run(
 
     Raises MonitoringError, OSError (no free port) and RuntimeError (an emulator that does not start).
     """
-    monitoring = load_monitoring(config)
+    monitoring = monitoring_config(config)
     narrator = Narrator(monitoring, say)
     manifest = load_manifest()
 

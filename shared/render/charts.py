@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from ..panels import SHOWN_LINES, Limit, Line, LineChart, Signal, Span, Status
+from ..panels import SHOWN_LINES, Limit, Line, LineChart, Signal, Span, Status, Style
 from ..rules import Severity
 from . import numbers, svg
 from .plain import clean, cut, value_text
@@ -25,7 +25,12 @@ _LABEL_COLUMNS = 19
 """Of an end label's value and name, for which there is room beside the plot."""
 _LONG_FROM = 1e5
 _NEAR_AN_EDGE = 4.0
+_SUBJECT_WIDTH = 2.25
+_WIDTHS = {Style.SERIES: 1.4, Style.BELOW: 1.1, Style.MAIN: 2.0, Style.ABOVE: 1.1}
+_SERIES_DASHES = ("2 3", "6 3", "none")
+_DASHES = {Style.BELOW: "none", Style.MAIN: "none", Style.ABOVE: "2 2.5"}
 _SPAN_LABEL_WIDTH = 14.0
+_MARK_LABEL_WIDTH = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class DrawnLine:
     end_y: float
     label_y: float
     hollow: bool
+    width: float
+    dash: str
+    """``none``, or a pattern that tells the line from others without colour."""
+    faint: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +146,7 @@ def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
     chart = replace(chart, lines=chart.lines[:SHOWN_LINES], lines_total=max(chart.lines_total, len(chart.lines)))
     end = chart.end
     everything = [value for line in chart.lines for value in svg.known(line.values)]
-    scale, ticks = svg.y_ticks([*everything, *(limit.value for limit in chart.limits)], chart.unit)
+    scale, ticks = _scale(chart, [*everything, *chart.holds, *(limit.value for limit in chart.limits)])
     return Drawing(
         y_ticks=tuple(
             Tick(scale.percent(tick), numbers.tick(tick), minor=len(ticks) > _FEW_TICKS and index % 2 == 1)
@@ -147,7 +156,7 @@ def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
         lines=_lines(chart, scale),
         limits=_limits(chart, scale),
         spans=_spans(chart, end),
-        marks=tuple(_placed(svg.across(mark.at, chart.start, end), mark.label) for mark in chart.marks),
+        marks=_marks(chart, end),
         usual=_usual(chart, scale),
         left_out=numbers.more(chart.lines_total, len(chart.lines)),
         sentence=_sentence(chart, zone),
@@ -156,24 +165,35 @@ def draw_chart(chart: LineChart, zone: tzinfo) -> Drawing:
     )
 
 
+def _scale(chart: LineChart, values: Sequence[float]) -> tuple[svg.Scale, list[float]]:
+    positive = [value for value in values if value > 0]
+    return svg.log_ticks(min(positive), max(positive)) if chart.log and positive else svg.y_ticks(values, chart.unit)
+
+
 def _time_ticks(chart: LineChart, end: datetime, zone: tzinfo) -> tuple[Tick, ...]:
     ticks = svg.x_ticks(chart.start, end, zone)
     drawn = []
     for index, (instant, label) in enumerate(ticks):
         at = svg.across(instant, chart.start, end)
-        drawn.append(Tick(at, label, _anchor(at), minor=index % 2 == 1))
+        drawn.append(Tick(at, label, anchor_of(at), minor=index % 2 == 1))
     return tuple(drawn)
 
 
-def _anchor(at: float) -> str:
+def anchor_of(at: float) -> str:
+    """Which end of a label stands at a place in percent, so that it stays inside."""
     if at < _NEAR_AN_EDGE:
         return "start"
     return "end" if at > 100 - _NEAR_AN_EDGE else "middle"
 
 
-def _placed(at: float, label: str) -> Tick:
-    """A flag's label stands before it, behind it in the first half."""
-    return Tick(at, label, "start" if at < 50 else "end")
+def _marks(chart: LineChart, end: datetime) -> tuple[Tick, ...]:
+    """The flags, oldest first; one whose label would meet that of a newer one has none."""
+    drawn: list[Tick] = []
+    for mark in sorted(chart.marks, key=lambda mark: mark.at, reverse=True):
+        at = svg.across(mark.at, chart.start, end)
+        taken = any(other.label and abs(other.at - at) < _MARK_LABEL_WIDTH for other in drawn)
+        drawn.append(Tick(at, "" if taken else mark.label, "start" if at < 50 else "end"))
+    return tuple(reversed(drawn))
 
 
 def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
@@ -181,11 +201,17 @@ def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
     names = sorted(line.name for line in chart.lines)
     shown = [line for line in chart.lines if svg.known(line.values)]
     places = svg.spread([scale.percent(_last(line)[1]) for line in shown], _LABEL_GAP, 2.0, 98.0)
-    drawn = [
-        _line(line, (names.index(line.name) if line.place is None else line.place) % _INKS, scale, place)
-        for line, place in zip(shown, places, strict=True)
-    ]
+    drawn = [_line(line, _ink(line, names), scale, place) for line, place in zip(shown, places, strict=True)]
+    if len(drawn) == 1 and drawn[0].dash != "none":
+        drawn = [replace(drawn[0], dash="none", width=_WIDTHS[Style.MAIN])]  # there is none to tell it from
     return tuple(sorted(drawn, key=lambda line: line.subject))
+
+
+def _ink(line: Line, names: Sequence[str]) -> int:
+    """Percentiles of one thing have the ink of text."""
+    if line.style is not Style.SERIES:
+        return _INKS
+    return (names.index(line.name) if line.place is None else line.place) % _INKS
 
 
 def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
@@ -202,6 +228,9 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
         end_y=scale.percent(value),
         label_y=label_y,
         hollow=index != len(line.values) - 1,
+        width=_SUBJECT_WIDTH if line.subject else _WIDTHS[line.style],
+        dash="none" if line.subject else _DASHES.get(line.style, _SERIES_DASHES[ink % _INKS]),
+        faint=line.style is Style.BELOW,
     )
 
 
@@ -261,7 +290,7 @@ def _span(span: Span, x: float, width: float, drawn: Sequence[DrawnSpan]) -> Dra
 
 
 def _usual(chart: LineChart, scale: svg.Scale) -> tuple[float, float, str] | None:
-    line = next((line for line in chart.lines if line.subject and line.usual), None)
+    line = next((line for line in chart.lines if line.usual and (line.subject or line.style is Style.MAIN)), None)
     if line is None or line.usual is None:
         return None
     top = scale.percent(max(line.usual))

@@ -26,18 +26,21 @@ from ..panels import (
     SHOWN_LINES,
     SHOWN_ROWS,
     AlertRow,
+    Board,
+    Cell,
     Fact,
     InboxEntry,
     Overview,
-    RegionCell,
+    Page,
+    Shown,
     Signal,
     Status,
     Tab,
 )
 from ..timeline import iso
 from ..urls import Format, View
-from . import charts, howto, numbers
-from .plain import clean, value_text
+from . import charts, howto, layout, numbers
+from .plain import clean, cut, value_text
 from .status import WORDS, rank
 
 _HERE = Path(__file__).parent
@@ -46,36 +49,55 @@ _ICON_COLOURS = {Status.CRITICAL: "#c2185b", Status.WARNING: "#b86e00", Status.O
 _ICON = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 12 12'>{}</svg>"
 _DIAMOND = "<path fill='{}' d='M6 0l6 6-6 6-6-6z'/>"
 _CIRCLE = "<circle fill='{}' cx='6' cy='6' r='5'/>"
-_FORMATS = {Format.TEXT: "Text", Format.JSON: "JSON", Format.MARKDOWN: "Markdown"}
+_FORMATS = {Format.TEXT: "Text", Format.JSON: "JSON", Format.MARKDOWN: "Markdown", Format.CSV: "CSV"}
 _SHAPES = {Status.STALE: "unknown", Status.EMPTY: "unknown"}
 _KINDS = {"resolved": "resolved", "no_data": "unknown", "summary": "ok"}
 
 
-def render_html(page: Overview, view: View, *, fragment: bool = False) -> str:
-    """The overview as a document, or as the one element that a page which is open replaces."""
+def render_html(page: Shown, view: View, *, fragment: bool = False, standalone: bool = False) -> str:
+    """A dashboard as a document, or as the one element that a page which is open replaces.
+
+    A ``standalone`` one is a file of its own, its style sheet in it and without script and links to other pages.
+    """
+    context = _page(page, view, fragment=fragment or view.fragment)
+    if standalone:
+        context |= {"inline": Markup(asset("app.css")[0].decode()), "formats": ()}  # noqa: S704 # our own style sheet
+    if isinstance(page, Overview):
+        return render_template("overview.jinja", **context, **_overview(page, view))
+    return render_template("board.jinja", **context, blocks=layout.blocks(page, view.zone) if page.data_to else ())
+
+
+def _page(page: Page, view: View, *, fragment: bool) -> dict[str, Any]:
+    """What every dashboard shows around its panels."""
+    classes = [*(["board"] if isinstance(page, Board) else []), *(["old"] if page.stale and page.data_to else [])]
+    return {
+        **_frame(page, fragment=fragment),
+        "page": page,
+        "view": view,
+        "zone": view.zone,
+        "classes": " ".join(classes),
+        "cells": sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
+        "chart_span": layout.range_words(page.start, page.end, page, view.zone),
+        "spark_span": numbers.span(page.spark_seconds) if page.spark_seconds else "",
+        "compared": any(signal.change is not None for signal in page.signals if not signal.detail),
+        "alerts": page.alerts[:SHOWN_ALERTS],
+        "more_alerts": numbers.more(page.alerts_total, min(len(page.alerts), SHOWN_ALERTS)),
+        "example": howto.message(page.now),
+        "formats": [(name, view.href(as_format=form)) for form, name in _FORMATS.items()],
+    }
+
+
+def _overview(page: Overview, view: View) -> dict[str, Any]:
     summits = [share.ratio for share in page.personas]
-    return _render(
-        "overview.jinja",
-        **_frame(page, fragment=fragment or view.fragment),
-        page=page,
-        view=view,
-        zone=view.zone,
-        cells=sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
-        charts=[(chart, charts.draw_chart(chart, view.zone)) for chart in page.charts if page.data_to],
-        chart_span=_range_words(page, view.zone),
-        spark_span=numbers.span(page.spark_seconds) if page.spark_seconds else "",
-        alerts=page.alerts[:SHOWN_ALERTS],
-        more_alerts=numbers.more(page.alerts_total, min(len(page.alerts), SHOWN_ALERTS)),
-        regions=page.regions[:SHOWN_ROWS],
-        more_regions=numbers.more(page.regions_total, min(len(page.regions), SHOWN_ROWS)),
-        personas=page.personas[:SHOWN_LINES],
-        more_personas=numbers.more(page.personas_total, min(len(page.personas), SHOWN_LINES)),
-        compared=any(signal.change is not None for signal in page.signals if not signal.detail),
-        moved=any(f.change is not None for f in page.facts) or any(p.change is not None for p in page.personas),
-        most_persona=max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
-        example=howto.message(page.now),
-        formats=[(name, view.href(as_format=form)) for form, name in _FORMATS.items()],
-    )
+    return {
+        "charts": [(chart, charts.draw_chart(chart, view.zone)) for chart in page.charts if page.data_to],
+        "regions": page.regions[:SHOWN_ROWS],
+        "more_regions": numbers.more(page.regions_total, min(len(page.regions), SHOWN_ROWS)),
+        "personas": page.personas[:SHOWN_LINES],
+        "more_personas": numbers.more(page.personas_total, min(len(page.personas), SHOWN_LINES)),
+        "moved": any(f.change is not None for f in page.facts) or any(p.change is not None for p in page.personas),
+        "most_persona": max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
+    }
 
 
 def render_inbox_html(
@@ -90,7 +112,7 @@ def render_inbox_html(
 ) -> str:
     """The local inbox: what the channels were told, newest first, whatever the order given; ``total`` counts all."""
     newest_first = sorted(entries, key=lambda entry: entry.received_at, reverse=True)
-    return _render(
+    return render_template(
         "inbox.jinja",
         **_base(f"Inbox · {service}", Status.OK, service, environment, now, tabs),
         entries=newest_first,
@@ -103,7 +125,7 @@ def render_inbox_html(
 def render_error_html(code: int, sentence: str, *, service: str, environment: str, now: datetime) -> str:
     """A page that says in one sentence what is wrong with a request; ``code`` is its HTTP status."""
     phrase = HTTPStatus(code).phrase
-    return _render(
+    return render_template(
         "error.jinja",
         **_base(f"{code} {phrase} · {service}", Status.UNKNOWN, service, environment, now, ()),
         code=code,
@@ -112,15 +134,16 @@ def render_error_html(code: int, sentence: str, *, service: str, environment: st
     )
 
 
-def etag(page: Overview, view: View) -> str:
+def etag(page: Page, view: View) -> str:
     """A strong validator of the fragment, quoted: it changes with what is shown, but not as seconds pass.
 
     Ages count on in the browser; ``now`` enters with its minute and by whether it makes the page stale.
     """
     floor = page.now.replace(second=0, microsecond=0)
     health = page.health
-    judged = health.evaluated_at.replace(second=0, microsecond=0) if health.evaluated_at else None
-    shown = replace(page, now=floor, health=replace(health, evaluated_at=judged))
+    if health.evaluated_at is not None:
+        health = replace(health, evaluated_at=health.evaluated_at.replace(second=0, microsecond=0))
+    shown = replace(page, now=floor, health=health)
     told = (shown, page.stale, replace(view, start=page.start, end=page.end), asset("app.css")[2], _templates_hash())
     return f'"{hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).hexdigest()[:20]}"'
 
@@ -143,7 +166,7 @@ _PERSONA_ROOM = 1.18
 """The longest share bar leaves a little of its track to see."""
 
 
-def _frame(page: Overview, *, fragment: bool) -> dict[str, Any]:
+def _frame(page: Page, *, fragment: bool) -> dict[str, Any]:
     """What the base of a dashboard needs; the title counts what somebody has to act on."""
     loud = sum(count for status, count in page.counts if status in (Status.CRITICAL, Status.WARNING))
     title = f"{f'({loud}!) ' if loud else ''}{page.title} · {page.service}"
@@ -156,6 +179,7 @@ def _base(
 ) -> dict[str, Any]:
     return {
         "fragment": False,
+        "inline": "",
         "title": title,
         "icon": _icon(status),
         "service": service,
@@ -167,7 +191,8 @@ def _base(
     }
 
 
-def _render(template: str, **context: Any) -> str:
+def render_template(template: str, **context: Any) -> str:
+    """A template of this package; every string in it is made plain and escaped."""
     return _environment().get_template(template).render(**context)
 
 
@@ -199,8 +224,10 @@ def _environment() -> Environment:
         percent=_percent,
         shape=_shape,
         short=_short,
+        short_title=lambda text, most: cut(clean(text), most),
         signed=numbers.signed,
         spark=charts.draw_spark,
+        trend=layout.trend,
         word=WORDS.__getitem__,
     )
     return environment
@@ -238,7 +265,7 @@ def _figure(item: Signal | AlertRow | Fact) -> tuple[str, str]:
     return numbers.figure(item.value, item.unit, limit)
 
 
-def _short(cell: RegionCell) -> tuple[str, str]:
+def _short(cell: Cell) -> tuple[str, str]:
     return numbers.short(cell.value, cell.unit, cell.limit)
 
 
@@ -262,13 +289,6 @@ def _limit_words(signal: Signal) -> str:
 def _percent(share: float) -> str:
     """0..1 as percent for an attribute, kept inside; 0 for what is no number."""
     return f"{100 * min(1.0, max(0.0, share)) if math.isfinite(share) else 0:.1f}"
-
-
-def _range_words(page: Overview, zone: tzinfo) -> str:
-    """The range shown: ``last 3 h``, or the instants of a past one."""
-    if page.until is None:
-        return f"last {numbers.span((page.end - page.start).total_seconds())}"
-    return numbers.stretch(page.start, page.until, zone, page.now)
 
 
 def _icon(status: Status) -> str:

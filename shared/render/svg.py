@@ -20,7 +20,11 @@ UNIT = 1000
 MOST_POINTS = 300
 _HEADROOM = 1.08
 _LEAST_HIGH = 1e-6
+_UPPER_HALF = 50.0
+_NO_PERCENTAGE = 1e6
+"""Beyond this a value in percent is a mistake, and what is around it cannot be shown."""
 _MOST_TICKS = 7
+_SHORT_DECADES = 3
 _TICK_GRID = timedelta(minutes=5)
 _TICK_STEPS = ((1.1, 10), (2.1, 15), (4, 30), (8, 60), (26, 180), (math.inf, 720))
 """Hours shown at most, and minutes from tick to tick."""
@@ -32,13 +36,21 @@ Worst = Callable[[Sequence[float]], float]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A linear scale from ``low`` (bottom) to ``high`` (top), low < high; what lies beyond is drawn at the edge."""
+    """A scale from ``low`` (bottom) to ``high`` (top), low < high; what lies beyond is drawn at the edge.
+
+    It is linear, or with ``log`` logarithmic, when ``low`` is greater than 0.
+    """
 
     low: float
     high: float
+    log: bool = False
 
     def share(self, value: float) -> float:
         """0 at the bottom to 1 at the top."""
+        if self.log:
+            value = math.log(max(value, self.low))
+            low, high = math.log(self.low), math.log(self.high)
+            return min(1.0, (value - low) / (high - low))
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
     def y(self, value: float) -> int:
@@ -85,7 +97,7 @@ def spark_scale(signal: Signal) -> Scale:
 def scale_for(values: Sequence[float], unit: str) -> Scale:
     """A scale that holds the values; (0, 1) for none, and (0, 1) where all are 0 (below a millionth)."""
     low, high = min(values, default=0.0), max(values, default=1.0)
-    if unit == "%" and low > 50:
+    if unit == "%" and _UPPER_HALF < low <= high < _NO_PERCENTAGE:
         margin = max((high - low) * 0.15, 0.01 if low > 99 else 0.5)
         return Scale(low - margin, min(high + margin, max(100.0, high)))
     return Scale(min(0.0, low), high * _HEADROOM if high > _LEAST_HIGH else 1.0)
@@ -96,6 +108,13 @@ def spark_levels(signal: Signal, width: int, levels: int) -> list[int | None]:
     scale = spark_scale(signal)
     shares = (None if v is None else scale.share(v) for v in thin(signal.spark, width, worst_for(signal)))
     return [None if share is None else min(levels - 1, int(share * levels)) for share in shares]
+
+
+def levels(values: Values, unit: str, width: int, count: int, choose: Worst) -> list[int | None]:
+    """Values as at most ``width`` steps of 0 to ``count`` - 1, on a scale of their own; None for a gap."""
+    few = thin(values, width, choose)
+    scale = scale_for(known(few), unit)
+    return [None if value is None else min(count - 1, int(scale.share(value) * count)) for value in few]
 
 
 def runs(values: Values) -> Iterator[list[tuple[int, float]]]:
@@ -134,6 +153,18 @@ def y_ticks(values: Sequence[float], unit: str) -> tuple[Scale, list[float]]:
         first, last = math.floor(rough.low / step), math.ceil(rough.high / step - 1e-9)
     ticks = [round(index * step, 10) for index in range(first, last + 1)]
     return Scale(ticks[0], ticks[-1]), ticks
+
+
+def log_ticks(low: float, high: float) -> tuple[Scale, list[float]]:
+    """A logarithmic scale that holds 0 < ``low`` <= ``high``, with ticks on 1-2-5 steps, or on powers of ten."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high) - 1e-9)
+    steps = (1, 2, 5) if last - first <= _SHORT_DECADES else (1,)
+    every = max(1, (last - first) // _MOST_TICKS)
+    ticks = [step * 10.0**power for power in range(first, last + 1, every) for step in steps]
+    bottom = max((tick for tick in ticks if tick <= low * (1 + 1e-9)), default=ticks[0])
+    top = min((tick for tick in ticks if tick >= high * (1 - 1e-9)), default=10.0 ** max(last, first + 1))
+    top = top if top > bottom else bottom * 10
+    return Scale(bottom, top, log=True), [float(f"{tick:.1g}") for tick in ticks if bottom <= tick <= top]
 
 
 def x_ticks(start: datetime, end: datetime, zone: tzinfo) -> list[tuple[datetime, str]]:

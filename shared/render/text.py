@@ -1,4 +1,4 @@
-"""The overview for a terminal: at most 100 columns whatever the names, in the specification's own columns.
+"""A dashboard for a terminal: at most 100 columns whatever the names, in the specification's own columns.
 
 The name starts in column 5, the value ends in column 43, ``[HEALTHY]`` starts in column 55 (counted from 1); the
 gap between holds the change against last week, and what follows the 24 h spark and the limit. Times are UTC.
@@ -7,7 +7,7 @@ Colours are the eight basic ones, so that they follow the reader's own terminal 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import groupby
 
@@ -16,17 +16,20 @@ from ..panels import (
     SHOWN_LINES,
     SHOWN_ROWS,
     AlertRow,
+    Board,
+    Cell,
     Health,
     Overview,
-    RegionCell,
-    RegionRow,
+    Page,
+    Shown,
     Signal,
     Status,
 )
 from . import howto, numbers
+from .pen import COLOURS, Pen
 from .plain import clean, columns, cut, left, right, to_ascii, value_text, wrap
-from .status import ASCII_GLYPHS, GLYPHS, TERMINAL_WORDS, WORDS
-from .svg import spark_levels
+from .status import TERMINAL_WORDS, WORDS
+from .text_panels import panel_lines
 
 WIDTH = 100
 _VALUE_ENDS = 43
@@ -36,8 +39,6 @@ _SPARK = 24
 _HEADLINE_LINES = 3
 _REGION_NAME = 16
 _REGION_CELL = 12
-_SPARKS = "▁▂▃▄▅▆▇█"
-_ASCII_SPARKS = "_.-=#"
 _NAMES: Mapping[str, str] = {
     "availability": "Global Availability",
     "error_rate": "Global Error Rate",
@@ -50,26 +51,15 @@ _NAMES: Mapping[str, str] = {
 """The specification's names; a signal that it does not know keeps its own."""
 _EVERYWHERE = ("", "all regions", "global", "24 h")
 _SHORT_PLACES = {"northeast": "ne", "northwest": "nw", "southeast": "se", "southwest": "sw"}
-_COLOURS: Mapping[Status, str] = {
-    **dict.fromkeys(Status, "2"),
-    Status.OK: "36",
-    Status.RESOLVED: "36",
-    Status.LOW: "33",
-    Status.WARNING: "33",
-    Status.PENDING: "33",
-    Status.CRITICAL: "1;31",
-}
 _QUIET = (Status.OK, Status.RESOLVED)
 
-_Paint = Callable[[str, str], str]
 
-
-def render_text(page: Overview, *, colour: bool = False, ascii_only: bool = False) -> str:
+def render_text(page: Shown, *, colour: bool = False, ascii_only: bool = False) -> str:
     """The page as lines of at most 100 columns, each ended by a newline.
 
     Without ``colour`` there is no escape sequence in it, with ``ascii_only`` no byte beyond ASCII.
     """
-    screen = _Screen(page, colour, ascii_only)
+    screen = _Screen(page, Pen(colour, ascii_only))
     body = "\n".join(line.rstrip() for line in screen.lines()) + "\n"
     return to_ascii(body) if ascii_only else body
 
@@ -86,7 +76,7 @@ def text_name(signal: Signal, room: int) -> str:
     return cut(f"{name} {scope}", room)
 
 
-def freshness(page: Overview) -> str:
+def freshness(page: Page) -> str:
     """How old the data is; of a past range, which it is and where its data ends."""
     if page.until is None:
         if page.data_to is None or page.age_seconds is None:
@@ -99,11 +89,9 @@ def freshness(page: Overview) -> str:
 class _Screen:
     """One rendering: the page, and how signs and colours are put."""
 
-    def __init__(self, page: Overview, colour: bool, ascii_only: bool) -> None:
+    def __init__(self, page: Shown, pen: Pen) -> None:
         self._page = page
-        self._paint: _Paint = _coloured if colour else _plain
-        self._ascii = ascii_only
-        self._sparks = _ASCII_SPARKS if ascii_only else _SPARKS
+        self._pen = pen
 
     def lines(self) -> Iterator[str]:
         """Title, answer, signals by section, regions, business, alerts, own health."""
@@ -113,26 +101,33 @@ class _Screen:
             yield from _how_to_publish(self._page)
         for section, signals in groupby(self._page.signals, key=lambda signal: signal.section):
             yield from self._section(section, list(signals))
-        yield from self._regions(self._page.regions)
-        yield from self._business()
-        yield from self._alerts(self._page.alerts)
-        yield from self._own_health(self._page.health)
+        if isinstance(self._page, Board):
+            yield from panel_lines(self._page, self._pen)
+        else:
+            yield from self._regions(self._page)
+            yield from self._business(self._page)
+        if self._page.live:
+            yield from self._alerts(self._page.alerts)
+            yield from self._own_health(self._page.health)
+        yield "=" * WIDTH
 
     def _title(self) -> Iterator[str]:
         page = self._page
         title = clean(f"{page.service} {page.environment} dashboard").upper()
+        if isinstance(page, Board):
+            title = f"{title}: {clean(page.title).upper()}"
         if page.region:
             title = f"{title}, {clean(page.region)}"
-        yield self._paint("1", cut(title, WIDTH))
-        yield self._paint("2", f"Updated: {page.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC   {freshness(page)}")
+        yield self._pen.paint("1", cut(title, WIDTH))
+        yield self._pen.paint("2", f"Updated: {page.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC   {freshness(page)}")
         yield ""
 
     def _answer(self) -> Iterator[str]:
         headline = self._page.headline
-        style = "1" if headline.status in _QUIET else _COLOURS[headline.status]
+        style = "1" if headline.status in _QUIET else COLOURS[headline.status]
         for index, line in enumerate(wrap(clean(headline.sentence), WIDTH - 3, _HEADLINE_LINES)):
-            mark = f"{self._glyph(headline.status)} " if index == 0 else "  "
-            yield mark + self._paint(style, line)
+            mark = f"{self._pen.glyph(headline.status)} " if index == 0 else "  "
+            yield mark + self._pen.paint(style, line)
         for told in (f"{headline.detail} {headline.note}", *self._page.notes):
             for line in wrap(clean(told), WIDTH - 2, _HEADLINE_LINES):
                 yield f"  {line}"
@@ -143,23 +138,23 @@ class _Screen:
         counts = [(status, count) for status, count in self._page.counts if count]
         if not counts:
             return
-        parts = [f"{self._glyph(s)} {self._paint(_COLOURS[s], f'{n} {WORDS[s].lower()}')}" for s, n in counts]
-        yield f"  {'  '.join(parts)}  {self._paint('2', f'of {self._page.checks} checks')}"
+        parts = [f"{self._pen.glyph(s)} {self._pen.paint(COLOURS[s], f'{n} {WORDS[s].lower()}')}" for s, n in counts]
+        yield f"  {'  '.join(parts)}  {self._pen.paint('2', f'of {self._page.checks} checks')}"
 
     def _section(self, section: str, signals: Sequence[Signal]) -> Iterator[str]:
         first = self._page.signals[0] is signals[0]
-        yield self._heads(clean(section)) if first else self._paint("1", cut(clean(section), WIDTH))
+        yield self._heads(clean(section)) if first else self._pen.paint("1", cut(clean(section), WIDTH))
         for signal in signals:
             yield self._signal(signal)
             if signal.value is None and signal.publish:
-                yield self._paint("2", cut(f"    Publish {clean(signal.publish)} to see it.", WIDTH))
+                yield self._pen.paint("2", cut(f"    Publish {clean(signal.publish)} to see it.", WIDTH))
         yield ""
 
     def _heads(self, section: str) -> str:
         seconds = self._page.spark_seconds
         last = f"{'' if self._page.until else 'last '}{numbers.span(seconds)}" if seconds else ""
         heads = f"{right('vs last week', 13)}{' ' * 12}{left(last, 24)}{right('limit', 11)}"
-        return self._paint("1", left(section, 40)) + self._paint("2", heads)
+        return self._pen.paint("1", left(section, 40)) + self._pen.paint("2", heads)
 
     def _signal(self, signal: Signal) -> str:
         value = cut(clean(numbers.terminal_number(signal.value, signal.unit, signal.limit)), 20)
@@ -167,43 +162,38 @@ class _Screen:
         name = left(text_name(signal, room), room)
         loud = signal.status not in _QUIET
         delta = numbers.terminal_change(signal.change, signal.change_unit, signal.limit)
+        pen = self._pen
         word = left(f"[{TERMINAL_WORDS[signal.status]}]", _STATUS)
         return (
-            f"{self._lead(signal.status)}{self._paint('1', name) if loud else name} {self._paint('1', value)}"
-            f"{self._paint('2', right(delta, _CHANGE))} {self._paint(_COLOURS[signal.status], word)}"
-            f"{self._spark(signal)}{self._paint('2', right(numbers.acceptance(signal.limit), 10))}"
+            f"{pen.lead(signal.status)}{pen.paint('1', name) if loud else name} {pen.paint('1', value)}"
+            f"{pen.paint('2', right(delta, _CHANGE))} {pen.paint(COLOURS[signal.status], word)}"
+            f"{pen.signal_spark(signal, _SPARK)}{pen.paint('2', right(numbers.acceptance(signal.limit), 10))}"
         )
 
-    def _spark(self, signal: Signal) -> str:
-        levels = spark_levels(signal, _SPARK, len(self._sparks))
-        signs = "".join(" " if level is None else self._sparks[level] for level in levels)
-        drawn = left(signs, _SPARK)
-        return self._paint("2", drawn[:-1]) + self._paint(_COLOURS[signal.status], drawn[-1])
-
-    def _regions(self, regions: Sequence[RegionRow]) -> Iterator[str]:
-        if not regions:
+    def _regions(self, page: Overview) -> Iterator[str]:
+        if not page.regions:
             return
-        total = max(self._page.regions_total, len(regions))
-        regions = regions[:SHOWN_ROWS]
+        total = max(page.regions_total, len(page.regions))
+        regions = page.regions[:SHOWN_ROWS]
         rows = [[_cell(cell) for cell in region.cells] for region in regions]
         titles = [clean(numbers.heading(cell.title, cell.unit)) for cell in regions[0].cells]
         widths = _widths(titles, rows)
         heads = (right(title, width - 1) for title, width in zip(titles, widths, strict=False))
-        yield self._paint("1", left("REGIONS", 4 + _REGION_NAME)) + self._paint("2", " " + " ".join(heads))
+        yield self._pen.paint("1", left("REGIONS", 4 + _REGION_NAME)) + self._pen.paint("2", " " + " ".join(heads))
         for region, row in zip(regions, rows, strict=True):
             values = "".join(right(value, width) for value, width in zip(row, widths, strict=False))
-            yield f"{self._lead(region.status)}{left(clean(value_text(region.name)), _REGION_NAME)}{values}"
+            yield f"{self._pen.lead(region.status)}{left(clean(value_text(region.name)), _REGION_NAME)}{values}"
         yield from self._more(total, len(regions))
         yield ""
 
-    def _business(self) -> Iterator[str]:
-        facts = [clean(f"{f.name} {numbers.terminal_number(f.value, f.unit)}") for f in self._page.facts]
-        total = max(self._page.personas_total, len(self._page.personas))
-        largest = self._page.personas[:SHOWN_LINES]
+    def _business(self, page: Overview) -> Iterator[str]:
+        facts = [clean(f"{f.name} {numbers.terminal_number(f.value, f.unit)}") for f in page.facts]
+        total = max(page.personas_total, len(page.personas))
+        largest = page.personas[:SHOWN_LINES]
         shares = [f"{clean(s.name)} {numbers.terminal_number(s.ratio * 100, '%')}" for s in largest]
         if not facts and not shares:
             return
-        yield self._paint("1", "BUSINESS AND PERSONAS")
+        yield self._pen.paint("1", "BUSINESS AND PERSONAS")
         for parts in (facts, shares):
             if parts:
                 yield f"    {cut('   '.join(parts), WIDTH - 4)}"
@@ -211,7 +201,7 @@ class _Screen:
         yield ""
 
     def _alerts(self, alerts: Sequence[AlertRow]) -> Iterator[str]:
-        yield f"{self._paint('1', 'ACTIVE ALERTS')}  {self._paint('2', 'worst first' if alerts else 'none')}"
+        yield f"{self._pen.paint('1', 'ACTIVE ALERTS')}  {self._pen.paint('2', 'worst first' if alerts else 'none')}"
         for alert in alerts[:SHOWN_ALERTS]:
             yield self._alert(alert)
         yield from self._more(max(self._page.alerts_total, len(alerts)), min(len(alerts), SHOWN_ALERTS))
@@ -221,7 +211,7 @@ class _Screen:
         """What a list leaves out, if anything."""
         left_out = numbers.more(total, shown).replace(numbers.NARROW, " ")
         if left_out:
-            yield self._paint("2", f"    {left_out}")
+            yield self._pen.paint("2", f"    {left_out}")
 
     def _alert(self, alert: AlertRow) -> str:
         value = numbers.number(alert.value, alert.unit, alert.limit).replace(numbers.NARROW, " ")
@@ -230,13 +220,13 @@ class _Screen:
         rule = left(clean(alert.rule), 29)
         room = min(max(columns(judged), 14), 18)  # a long comparison borrows from the age's column
         return (
-            f"{self._lead(alert.status)}{self._paint('1', rule)} {left(clean(alert.scope), 15)}"
-            f"{right(judged, room)} {right(age, 25 - room)}  {self._paint('2', left(clean(alert.note), 23))}"
+            f"{self._pen.lead(alert.status)}{self._pen.paint('1', rule)} {left(clean(alert.scope), 15)}"
+            f"{right(judged, room)} {right(age, 25 - room)}  {self._pen.paint('2', left(clean(alert.note), 23))}"
         )
 
     def _own_health(self, health: Health) -> Iterator[str]:
         state = Status.OK if health.ok else Status.WARNING
-        word = self._paint(_COLOURS[state], "healthy" if health.ok else "needs you")
+        word = self._pen.paint(COLOURS[state], "healthy" if health.ok else "needs you")
         parts = (
             f"collections {health.collections_fresh} of {health.collections_total} fresh",
             f"deliveries {health.deliveries_done} of {health.deliveries_total}",
@@ -245,33 +235,16 @@ class _Screen:
         )
         told = "  ".join(part for part in parts if part)
         room = WIDTH - (22 if health.ok else 25)
-        yield f"Monitoring {self._glyph(state)} {word}  {self._paint('2', cut(told, room))}"
-        yield "=" * WIDTH
-
-    def _glyph(self, status: Status) -> str:
-        return self._paint(_COLOURS[status], (ASCII_GLYPHS if self._ascii else GLYPHS)[status])
-
-    def _lead(self, status: Status) -> str:
-        """The first four columns of a row: the glyph, one or two columns wide, ends in the third."""
-        sign = (ASCII_GLYPHS if self._ascii else GLYPHS)[status]
-        return " " * (3 - len(sign)) + self._paint(_COLOURS[status], sign) + " "
+        yield f"Monitoring {self._pen.glyph(state)} {word}  {self._pen.paint('2', cut(told, room))}"
 
 
-def _how_to_publish(page: Overview) -> Iterator[str]:
+def _how_to_publish(page: Page) -> Iterator[str]:
     yield "PUBLISH a first metric to the topic metrics:"
     yield from (f"  {line}" for line in howto.message(page.now).splitlines())
     yield ""
 
 
-def _coloured(style: str, text: str) -> str:
-    return f"\x1b[{style}m{text}\x1b[0m" if text else text
-
-
-def _plain(_style: str, text: str) -> str:
-    return text
-
-
-def _cell(cell: RegionCell) -> str:
+def _cell(cell: Cell) -> str:
     """Digits and the SI prefix only: the column's title names the unit."""
     if cell.value is None and cell.note:
         return clean(cell.note)

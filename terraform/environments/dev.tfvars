@@ -1,2 +1,7 @@
 environment  = "dev"
 protect_data = false
+watch_itself = false
+
+sizing = {
+  ingest = { max_instances = 2 }
+}

@@ -1,2 +1,4 @@
-environment  = "prod"
-protect_data = true
+environment            = "prod"
+point_in_time_recovery = true
+protect_data           = true
+watch_itself           = true

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from tests.bench import bill, ingest, memory, reading, sizes, starting
+from tests.bench import alerts, bill, ingest, memory, reading, sizes, starting
 from tests.bench.figures import Figure, table
 
 PARTS: Mapping[str, Callable[[datetime], Iterable[Figure]]] = {
@@ -20,6 +20,7 @@ PARTS: Mapping[str, Callable[[datetime], Iterable[Figure]]] = {
     "starting": starting.figures,
     "memory": memory.figures,
     "bill": bill.figures,
+    "alerts": alerts.figures,
 }
 
 

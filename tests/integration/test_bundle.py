@@ -1,4 +1,4 @@
-"""The archives at work: each builds its function by itself, and one runs as in the cloud."""
+"""The archives at work: each builds its function by itself, and runs as in the cloud."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import sys
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from shared.buckets import writers_of
 from shared.bundle import contents
 from shared.bus import Message
 from shared.formats.compact import decode
-from shared.manifest import load_manifest
+from shared.manifest import Function, PushTrigger, ScheduleTrigger, load_manifest
 from shared.push import push_body
 from shared.timeline import minute_of_us, to_us
 from tests.emulators import Emulator
@@ -39,20 +40,22 @@ POINTS = (
     b'"timestamp":"2025-10-18T12:34:56Z","value":25.3}]}'
 )
 READY_WITHIN_SECONDS = 60.0
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """A function that is being served, and where its output goes."""
 
+    name: str
     port: int
     log: Path
 
-    def post(self, body: bytes) -> int:
-        """The status that a pushed body is answered with."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+    def ask(self, method: str, path: str, body: bytes) -> int:
+        """The status that a request is answered with."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
-            connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            connection.request(method, path, body, {"Content-Type": "application/json"})
             return connection.getresponse().status
 
 
@@ -79,48 +82,75 @@ def test_an_archive_alone_builds_its_function(name: str, tmp_path: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive of ingest, built by the command line and unpacked in an empty folder."""
-    out, folder = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("unpacked")
-    subprocess.run([sys.executable, "-m", "shared.bundle", "ingest", "--out", str(out)], cwd=ROOT, check=True)
-    with zipfile.ZipFile(out / "ingest.zip") as built:
-        built.extractall(folder)
-    return folder
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all archives, built by the command line."""
+    out = tmp_path_factory.mktemp("build")
+    subprocess.run([sys.executable, "-m", "shared.bundle", "--out", str(out)], cwd=ROOT, check=True)
+    return out
 
 
 @pytest.fixture(scope="module")
-def installed(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new virtual environment with the archive's own requirements; its folder of programs."""
-    folder = tmp_path_factory.mktemp("venv")
-    venv.create(folder, with_pip=True)
-    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(unpacked / "requirements.txt")]
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All packages that any function may need, fetched once."""
+    folder = tmp_path_factory.mktemp("wheels")
+    command = [*PIP, "wheel", "-q", "-w", str(folder), "-r", str(ROOT / "requirements.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and re.search("NewConnectionError|NameResolutionError", done.stdout + done.stderr):
         pytest.skip("pip cannot reach any packages: no network")
     assert done.returncode == 0, done.stderr
-    return folder / "bin"
+    return folder
 
 
-@pytest.fixture(scope="module")
-def ingest_server(
-    unpacked: Path, installed: Path, firestore_host: Emulator, tmp_path_factory: pytest.TempPathFactory
+@pytest.fixture(scope="module", params=FUNCTIONS)
+def server(
+    request: pytest.FixtureRequest,
+    archives: Path,
+    wheels: Path,
+    firestore_host: Emulator,
+    pubsub_host: Emulator,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
-    """The unpacked function behind its own functions-framework, on the Firestore emulator."""
+    """An archive, unpacked alone, behind the functions-framework of its own requirements in a new environment."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with zipfile.ZipFile(archives / f"{request.param}.zip") as built:
+        built.extractall(folder / "unpacked")
+    programs = _installed(folder, wheels)
+    emulators = {"FIRESTORE_EMULATOR_HOST": firestore_host.host, "PUBSUB_EMULATOR_HOST": pubsub_host.host}
+    try:
+        with _served(request.param, folder, programs, emulators) as served:
+            yield served
+    finally:
+        shutil.rmtree(folder)
+
+
+def _installed(folder: Path, wheels: Path) -> Path:
+    """A new virtual environment with the archive's own requirements and nothing else; its folder of programs."""
+    venv.create(folder / "venv")
+    python, requirements = str(folder / "venv" / "bin" / "python"), str(folder / "unpacked" / "requirements.txt")
+    only_these = ["--no-index", "--find-links", str(wheels), "--no-compile", "-r", requirements]
+    subprocess.run([*PIP, "--python", python, "install", "-q", *only_these], check=True)
+    return folder / "venv" / "bin"
+
+
+@contextlib.contextmanager
+def _served(name: str, folder: Path, programs: Path, emulators: Mapping[str, str]) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     environment = {
-        "PATH": f"{installed}{os.pathsep}{os.defpath}",
-        "PYTHONPATH": str(unpacked),
+        "PATH": f"{programs}{os.pathsep}{os.defpath}",
+        "PYTHONPATH": str(folder / "unpacked"),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "ION_PROJECT": PROJECT,
-        "FIRESTORE_EMULATOR_HOST": firestore_host.host,
+        **emulators,
     }
-    log = tmp_path_factory.mktemp("log") / "ingest.log"
-    command = ["functions-framework", "--target=ingest", "--signature-type=cloudevent", "--host=127.0.0.1"]
+    log = folder / "log"
+    signature = "cloudevent" if isinstance(FUNCTIONS[name].trigger, PushTrigger) else "http"
+    command = ["functions-framework", f"--target={name}", f"--signature-type={signature}", "--host=127.0.0.1"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [installed / command[0], *command[1:], f"--port={port}"],
-            cwd=unpacked,
+            [programs / command[0], *command[1:], f"--port={port}"],
+            cwd=folder / "unpacked",
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -128,7 +158,7 @@ def ingest_server(
         )
     try:
         _wait_until_listening(process, port, log)
-        yield Server(port, log)
+        yield Server(name, port, log)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -146,10 +176,27 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path
         time.sleep(0.05)
 
 
-def test_an_unpacked_archive_stores_a_pushed_message(ingest_server: Server, firestore_host: Emulator) -> None:
-    """With nothing but its archive and its own requirements, ingest acknowledges a push and the chunk is stored."""
-    message = Message(POINTS, {}, "1", AT)
-    assert ingest_server.post(push_body(message, "metrics-ingest", PROJECT)) // 100 == 2, ingest_server.log.read_text()
+def _question(function: Function) -> tuple[str, str, bytes]:
+    """What a function is asked first: a real message, a call of the schedule, a page."""
+    if function.name == "ingest":
+        return "POST", "/", push_body(Message(POINTS, {}, "1", AT), "metrics-ingest", PROJECT)
+    match function.trigger:
+        case PushTrigger():
+            return "POST", "/", push_body(Message(b"", {}, "", AT), function.trigger.subscription.name, PROJECT)
+        case ScheduleTrigger():
+            return "POST", "/", b""
+    return "GET", "/healthz", b""
+
+
+def test_an_unpacked_archive_answers(server: Server, firestore_host: Emulator) -> None:
+    """With nothing but its archive and its own requirements each function serves, and ingest stores what it is sent."""
+    status = server.ask(*_question(FUNCTIONS[server.name]))
+    assert status // 100 == (4 if FUNCTIONS[server.name].public else 2), server.log.read_text("utf-8")
+    if server.name == "ingest":
+        _check_stored(firestore_host)
+
+
+def _check_stored(firestore_host: Emulator) -> None:
     store = FirestoreStore(PROJECT, emulator_host=firestore_host.host)
     with contextlib.closing(store):
         (document,) = store.list(writers_of(minute_of_us(to_us(AT)))).documents

@@ -44,7 +44,10 @@ def send(data, attributes):
         connection.close()
 
 def record(number):
-    metrics.record("m", 1.0, Kind.COUNTER, {"n": str(number)})
+    if number % 2:
+        metrics.record("m", 1.0, Kind.COUNTER, {"n": str(number)})
+    else:
+        metrics.instrument("m", Kind.COUNTER, {"n": str(number)}).add(1.0)
 
 def say(text):
     os.write(1, f"{text}\\n".encode())
@@ -261,6 +264,32 @@ for thread in threads:
     assert sorted(number for number in counted if number < 100) == list(range(12))
     assert len(counted) == 12 + sum(map(int, said.split()))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fork_in_the_midst_of_closing(sink: tuple[Sink, int], tmp_path: Path) -> None:
+    """A child that is forked right after any file of its parent's was closed closes none that it has not open."""
+    script = """
+metrics = BackgroundPublisher(send, spool=sys.argv[2])
+parent, close = os.getpid(), os.close
+def close_and_fork(file):
+    close(file)
+    if os.getpid() == parent:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        say("forked")
+os.close = close_and_fork
+for number in range(3):
+    record(number)
+    metrics.flush_now(20)
+metrics.close(20)
+"""
+    said, complained = finish(start(sink[1], script, str(tmp_path)))
+    assert complained == ""
+    files = 3 * len(["message", "folder", "ended journal"]) + len(["journal", "spare journal", "owner"])
+    assert said.count("forked") >= files
+    assert sink[0].counted() == Counter(range(3))
 
 
 KILLED = """

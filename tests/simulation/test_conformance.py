@@ -14,15 +14,16 @@ from typing import TypeAlias
 
 import pytest
 
-from shared import telling, tick
+from shared import telling, tick, windows
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, Decision, State, decide
 from shared.cells import Cells
 from shared.conformance import Conformance
 from shared.monitoring_config import MonitoringConfig
 from shared.rules import AlertRule, OnNoData, Severity
+from shared.selections import Memo
 from shared.timeline import MINUTE_SECONDS, from_minute
-from shared.windows import read_window
+from shared.windows import Window, read_window
 from tests.fakes import START, Clock
 from tests.reference import Expected, judge
 from tests.stories import FIRST, MINUTES, check_story, draw_rule, first_known, native, story
@@ -109,12 +110,12 @@ def _with_severity(decision: Decision, severity: Severity) -> Decision:
     return replace(decision, alert=replace(decision.alert, severity=severity))
 
 
-def _closed_window(minutes: dict[int, Cells], end: int, seconds: int) -> Cells:
-    return read_window(minutes, end, seconds + MINUTE_SECONDS)
+def _closed_window(minutes: dict[int, Cells], end: int, seconds: int, memo: Memo) -> Window:
+    return read_window(minutes, end, seconds + MINUTE_SECONDS, memo)
 
 
-def _early_window(minutes: dict[int, Cells], end: int, seconds: int) -> Cells:
-    return read_window(minutes, end - MINUTE_SECONDS, seconds)
+def _early_window(minutes: dict[int, Cells], end: int, seconds: int, memo: Memo) -> Window:
+    return read_window(minutes, end - MINUTE_SECONDS, seconds, memo)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +140,8 @@ def _own_delay(_: MonitoringConfig, rule: AlertRule) -> int:
 @pytest.mark.parametrize(
     ("owner", "name", "mutant"),
     [
-        pytest.param(tick, "read_window", _closed_window, id="closed on the left"),
-        pytest.param(tick, "read_window", _early_window, id="open on the right"),
+        pytest.param(windows, "read_window", _closed_window, id="closed on the left"),
+        pytest.param(windows, "read_window", _early_window, id="open on the right"),
         pytest.param(tick._Judging, "_present_before", lambda *_: (), id="no group is missed"),
         pytest.param(tick, "_lost_its_data", _never, id="nothing takes the place of what lost its data"),
         pytest.param(telling, "_is_inhibited", _never, id="nothing keeps another quiet"),

@@ -6,6 +6,8 @@ compares what is left with the story undisturbed.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,24 +17,30 @@ import numpy as np
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
-from shared.alerts import AlertState
+from shared.adapters.strict_store import StrictStore
+from shared.alerts import AlertState, State
 from shared.bus import Message
 from shared.configuration import document
+from shared.conformance.run import with_rules
 from shared.errors import PermanentError, TransientError
 from shared.evaluator import STATE_PATH, Report
 from shared.formats.compact import Chunk, Section, encode
 from shared.formats.hour_columns import encode_hour
 from shared.hours import hour_of, hour_path, read_hours, roll_up_hour
+from shared.logs import Captured
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
+from shared.records import lines_in, packed, transitions_in
 from shared.rollups import NOT_SETTLED, read_rollups, roll_up, rollup_path
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection, Severity
 from shared.self_watch import without_own
 from shared.series import Series
 from shared.store import Delete, Fields, Put
+from shared.tick import Transition
 from shared.timeline import from_minute, minute_floor
 from tests.exactly_once import message as message_of
 from tests.fakes import START, Clock, Countdown, Crash, Hook
+from tests.ticks import minutes_after
 from tests.world import World, labels, point
 
 MINUTE = timedelta(minutes=1)
@@ -274,6 +282,12 @@ def test_a_rebuild_leaves_what_was_judged() -> None:
     assert (world.alerts(), world.inbox()) == ([], [])
 
 
+def changes(world: World) -> list[Transition]:
+    """The history of states, apart from who heard of them."""
+    documents = world.store.list("history").documents
+    return [replace(one, held="") for document in documents for one in transitions_in(document)]
+
+
 @pytest.mark.parametrize("outage_minutes", [2, 30])
 def test_catching_up(outage_minutes: int) -> None:
     """After an outage one call judges each T once, oldest first, with the states and history of one that was in time.
@@ -292,7 +306,8 @@ def test_catching_up(outage_minutes: int) -> None:
     assert report.ended == "caught_up"
     assert list(report.evaluated) == [START + (number + 2) * MINUTE for number in range(outage_minutes + 1)]
     expected, found = left_by(in_time), left_by(behind)
-    assert replace(found, inbox=[]) == replace(expected, inbox=[])
+    assert replace(found, inbox=[], history=[]) == replace(expected, inbox=[], history=[])
+    assert changes(behind) == changes(in_time)
     told_from = report.evaluated[-1] - 10 * MINUTE
     summaries = [one for one in behind.inbox() if one.kind is NotificationKind.SUMMARY]
     assert [one for one in found.inbox if "summary" not in one[0]] == [
@@ -421,20 +436,120 @@ def test_a_bus_that_takes_nothing_stops_no_evaluation(error: Exception) -> None:
             world.evaluate(away)
         assert raised.value.reason == "outbox_unpublished"
     assert [one.path for one in world.store.list("history").documents] == [
-        f"history/20251018T120{number}~000" for number in (1, 2, 3)
+        f"history/20251018T120{number}~{part}" for number in (1, 2, 3) for part in ("000", "n000")
     ]
     world.clock.time = START + 4 * MINUTE
     assert world.evaluate().published == 4
     assert len(left_by(world).inbox) == 4
 
 
-def test_a_storm_of_alerts_fits() -> None:
-    """Seven hundred groups that fire at one T are judged in one commit and all heard of, once."""
+STORM = tuple(replace(RULE, name=f"Storm {number}", threshold=MetricThreshold(100.0)) for number in range(3))
+REGIONS = 900
+
+
+def test_thousands_fire_resolve_and_are_removed_at_once() -> None:
+    """2,700 alerts of three rules change at one T, whatever they do, in one commit that production takes; all are told.
+
+    They fire, resolve, fire again, and end by the name ``rule_removed`` when the rules are gone.
+    """
+    clock = Clock(START)
+    world = World(StrictStore(SqliteStore(":memory:", clock), clock), clock, config=with_rules(STORM))
+    world.store.commit([Put(STATE_PATH, {"minute": minute_floor(START)})])
+    gone = replace(world.services, config=with_rules(()))
+    said: list[Counter[str]] = []
+    for number, value in enumerate([500.0, 1.0, 500.0, 500.0]):
+        clock.time = START + (number + 1) * MINUTE
+        at = clock() - timedelta(seconds=30)
+        points = [point("users_active", at, value, region=f"r{region}") for region in range(REGIONS)]
+        world.services.ingest()(message_of(json.dumps({"version": 1, "points": points}).encode(), clock))
+        report = world.evaluate(gone if number == 3 else None)
+        assert (report.ended, len(report.evaluated), report.failures) == ("caught_up", 1, ())
+        said.append(Counter(one.reason.value for one in report.transitions))
+        assert report.published == len(report.transitions) == len(STORM) * REGIONS
+    assert [dict(one) for one in said] == [
+        {reason: len(STORM) * REGIONS} for reason in ("fired", "resolved", "fired", "rule_removed")
+    ]
+    assert {alert.state for alert in world.alerts()} == {State.INACTIVE}, "what is left is the cooldown's memory"
+    assert world.bus.undelivered()["notifications-notify"] == 4 * len(STORM) * REGIONS
+
+
+MENDED = replace(RULE, name="Broken", threshold=MetricThreshold(1e9))
+BROKEN = {
+    "asks a view that is not there": replace(MENDED, query=None, collection="nowhere"),
+    "is never due": replace(MENDED, evaluation_frequency=0),
+    "selects nothing": replace(MENDED, query=Query(None)),  # type: ignore[arg-type]  # as a program may that makes rules
+}  # fmt: skip
+"""Rules that raise when they are judged; the configuration's reader lets none of them in."""
+
+
+@pytest.mark.parametrize(("broken", "error"), [
+    pytest.param(broken, error, id=name) for (name, broken), error in zip(
+        BROKEN.items(), ["unknown collection", "ZeroDivisionError", "AttributeError"], strict=True)
+])  # fmt: skip
+def test_a_rule_that_raises_stops_no_other_and_alerts_on_itself(broken: AlertRule, error: str) -> None:
+    """The others fire and resolve as ever; the rule fires an alert on itself that names the error, until it is mended.
+
+    The failure is in the report, and beside the cursor for as long as it lasts; it is told once.
+    """
+    world = new_world()
+    reports: list[Report] = []
+    failures: list[list[str]] = []
+    for number, (value, rule) in enumerate([(10.0, broken), (300.0, broken), (10.0, broken), (10.0, MENDED)]):
+        world.clock.time = START + (number + 1) * MINUTE
+        tell(world, value)
+        config = with_rules((rule, *CONFIG.settings.rules))
+        reports.append(world.evaluate(replace(world.services, config=config)))
+        failures.append(world.store.get([STATE_PATH])[STATE_PATH].fields["failures"])
+    world.settle_deliveries()
+    assert [len(report.evaluated) for report in reports] == [1, 1, 1, 1]
+    assert [[one.rule_id for one in report.failures] for report in reports] == [["broken"]] * 3 + [[]]
+    assert [[error in line for line in lines] for lines in failures] == [[True]] * 3 + [[]]
+    said = {(one.rule_id, one.kind.value): one for one in world.inbox()}
+    assert {key: (minutes_after(one.at), minutes_after(one.fired_at)) for key, one in said.items()} == {
+        ("broken", "firing"): (1, 1), ("broken", "resolved"): (4, 1), ("users", "firing"): (2, 2),
+        ("users", "resolved"): (3, 2),
+    }  # fmt: skip
+    firing, resolved = said["broken", "firing"], said["broken", "resolved"]
+    assert (firing.about, firing.reason, resolved.reason) == ("failure", "rule_failed", "rule_works")
+    assert error in firing.description
+    assert error not in resolved.description
+    assert len(world.inbox()) == 4
+
+
+def test_what_cannot_be_read_stops_nothing() -> None:
+    """Records of another version, in every collection that an evaluation reads, are logged and passed over.
+
+    What is beside them is read: the alert that fires resolves, and what the outbox holds is published.
+    """
     world = new_world()
     world.clock.time = START + MINUTE
-    points = [point("users_active", START + MINUTE, 500.0, region=f"r{number}") for number in range(700)]
-    world.publish(*points)
+    tell(world, 300.0)
+    world.evaluate()
     world.deliver()
-    assert len(world.evaluate().transitions) == 1400
+    (told,) = world.inbox()
+    strange = b'{"rule": "users", "severity": "worst", "state": "firing"}'
+    (users,) = [one for one in world.store.list("alerts").documents if one.path == "alerts/users"]
+    ended = START + timedelta(days=30)
+    world.store.commit([
+        Put("alerts/users", {"d": packed([strange, *lines_in(users)])}),
+        Put("alerts/odd", {"d": packed([b"[]", b"{"])}),
+        Put("alerts/torn", {"d": b"torn"}),
+        Put("alerts/new", {"lines": []}),
+        Put("silences/odd", {"who": "ops", "expires_at": ended}),
+        Put("outbox/20251018T1200~000", {"d": b"torn"}),
+        Put("outbox/20251018T1200~001", {"d": packed([b'{"about": "nothing"}', told.to_json()])}),
+    ])  # fmt: skip
+    world.clock.time = START + 2 * MINUTE
+    tell(world, 10.0)
+    with Captured() as logs:
+        assert world.evaluate().ended == "caught_up"
+    assert Counter(event["path"] for event in logs.events if event["severity"] == "ERROR") == Counter({
+        "alerts/users": 1, "alerts/odd": 2, "alerts/torn": 1, "alerts/new": 1, "silences/odd": 1,
+        "outbox/20251018T1200~000": 2, "outbox/20251018T1200~001": 1,
+    })  # fmt: skip
+    assert [one.path for one in world.store.list("alerts").documents] == [
+        "alerts/new", "alerts/odd", "alerts/torn"
+    ]  # fmt: skip
+    assert [one.path for one in world.store.list("outbox").documents] == ["outbox/20251018T1200~000"]
     world.settle_deliveries()
-    assert len({one.id for one in world.inbox()}) == 700
+    assert [(one.rule_id, one.kind.value) for one in world.inbox()] == [("users", "firing"), ("users", "resolved")]

@@ -111,9 +111,11 @@ def test_the_alert_says_what_failed() -> None:
     """It names the reason and the path, goes where high alerts go, and the report and the cursor say so too."""
     world = play(refusing("commit", "rollups/minute"), 3, 2, 3)
     (told,) = [one for one in world.inbox() if one.about == AlertKind.FAILURE]
-    assert (told.rule_id, told.severity, told.description) == (
-        ROLLUP_ID, Severity.HIGH, "Minutes cannot be rolled up; rules are judged from their chunks meanwhile."
-    )  # fmt: skip
+    first = rollup_path(minute_floor(START) + 120)
+    assert (told.rule_id, told.severity) == (ROLLUP_ID, Severity.HIGH)
+    assert told.description == (
+        f"Minutes cannot be rolled up; rules are judged from their chunks meanwhile. document_too_large: {first}"
+    )
     assert set(told.channels) == {"slack", "email", "sentry", "webhook", "inbox"}
     state = world.store.get([STATE_PATH])[STATE_PATH].fields
     path = rollup_path(minute_floor(START) + 180)

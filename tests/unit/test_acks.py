@@ -60,13 +60,17 @@ def test_paths_differ_by_the_minute() -> None:
         ({"author": "x" * 201}, "author: expected 1 to 200 bytes of text"),
         ({"comment": "x" * 1001}, "comment: expected 0 to 1000 bytes of text"),
         ({"comment": "\ud800"}, "comment: expected 0 to 1000 bytes of text"),
+        ({"fingerprint": "0123456789ABCDEF"}, "fingerprint: expected 16 of 0-9 and a-f"),
+        ({"fingerprint": "../../evaluator"}, "fingerprint: expected 16 of 0-9 and a-f"),
+        ({"fired_at": START + timedelta(seconds=1)}, "fired_at: expected a whole minute with an offset"),
+        ({"fired_at": START.replace(tzinfo=None)}, "fired_at: expected a whole minute with an offset"),
     ],
-    ids=["nobody", "space", "long author", "long comment", "no text"],
+    ids=["nobody", "space", "long author", "long comment", "no text", "capitals", "a path", "seconds", "no zone"],
 )
-def test_mistakes(change: dict[str, str], detail: str) -> None:
-    """Somebody has to be named; a comment is not asked for, but it is bounded."""
+def test_mistakes(change: dict[str, object], detail: str) -> None:
+    """Somebody and an episode have to be named; a comment is not asked for, but it is bounded."""
     with pytest.raises(PermanentError) as raised:
-        check_ack(replace(ACK, **change))  # type: ignore[arg-type] # texts
+        check_ack(replace(ACK, **change))  # type: ignore[arg-type] # any of its fields
     assert (raised.value.reason, raised.value.detail) == ("invalid_acknowledgement", detail)
     assert check_ack(replace(ACK, comment="")).comment == ""
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.acks import ack_path
-from shared.actions import ATTEMPTS, acknowledge, end_silence, silence
+from shared.actions import ATTEMPTS, Taken, acknowledge, end_silence, silence
 from shared.adapters.sqlite_store import SqliteStore
 from shared.adapters.strict_store import StrictStore
 from shared.alerts import AlertState
@@ -240,10 +240,70 @@ def test_two_deeds_of_one_microsecond(store: Store, alert: AlertState) -> None:
 
 
 def test_hostile_text_is_kept_as_it_is(store: Store) -> None:
-    """What people and labels say may be anything; it is stored and read unchanged, and rendering it is the page's."""
-    hostile = "<b>{x}\n\x1b[31m\u202e"
-    made = silence(store, "s", [Matcher("pod", hostile)], START, START + MINUTE, hostile, hostile, START)
+    """Labels are whatever writers send, so a matcher may name anything; it is stored and read unchanged.
+
+    What people write of themselves has no hidden characters, but markup of any kind: rendering it is the page's.
+    """
+    hostile, markup = "<b>{x}\n\x1b[31m\u202e", "<b>{x}</b> | *a* `b`"
+    made = silence(store, "s", [Matcher("pod", hostile)], START, START + MINUTE, markup, markup, START)
     assert read_silences(store, START) == [made]
     (entry,) = read_entries(store, START, LATER, START)
-    assert (entry.author, entry.comment) == (hostile, hostile)
+    assert (entry.author, entry.comment) == (markup, markup)
     assert entry.about.startswith(f"pod={hostile} from ")
+
+
+def refusals(store: Store, fingerprint: str, author: str, comment: str) -> list[str]:
+    """Why each of the three is refused."""
+    asked: list[Callable[[], object]] = [
+        lambda: acknowledge(store, fingerprint, START, author, comment, START),
+        lambda: silence(store, "s", EU, START, START + MINUTE, author, comment, START),
+        lambda: end_silence(store, "s", author, comment, START),
+    ]
+    found: list[str] = []
+    for ask in asked:
+        with pytest.raises(PermanentError) as raised:
+            ask()
+        found.append(f"{raised.value.reason}: {raised.value.detail.partition(':')[0]}")
+    return found
+
+
+@pytest.mark.parametrize("hidden", ["\x1b[2J", "\x00", "\u202e", "\u2066", "\x85"])
+def test_nothing_hidden_is_written(store: Store, alert: AlertState, hidden: str) -> None:
+    """A name or comment with control characters or marks of direction is refused by each of the three, by field."""
+    reasons = ["invalid_acknowledgement", "invalid_silence", "invalid_silence"]
+    for name, words in (("author", (f"ann{hidden}", "why")), ("comment", ("ann", f"why{hidden}"))):
+        assert refusals(store, alert.fingerprint, *words) == [f"{reason}: {name}" for reason in reasons]
+    assert (store.list("acks").documents, read_silences(store, START), deeds(store)) == ((), [], [])
+
+
+def test_asked_again_after_the_episode_ended(store: Store, alert: AlertState) -> None:
+    """Whoever lost the answer to an acknowledgement gets it again, though the alert has resolved meanwhile."""
+    first = acknowledge(store, alert.fingerprint, START, "ann", "on it", START)
+    results = run(config_of(replace(RULE, query=GROUPED)), minutes_of("Bg", "eu"), 2)
+    store.commit(decided(results[0].states, results[1]))
+    again = acknowledge(store, alert.fingerprint, START, "ann", "on it", START + 2 * MINUTE)
+    assert (again.is_new, again.ack) == (False, first.ack)
+    with pytest.raises(PermanentError, match="not_firing"):
+        acknowledge(store, alert.fingerprint, START + MINUTE, "ann", "", START + 2 * MINUTE)
+    assert len(deeds(store)) == 1
+
+
+@pytest.mark.parametrize("call", range(3))
+def test_two_who_acknowledge_at_once(store: Store, alert: AlertState, call: int) -> None:
+    """Wherever the second comes in, one of them has the alert, both are told who, and one entry is on record."""
+    path = ack_path(alert.fingerprint, START)
+    others: list[Taken] = []
+    hook = Hook(call, lambda: others.append(acknowledge(store, alert.fingerprint, START, "bob", "", START + MINUTE)))
+    mine = acknowledge(CrashingStore(store, hook), alert.fingerprint, START, "ann", "", START + MINUTE)
+    assert (mine.ack.author, mine.is_new) == ("bob", False)
+    assert (others[0].ack.author, others[0].is_new) == ("bob", True)
+    assert deeds(store) == [("bob", "acknowledged", path)]
+
+
+def test_the_same_silence_asked_twice_at_once(store: Store) -> None:
+    """Two copies of a request make one silence, and one entry on record; both are answered with it."""
+    others: list[Silence] = []
+    hook = Hook(0, lambda: others.append(quiet(store, author="bob")))
+    mine = quiet(CrashingStore(store, hook))
+    assert read_silences(store, START) == others == [mine]
+    assert [author for author, *_ in deeds(store)] == ["bob"]

@@ -20,7 +20,6 @@ from shared.cells import (
     Observation,
     equal,
     fold,
-    group,
     merge,
     merge_writers,
     percentiles,
@@ -178,32 +177,6 @@ def test_take_keeps_the_rows_it_is_given(part: Cells, data: st.DataObject) -> No
     assert [_bins_of(taken, at) for at in range(len(taken))] == [_bins_of(part, row) for row in chosen]
     rest = np.array([row for row in range(len(part)) if row not in chosen], np.int64)
     assert equal(merge([taken, part.take(rest)]), part)
-
-
-@FEW
-@given(st.lists(observations, min_size=1, max_size=25))
-def test_grouping_equals_folding_under_the_groups_name(observed: list[Observation]) -> None:
-    """Grouping by a label gives what folding gives had the other labels never been there; last values add up."""
-    folded = fold(observed)
-    keys = [Series(series.metric, series.group(["region"])) for series in folded.series]
-    names = tuple(sorted(set(keys)))
-    ids = np.array([names.index(key) for key in keys], np.int64)
-    grouped = group(folded, np.arange(len(folded)), ids, names)
-    kinds = dict(zip(folded.series, folded.kind.tolist(), strict=True))
-    renamed = fold(
-        [
-            Observation(Series(one.series.metric, one.series.group(["region"])), Kind(kinds[one.series]), *one[2:])
-            for one in observed
-        ]
-    )
-    assert grouped.series == names
-    for name in ("kind", "count", "min", "max", "last_at_us", "last"):
-        assert np.array_equal(getattr(grouped, name), getattr(renamed, name))
-    for number in range(len(names)):
-        members = [row for row, group_id in enumerate(ids.tolist()) if group_id == number]
-        assert grouped.last_sum[number] == math.fsum(folded.last_sum[members].tolist())
-        assert grouped.writers[number] == len(members)
-        assert sum(_bins_of(grouped, number).values()) == sum(sum(_bins_of(folded, row).values()) for row in members)
 
 
 def _lognormal(rng: random.Random) -> list[float]:

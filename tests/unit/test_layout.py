@@ -15,15 +15,31 @@ EDGES = {
     "shared.adapters": "stores and buses: the vendors' clients",
     "shared.local": "the local run: a web server, the adapters",
     "shared.wiring": "the one place that builds adapters",
+    "shared.backtest.__main__": "a command line; an entry point of its own",
+    "shared.client": "builds a service's publisher from its environment",
+    "shared.metrics_collector": "what a service calls; without a publisher it builds the process's own",
+    "shared.performance": "the same, as a decorator",
+    "shared.integrations": "into web frameworks, Sentry, OpenTelemetry",
     "shared.bundle": "makes deployable folders; an entry point of its own",
     "shared.redrive": "a command line; an entry point of its own",
+    "shared.history_command": "a command line; an entry point of its own",
 }
 """Modules and packages that are no core, and why."""
-CLOCK_READERS = ("shared.wiring", "shared.publishing", "shared.local", "functions")
+CLOCK_READERS = (
+    "shared.wiring",
+    "shared.publishing",
+    "shared.client",
+    "shared.performance",
+    "shared.dashboard_renderer",
+    "shared.integrations",
+    "shared.local",
+    "functions",
+)
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
 OUTSIDE = {
     "shared": ("numpy",),
     "shared.render": ("jinja2", "markupsafe"),
+    "shared.render.standalone": ("font_roboto", "resvg_py"),
     "shared.formats.otlp": ("google.protobuf", "opentelemetry.proto"),
     "shared.formats.otlp_json": ("google.protobuf", "opentelemetry.proto"),
 }

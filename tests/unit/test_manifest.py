@@ -12,7 +12,7 @@ import pytest
 
 from shared.bus import RetryPolicy, Subscription
 from shared.errors import ConfigError
-from shared.grants import Grant, Role, callers_of, grants, grants_of, iam_markdown
+from shared.grants import Access, Grant, Role, callers_of, grants, grants_of, iam_markdown, openers, roles_markdown
 from shared.manifest import MANIFEST_PATH, HttpTrigger, Manifest, PushTrigger, ScheduleTrigger, load_manifest
 from shared.manifest_reader import from_plain
 
@@ -37,6 +37,7 @@ def test_each_function_has_the_trigger_of_its_type(manifest: Manifest) -> None:
     assert {name: type(one.trigger) for name, one in manifest.functions.items()} == {
         "ingest": PushTrigger,
         "evaluate": ScheduleTrigger,
+        "collect": ScheduleTrigger,
         "notify": PushTrigger,
         "dashboard": HttpTrigger,
     }
@@ -87,31 +88,81 @@ def test_a_writer_publishes_only_to_its_topics_and_reads_only_its_secrets(manife
         Grant("notify", Role.PUBLISHER, "topic notifications-dead-letter"),
         Grant("notify", Role.SECRET_ACCESSOR, "secret ION_WEBHOOK_URL"),
     }
+    secrets = {one for one in grants_of(manifest.functions["evaluate"]) if one.role is Role.SECRET_ACCESSOR}
+    assert secrets == {Grant("evaluate", Role.SECRET_ACCESSOR, "secret ION_HEARTBEAT_URL")}
 
 
 def test_each_function_is_called_by_its_trigger_alone(manifest: Manifest) -> None:
     """Pub/Sub and Scheduler call through accounts of their own; the dashboard is called by named people only."""
     callers = {name: [one.account for one in callers_of(one)] for name, one in manifest.functions.items()}
-    assert callers == {"ingest": ["push"], "evaluate": ["schedule"], "notify": ["push"], "dashboard": []}
+    assert callers == {
+        "ingest": ["push"],
+        "evaluate": ["schedule"],
+        "notify": ["push"],
+        "collect": ["schedule"],
+        "dashboard": [],
+    }
 
 
-def test_a_public_function_is_called_by_everybody(document: dict[str, Any]) -> None:
+@pytest.fixture
+def with_public(document: dict[str, Any]) -> Manifest:
+    """The project's own manifest and one more public function, with a secret of its own and one that others read."""
+    secrets = ["ION_ECHO_SECRET", "ION_WEBHOOK_URL"]
+    public = {"public": True, "secrets": secrets, "reads": [], "writes": [], "deletes": []}
+    document["functions"]["echo"] = {**document["functions"]["dashboard"], **public}
+    return from_plain(document)
+
+
+def test_a_public_function_is_called_by_everybody(with_public: Manifest) -> None:
     """``public`` is what opens a function to the internet, and it shows in the grants."""
-    document["functions"]["dashboard"]["public"] = True
-    public = from_plain(document).functions["dashboard"]
-    assert callers_of(public) == (Grant("allUsers", Role.INVOKER, "function dashboard"),)
+    everybody = Grant("allUsers", Role.INVOKER, "function echo")
+    assert callers_of(with_public.functions["echo"]) == (everybody,)
+    assert everybody in grants(with_public)
 
 
-def test_no_grant_is_given_twice_and_none_to_everybody(manifest: Manifest) -> None:
-    """The list of grants is a set, and nothing in this project is public."""
-    given = grants(manifest)
+def test_a_public_function_is_deployed_with_a_secret_of_its_own_only(with_public: Manifest) -> None:
+    """A secret that another function reads opens nothing; everything that is not public is always there."""
+    private = load_manifest().deployed().functions.keys()
+    assert with_public.deployed().functions.keys() == private
+    assert with_public.deployed({"ION_WEBHOOK_URL"}).functions.keys() == private
+    assert with_public.deployed({"ION_ECHO_SECRET"}).functions.keys() == private | {"echo"}
+    assert with_public.deployed({"ION_ECHO_SECRET"}, {"echo", "notify"}).functions.keys() == private - {"notify"}
+
+
+@pytest.mark.parametrize("access", Access)
+def test_no_grant_is_given_twice_and_none_to_everybody(manifest: Manifest, access: Access) -> None:
+    """The list of grants is a set, and without a vendor's secret only a public dashboard is public."""
+    given = grants(manifest.deployed(), access, ["user:ana@example.com"])
     assert len(set(given)) == len(given)
-    assert not [one for one in given if one.account.startswith("all")]
+    everybody = [one for one in given if one.account.startswith("all")]
+    public = [Grant("allUsers", Role.INVOKER, "function dashboard")]
+    assert everybody == (public if access is Access.PUBLIC else [])
+
+
+def test_named_people_open_the_dashboard_as_its_access_says(manifest: Manifest) -> None:
+    """IAP lets them in and calls for them; without it they call the function; a public one asks nobody's name."""
+    ana = "user:ana@example.com"
+    by_access = {access: openers(manifest.dashboard(), access, [ana]) for access in Access}
+    assert by_access == {
+        Access.IAP: (
+            Grant("IAP service agent", Role.INVOKER, "service dashboard-iap"),
+            Grant(ana, Role.IAP_USER, "service dashboard-iap"),
+        ),
+        Access.PROXY: (Grant(ana, Role.INVOKER, "function dashboard"),),
+        Access.PUBLIC: (Grant("allUsers", Role.INVOKER, "function dashboard"),),
+    }
+
+
+def test_a_role_on_the_project_is_granted_as_it_stands(document: dict[str, Any]) -> None:
+    """``project_roles`` is what a function may do beyond the database, its topics and its secrets."""
+    document["functions"]["notify"]["project_roles"] = ["roles/monitoring.viewer"]
+    assert Grant("notify", Role.MONITORING_VIEWER, "project") in grants(from_plain(document))
 
 
 def test_the_page_about_access_is_what_the_manifest_gives(manifest: Manifest) -> None:
-    """docs/iam.md is derived, and up to date."""
+    """docs/iam.md and the README's table are derived, and up to date."""
     assert (ROOT / "docs" / "iam.md").read_text("utf-8") == iam_markdown(manifest)
+    assert f"\n\n{roles_markdown(manifest)}\n" in (ROOT / "README.md").read_text("utf-8")
 
 
 def _ingest(document: dict[str, Any]) -> dict[str, Any]:
@@ -188,9 +239,19 @@ def _more_always_than_ever(document: dict[str, Any]) -> None:
     _ingest(document)["min_instances"] = 11
 
 
+def _two_dashboards(document: dict[str, Any]) -> None:
+    document["functions"]["other"] = {**document["functions"]["dashboard"], "writes": []}
+
+
+def _owner(document: dict[str, Any]) -> None:
+    _ingest(document)["project_roles"] = ["roles/owner"]
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
+        (_two_dashboards, "functions: people open dashboard and other; expected one http function that is not public"),
+        (_owner, "functions.ingest.project_roles[0]: expected a predefined role of one service"),
         (_second_writer, "collections.rollups: written by evaluate and dashboard; expected exactly one function"),
         (_no_writer, "collections.orphans: written by no function; expected exactly one function"),
         (_unread_dead_letters, "functions.ingest.trigger.dead_letter_topic: no pull subscription reads"),

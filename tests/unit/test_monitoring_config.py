@@ -222,10 +222,10 @@ def test_the_rest_of_the_defaults() -> None:
     assert settings.retention == Retention(72, 30, 72, 5)
     kinds = {metric.name: metric.kind for metric in MonitoringConfig().metrics}
     assert {name for name, kind in kinds.items() if kind is Kind.DISTRIBUTION} == {
-        "response_time", "database_query_time",
+        "response_time", "database_query_time", "cache_ttl_effectiveness",
     }  # fmt: skip
     assert {name for name, kind in kinds.items() if kind is Kind.COUNTER} == {
-        "requests", "errors", "cache_requests", "cache_evictions", "persona_requests",
+        "requests", "errors", "cache_requests", "cache_evictions", "persona_requests", "deploys",
     }  # fmt: skip
     assert set(settings.metric_types) == set(MetricType)
 

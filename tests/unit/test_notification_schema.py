@@ -46,7 +46,10 @@ def test_the_schema_is_one() -> None:
     assert SCHEMA["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("notification", [FIRING, ENDED], ids=["firing", "ended without data"])
+TAGGED = replace(FIRING, tags=(("category", "errors"),))
+
+
+@pytest.mark.parametrize("notification", [FIRING, ENDED, TAGGED], ids=["firing", "ended without data", "with tags"])
 def test_what_is_sent_is_as_published(notification: Notification) -> None:
     """The message on the topic holds exactly the required fields, and the webhook's body one more."""
     validator = Draft202012Validator(SCHEMA)

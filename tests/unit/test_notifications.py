@@ -44,6 +44,7 @@ notifications = st.builds(
     channels=st.lists(st.sampled_from(["slack", "email", "inbox"]), unique=True).map(tuple),
     config_hash=st.just("0123456789ab"),
     runbook_url=st.sampled_from(["", "https://runbook.example/users"]),
+    tags=st.dictionaries(text, text, max_size=2).map(lambda tags: tuple(sorted(tags.items()))),
 )
 
 

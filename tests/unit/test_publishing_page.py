@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import ingest, publisher, spool
+from shared import ingest, instruments, publisher, spool
 from shared.adapters import pubsub_bus
 from shared.adapters.sqlite_store import SqliteStore
 from shared.bus import MAX_MESSAGE_BYTES
@@ -140,7 +140,7 @@ def test_the_json_is_a_message() -> None:
         ("series of a minute in all", f"{MAX_SERIES:,}"),
         ("observations in the client", f"{publisher.MAX_OBSERVATIONS:,}"),
         ("unsent messages in the client", f"{publisher.MAX_UNSENT_BYTES >> 20} MiB"),
-        ("names and labels in the client", f"{publisher.MAX_SERIES_BYTES >> 20} MiB"),
+        ("names and labels in the client", f"{instruments.MAX_SERIES_BYTES >> 20} MiB"),
         ("the spool", f"{MAX_SPOOL_BYTES >> 20} MiB"),
     ],
 )

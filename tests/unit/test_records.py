@@ -13,8 +13,19 @@ from hypothesis import strategies as st
 
 from shared.alerts import AlertKind, AlertState, Reason, State, Told
 from shared.decided import HISTORY_KEPT, MAX_LINES, MAX_LINES_BYTES, decided, notifications_in
-from shared.records import alert_line, alerts_in, lines_in, packed, transition_line, transitions_in
-from shared.rules import Severity
+from shared.notifications import Notification, NotificationKind
+from shared.records import (
+    Announcement,
+    alert_line,
+    alerts_in,
+    announcement_line,
+    announcements_in,
+    lines_in,
+    packed,
+    transition_line,
+    transitions_in,
+)
+from shared.rules import Operator, Severity
 from shared.series import make_labels
 from shared.store import Delete, Document, Put
 from shared.tick import TickResult, Transition, tick
@@ -60,6 +71,27 @@ transitions = st.builds(
     episode=maybe,
     config_hash=texts,
     kind=st.sampled_from(AlertKind),
+    held=texts,
+)
+notifications = st.builds(
+    Notification,
+    kind=st.sampled_from(NotificationKind),
+    fingerprint=texts,
+    rule_id=texts,
+    rule_name=texts,
+    description=texts,
+    severity=severities,
+    labels=any_labels,
+    value=st.none() | numbers,
+    unit=texts,
+    operator=st.sampled_from(Operator),
+    threshold=numbers,
+    fired_at=instants,
+    at=instants,
+    reason=texts,
+    channels=st.lists(texts, max_size=3).map(tuple),
+    config_hash=texts,
+    about=st.sampled_from(AlertKind).map(str),
 )
 
 
@@ -80,6 +112,18 @@ def test_alerts_there_and_back(some: list[AlertState]) -> None:
 def test_transitions_there_and_back(some: list[Transition]) -> None:
     """So it is of transitions."""
     assert transitions_in(document(packed(map(transition_line, some)))) == some
+
+
+@FEW
+@given(st.lists(notifications, max_size=4))
+def test_announcements_there_and_back(some: list[Notification]) -> None:
+    """What history keeps of a notification is its own: which alert, to whom, and what was judged."""
+    found = announcements_in(Document("history/x~n000", {"d": packed(map(announcement_line, some))}, START))
+    assert found == [
+        Announcement(one.id, one.kind, one.fingerprint, one.rule_id, one.labels, one.severity, one.fired_at, one.at,
+               one.value, one.reason, AlertKind(one.about), one.channels, one.config_hash)
+        for one in some
+    ]  # fmt: skip
 
 
 def test_a_record_of_another_version_is_read() -> None:
@@ -109,7 +153,7 @@ def test_one_document_a_rule() -> None:
     rules = [replace(RULE, name=name, cooldown_period=60) for name in ("A", "B")]
     first = run(config_of(*rules), minutes_of("B"), 1)[0]
     assert [write.path for write in decided((), first)] == [
-        "alerts/a", "alerts/b", "history/20251018T1200~000", "outbox/20251018T1200~000"
+        "alerts/a", "alerts/b", "history/20251018T1200~000", "history/20251018T1200~n000", "outbox/20251018T1200~000"
     ]  # fmt: skip
     assert decided(first.states, TickResult(START, first.states, (), (), ())) == []
     other = tuple(replace(one, count=9) if one.rule_id == "b" else one for one in first.states)
@@ -119,14 +163,17 @@ def test_one_document_a_rule() -> None:
 
 
 def test_history_expires_and_the_outbox_does_not() -> None:
-    """Transitions are kept for ninety days, notifications until they are published."""
+    """Transitions and announcements are kept for ninety days, each in its documents; notifications until published."""
     (result,) = play(RULE, "B")
-    history, outbox = decided((), result)[1:]
-    assert isinstance(history, Put)
-    assert isinstance(outbox, Put)
-    assert history.fields["expires_at"] == START + HISTORY_KEPT
+    history, announcements, outbox = [one for one in decided((), result)[1:] if isinstance(one, Put)]
+    assert history.fields["expires_at"] == announcements.fields["expires_at"] == START + HISTORY_KEPT
     assert set(outbox.fields) == {"d"}
-    assert transitions_in(document(history.fields["d"])) == list(result.transitions)
+    read = [Document(one.path, one.fields, START) for one in (history, announcements)]
+    assert [transitions_in(one) for one in read] == [list(result.transitions), []]
+    assert [[one.id for one in announcements_in(each)] for each in read] == [
+        [],
+        [told.id for told in result.notifications],
+    ]
     (notification,) = result.notifications
     assert notifications_in(document(outbox.fields["d"])) == [(notification.id, notification.to_json())]
 
@@ -162,3 +209,14 @@ def test_what_a_tick_decides_is_what_is_read_again() -> None:
         result = tick(config_of(rule), minutes, states, START + number * MINUTE)
         assert result == expected
         states = tuple(alerts_in(document(packed(map(alert_line, result.states)))))
+
+
+def test_what_is_published_is_not_judged() -> None:
+    """A notification of another version goes on the bus under its id: only notify knows what it cannot deliver."""
+    (write,) = [one for one in decided((), play(RULE, "B")[0]) if one.path.startswith("outbox/")]
+    assert isinstance(write, Put)
+    odd = b'{"id": "odd", "version": 9}'
+    lines = [*lines_in(document(write.fields["d"])), odd]
+    found = notifications_in(document(packed(lines)))
+    assert [data for _, data in found] == lines
+    assert [name for name, _ in found][1] == "odd"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from shared.panels import Overview, RegionCell, RegionRow, Status
+from shared.panels import Cell, Overview, Row, Status
 from shared.render import render_json
 from tests import samples
 from tests.hostile import WHOLE_PAGES, hostile_strings, poisoned
@@ -97,8 +97,8 @@ def test_no_binary_noise() -> None:
 def test_no_region_hides_another(names: tuple[str, ...], keys: set[str]) -> None:
     """Regions whose names differ in a hyphen are all there with their own values, in any order."""
     page = samples.overview()
-    cells = [(RegionCell("cpu", "CPU", float(number), "%"),) for number in range(len(names))]
-    rows = tuple(RegionRow(name, Status.OK, cell) for name, cell in zip(names, cells, strict=True))
+    cells = [(Cell("cpu", "CPU", float(number), "%"),) for number in range(len(names))]
+    rows = tuple(Row(name, Status.OK, cell) for name, cell in zip(names, cells, strict=True))
     regions = parsed(replace(page, regions=rows))["dashboard"]["regions"]
     assert set(regions) == keys
     assert sorted(region["cpu"] for region in regions.values()) == [float(number) for number in range(len(names))]

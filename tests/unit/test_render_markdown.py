@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 from shared.panels import Overview
 from shared.render import render_markdown
-from shared.render.markdown import escape
+from shared.render.markdown_parts import escape
 from shared.render.plain import clean
 from tests import samples
 from tests.hostile import WHOLE_PAGES, hostile_strings, poisoned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.panels import Limit, Line, LineChart, Span
-from shared.render import charts, svg
+from shared.panels import Heat, Limit, Line, LineChart, Mark, Span, Status, Strip, Strips, Style
+from shared.render import charts, grids, svg
 from shared.rules import Operator, Severity
 from tests import samples
 
@@ -167,3 +168,78 @@ def test_no_spark_without_values() -> None:
     drawn = charts.draw_spark(replace(signal, spark=(99.9, 99.9, None, None, None)))
     assert drawn is not None
     assert (drawn.hollow, drawn.end_x) == (True, 250)
+
+
+@pytest.mark.parametrize("value", [1e6, 1e17, 1e200])
+def test_an_immense_percentage_has_a_scale(value: float) -> None:
+    """Equal percentages that no margin can part are drawn on a scale from 0."""
+    scale = svg.scale_for([value, value], "%")
+    assert scale.low == 0
+    assert scale.share(value) < 1
+
+
+@given(st.floats(1e-300, 1e200), st.floats(1, 1e6))
+def test_a_logarithmic_scale_holds_both_ends(low: float, times: float) -> None:
+    """Whatever the range, both ends lie on the scale, ticks ascend, and there are at most a dozen."""
+    scale, ticks = svg.log_ticks(low, low * times)
+    assert 0 <= scale.share(low) <= scale.share(low * times) <= 1
+    assert scale.share(low * 1e-3) == 0
+    assert ticks == sorted(ticks)
+    assert 1 <= len(ticks) <= 12
+
+
+def test_logarithmic_ticks_are_1_2_5() -> None:
+    """Two decades have ticks on 1-2-5 steps, equally far apart by ratio."""
+    scale, ticks = svg.log_ticks(12.0, 650.0)
+    assert ticks == [10, 20, 50, 100, 200, 500, 1000]
+    assert scale.share(100) == pytest.approx(0.5)
+
+
+def test_a_flag_that_would_meet_another_has_no_label() -> None:
+    """Of two deploys that are close the newer one is labelled; of two far apart both are."""
+    marks = [Mark(END - timedelta(minutes=minutes), f"Deploy {minutes}") for minutes in (170, 12, 5)]
+    drawn = charts.draw_chart(replace(chart(Line("a", (1.0,) * 180)), marks=tuple(marks)), UTC)
+    assert [mark.label for mark in drawn.marks] == ["Deploy 170", "", "Deploy 5"]
+
+
+def test_a_single_line_is_solid() -> None:
+    """A line that is alone has no dashes: there is none to tell it from."""
+    alone, *_ = charts.draw_chart(chart(Line("a", (1.0, 2.0))), UTC).lines
+    assert alone.dash == "none"
+    dashes = {line.dash for line in charts.draw_chart(chart(*(Line(n, (1.0, 2.0)) for n in "abc")), UTC).lines}
+    assert len(dashes) == 3
+
+
+def test_percentiles_differ_without_colour() -> None:
+    """Lines of one thing share an ink and differ by width, dash or strength."""
+    styles = (Style.BELOW, Style.MAIN, Style.ABOVE)
+    lines = charts.draw_chart(chart(*(Line(one.value, (1.0, 2.0), style=one) for one in styles)), UTC).lines
+    assert len({line.ink for line in lines}) == 1
+    assert len({(line.width, line.dash, line.faint) for line in lines}) == 3
+
+
+def test_a_distribution_is_few_paths() -> None:
+    """However many cells a distribution has, it is at most six paths, and each cell is in one of them."""
+    rng = random.Random(7)
+    shares = tuple(tuple(rng.random() / 10 for _ in range(30)) for _ in range(60))
+    drawn = grids.draw_heat(Heat(END, 180, 10.0, 1.26, shares), "x", "ms")
+    assert drawn is not None
+    assert len(drawn.paths) <= 6
+    lengths = [int(length) for _, path in drawn.paths for length in re.findall(r"h(\d+)", path)]
+    assert sum(lengths) == 1800 - sum(share < 0.002 for step in shares for share in step)
+
+
+def test_a_distribution_of_nothing_is_none() -> None:
+    """Without observations there is nothing to draw."""
+    assert grids.draw_heat(Heat(END, 180, 1.0, 1.26, ()), "x", "ms") is None
+    assert grids.draw_heat(Heat(END, 180, 1.0, 1.26, ((), ())), "x", "ms") is None
+
+
+def test_a_strip_tells_states_apart_by_shape() -> None:
+    """Good steps are low, bad ones full, unknown ones a line, and what was before any data is not drawn."""
+    states = (Status.EMPTY, Status.OK, Status.OK, Status.UNKNOWN, Status.CRITICAL, Status.CRITICAL)
+    panel = Strips("s", "S", END, END + timedelta(hours=1), 600, (Strip("a", 1.0, "%", Status.OK, states),), ())
+    paths = dict(grids.draw_strips(panel, UTC).strips[0].paths)
+    assert set(paths) == {"ok", "unknown", "critical"}
+    assert (paths["ok"].count("M"), paths["unknown"].count("M"), paths["critical"].count("M")) == (2, 1, 1)
+    assert len({re.findall(r"v([.\d]+)", path)[0] for path in paths.values()}) == 3

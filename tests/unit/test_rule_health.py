@@ -138,6 +138,8 @@ def test_a_rule_that_fails_is_told_of_once_and_when_it_works() -> None:
     (told,) = first.notifications
     assert (told.about, told.severity, told.rule_id, told.channels) == ("failure", Severity.HIGH, "level", ("inbox",))
     assert (told.unit, told.value, told.reason) == ("", None, "rule_failed")
+    assert told.description.endswith('nobody hears of what it watches. ConfigError: invalid_configuration: '
+                                     'unknown collection "nowhere"')  # fmt: skip
     assert [(one.rule_id, "unknown collection" in one.reason) for one in first.failures] == [("level", True)]
     assert (second.notifications, len(second.failures)) == ((), 1)
     works = tick(config_of(RULE), minutes_of("ggg"), second.states, START + 2 * MINUTE)
@@ -170,6 +172,7 @@ def test_minutes_that_cannot_be_rolled_up_are_an_alert() -> None:
     assert [(one.rule_id, one.rule_name, one.kind.value) for one in said] == [
         (ROLLUP_ID, "Rollup of minutes", "firing"), (ROLLUP_ID, "Rollup of minutes", "resolved")
     ]  # fmt: skip
+    assert [one.description.partition(" meanwhile.")[2] for one in said] == [" no room", ""]
     assert [one.state for one in states] == [State.INACTIVE], "in its cooldown"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from shared.adapters.strict_store import StrictStore
 from shared.alerts import AlertState
 from shared.errors import PermanentError
 from shared.rules import Severity
+from shared.series import MAX_LABELS
 from shared.silences import (
     KEPT,
     LONGEST,
@@ -99,9 +100,9 @@ MISTAKES = [
     pytest.param({"id": ""}, "id: expected 1 to 64 of a-z, 0-9 and -", id="no id"),
     pytest.param({"id": "a/b"}, "id: expected 1 to 64 of a-z, 0-9 and -", id="a path"),
     pytest.param({"id": "a" * 65}, "id: expected 1 to 64 of a-z, 0-9 and -", id="a long id"),
-    pytest.param({"matchers": ()}, "matchers: expected 1 to 16, got 0", id="no matcher"),
+    pytest.param({"matchers": ()}, "matchers: expected 1 to 18, got 0", id="no matcher"),
     pytest.param(
-        {"matchers": tuple(Matcher(f"l{number}", "x") for number in range(17))}, "matchers: expected 1 to 16, got 17",
+        {"matchers": tuple(Matcher(f"l{number}", "x") for number in range(19))}, "matchers: expected 1 to 18, got 19",
         id="too many",
     ),
     pytest.param(
@@ -131,6 +132,20 @@ MISTAKES = [
         {"ends_at": START + LONGEST + MINUTE}, "ends_at: expected after starts_at, and at most 30 days after",
         id="for ever",
     ),
+    pytest.param(
+        {"starts_at": START.replace(tzinfo=None)}, "starts_at: expected a time with an offset", id="start of no zone"
+    ),
+    pytest.param(
+        {"ends_at": START.replace(tzinfo=None)}, "ends_at: expected a time with an offset", id="end of no zone"
+    ),
+    pytest.param(
+        {"starts_at": datetime(9999, 12, 1, tzinfo=UTC), "ends_at": datetime(9999, 12, 2, tzinfo=UTC)},
+        "starts_at: expected at most 365 days from now", id="far away",
+    ),
+    pytest.param(
+        {"starts_at": datetime(1, 1, 1, tzinfo=UTC), "ends_at": datetime(1, 1, 2, tzinfo=UTC)},
+        "starts_at: expected at most 365 days from now", id="long ago",
+    ),
     pytest.param({"author": " "}, "author: expected 1 to 200 bytes of text", id="nobody"),
     pytest.param({"author": "ü" * 101}, "author: expected 1 to 200 bytes of text", id="long author"),
     pytest.param({"comment": ""}, "comment: expected 1 to 1000 bytes of text", id="no reason"),
@@ -151,10 +166,10 @@ def test_mistakes(change: dict[str, object], detail: str) -> None:
     "change",
     [
         {"ends_at": START + LONGEST}, {"author": "a" * 200}, {"comment": "x" * 1000},
-        {"matchers": tuple(Matcher(f"l{number}", "") for number in range(16))},
+        {"matchers": (*matchers_of({f"l{one}": "" for one in range(MAX_LABELS)}, "cpu"), Matcher("severity", "low"))},
         {"matchers": (Matcher("n" * 200, "x" * 500), Matcher("region", "eu", is_not=True))},
     ],
-    ids=["thirty days", "author", "comment", "sixteen", "long"],
+    ids=["thirty days", "author", "comment", "an alert of sixteen labels", "long"],
 )  # fmt: skip
 def test_the_largest_that_is_accepted(change: dict[str, object]) -> None:
     """Whatever is within the limits is accepted, and can be stored."""
@@ -171,7 +186,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.builds(Matcher, texts, texts, st.booleans()), min_size=1, max_size=16), texts, texts)
 def test_there_and_back(matchers: list[Matcher], author: str, comment: str) -> None:
-    """What is stored is what is read, under a path of its own, and it is shown for ninety days after its end."""
+    """What is stored is what is read, under a path of its own, and it is shown for seven days after its end."""
     silence = replace(SILENCE, matchers=tuple(matchers), author=author, comment=comment)
     put = silence.write(Absent())
     assert put.path == silence_path("s1") == "silences/s1"

@@ -10,6 +10,7 @@ import pytest
 
 from shared.alerts import AlertKind, AlertState, Reason, State, Told
 from shared.cells import Cells, Observation, fold
+from shared.conformance.run import with_rules
 from shared.errors import ConfigError
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
@@ -109,6 +110,8 @@ def test_longest_reach() -> None:
     missing = replace(wide, query=GROUPED, on_no_data=OnNoData.ALERT, evaluation_frequency=300)
     assert longest_reach_seconds(config_of(missing)) == 1020, "and an evaluation back, for the groups that were there"
     assert longest_reach_seconds(config_of(off)) == 0
+    nowhere = replace(RULE, name="nowhere", query=None, collection="nowhere")
+    assert longest_reach_seconds(with_rules((nowhere, wide))) == 720, "one that cannot be judged looks nowhere"
 
 
 class Broken(dict[int, Cells]):
@@ -147,6 +150,34 @@ def test_a_rule_that_raises_costs_no_other(error: Exception) -> None:
     assert {(one.rule_id, one.reason) for one in result.transitions} == {
         ("level", Reason.FIRED), ("wide", Reason.FAILED)
     }  # fmt: skip
+
+
+def test_a_rule_that_nobody_can_be_told_of_costs_no_other() -> None:
+    """What breaks when it is decided who hears is contained as well: states stay, the rule alerts, the others are told.
+
+    When it works again the violation is judged and told as ever, and the alert on the rule ends.
+    """
+    other = replace(RULE, name="Other")
+    unaskable: tuple[str, ...] = (["other"],)  # type: ignore[assignment]  # no id, so that asking for it raises
+    broken = config_of(replace(RULE, inhibited_by=unaskable), other)
+    minutes = minutes_of("BBB")
+    first = tick(broken, minutes, (), START)
+    second = tick(broken, minutes, first.states, START + MINUTE)
+    third = tick(config_of(RULE, other), minutes, second.states, START + 2 * MINUTE)
+    assert [[(one.rule_id, one.reason) for one in result.failures] for result in (first, second, third)] == [
+        [("level", "TypeError: unhashable type: 'list'")], [("level", "TypeError: unhashable type: 'list'")], []
+    ]  # fmt: skip
+    assert {(one.rule_id, one.kind) for one in second.states} == {
+        ("level", AlertKind.FAILURE), ("other", AlertKind.THRESHOLD)
+    }  # fmt: skip
+    said = [(one.rule_id, one.kind.value, one.about, minutes_after(one.at))
+            for result in (first, second, third) for one in result.notifications]  # fmt: skip
+    assert said == [
+        ("level", "firing", "failure", 0),
+        ("other", "firing", "threshold", 0),
+        ("level", "firing", "threshold", 2),
+        ("level", "resolved", "failure", 2),
+    ]
 
 
 def test_a_rule_that_works_again_ends_the_alert_on_itself() -> None:
@@ -254,12 +285,14 @@ def test_a_tick_is_a_pure_function() -> None:
 
 
 def test_a_notification_says_what_was_judged() -> None:
-    """Value, limit, unit, channels and configuration are those of the evaluation that decided it."""
-    config = config_of(RULE)
+    """Value, limit, unit, channels, tags, runbook and configuration are those of the evaluation that decided it."""
+    rule = replace(RULE, tags={"team": "x", "a": "1"}, runbook_url="https://example.com/level")
+    config = config_of(rule)
     (result,) = run(config, minutes_of("B"), 1)
     (notification,) = result.notifications
     assert (notification.value, notification.threshold, notification.operator.value) == (300.0, 100.0, ">")
     assert (notification.channels, notification.config_hash) == (("inbox",), config.hash)
+    assert (notification.tags, notification.runbook_url) == ((("a", "1"), ("team", "x")), "https://example.com/level")
     assert notification.id == f"20251018T1200-{result.transitions[0].fingerprint}-firing"
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.bins import SCALE, error_bound
-from shared.cells import EMPTY, Cells, Observation, equal, fold, merge_writers
+from shared.cells import EMPTY, Cells, Observation, fold, merge, merge_writers, percentiles
 from shared.rules import Aggregation, Query, Selection
 from shared.series import Kind, Labels, Series
 from shared.timeline import US_PER_SECOND
-from shared.windows import evaluate, read_window
+from shared.windows import Windows, evaluate, read_window
+from tests.cell_cases import MINUTE, chunks_of_cells
 from tests.world import labels
 
 FIRST = 1_760_788_800
@@ -247,7 +250,8 @@ def test_a_window_is_open_on_the_left_and_closed_on_the_right() -> None:
     for name, at_us in instants.items():
         minutes[-(-at_us // (60 * 10**6)) * 60].append(Observation(Series(name), Kind.GAUGE, at_us, 1.0))
     window = read_window({minute: fold(some) for minute, some in minutes.items()}, end, seconds)
-    assert {series.metric for series in window.series} == {"at the end", "after"}
+    found = {name for name in instants if evaluate(window, Query(Selection(name)), seconds)}
+    assert found == {"at the end", "after"}
 
 
 def test_missing_minutes_are_empty() -> None:
@@ -255,8 +259,8 @@ def test_missing_minutes_are_empty() -> None:
     cells = window_of(requests=7.0)
     window = read_window({FIRST: cells, FIRST + 240: cells}, FIRST + 300, 360)
     assert evaluate(window, Query(Selection("requests"), Aggregation.SUM), 360) == {(): 14.0}
-    assert equal(read_window({FIRST: cells}, FIRST + 300, 300), EMPTY)
-    assert equal(read_window({}, FIRST, 60), EMPTY)
+    assert list(read_window({FIRST: cells}, FIRST + 300, 300).minutes) == []
+    assert evaluate(read_window({}, FIRST, 60), Query(Selection("requests"), Aggregation.SUM), 60) == {}
 
 
 def test_a_series_without_the_group_label_is_a_group_of_its_own() -> None:
@@ -264,3 +268,101 @@ def test_a_series_without_the_group_label_is_a_group_of_its_own() -> None:
     window = fold([Observation(series, Kind.GAUGE, FIRST * US_PER_SECOND, 1.0) for series in SERIES])
     query = Query(Selection("m"), Aggregation.COUNT, group_by=("region",))
     assert evaluate(window, query, 60) == {(): 1.0, labels(region="eu"): 2.0, labels(region="us"): 1.0}
+
+
+def merged(window: list[Cells], selection: Selection, names: tuple[str, ...]) -> Cells:
+    """The selected series merged over the minutes, and then by group, adding last values: one row a group."""
+    over_time = merge(window)
+    rows = [row for row, name in enumerate(over_time.series) if name.metric == selection.metric]
+    rows = [row for row in rows if over_time.series[row].matches(selection.labels)]
+    parts: list[Cells] = []
+    for writer, row in enumerate(rows):
+        series = Series(selection.metric, over_time.series[row].group(names))
+        parts.append(replace(over_time.take(np.array([row])), series=(series,)).written_by(writer))
+    return merge_writers(parts)
+
+
+def by_merging(window: list[Cells], query: Query, seconds: int) -> dict[Labels, float]:
+    """A query's values the long way: whole cells are merged, all columns of them."""
+    cells = merged(window, query.select, query.group_by)
+    aggregation = query.aggregation
+    columns = {
+        Aggregation.AVG: np.clip(cells.sum / cells.count, cells.min, cells.max),
+        Aggregation.RATE: np.where(cells.kind == Kind.COUNTER, cells.sum, cells.count) / seconds,
+        Aggregation.COUNT: cells.count.astype(float),
+        **{
+            one: getattr(cells, one.value)
+            for one in Aggregation
+            if one.value in ("min", "max", "sum", "last", "last_sum")
+        },
+    }
+    column = percentiles(cells, aggregation.quantile) if aggregation.quantile else columns[aggregation]
+    values = dict(zip([name.labels for name in cells.series], column.tolist(), strict=True))
+    if query.per is None:
+        return {key: value for key, value in values.items() if not math.isnan(value)}
+    per = merged(window, query.per, query.group_by)
+    sums = dict(zip([name.labels for name in per.series], per.sum.tolist(), strict=True))
+    return {key: values.get(key, 0.0) / total for key, total in sums.items() if total > 0}
+
+
+QUERIES = [
+    *(
+        Query(Selection("requests", filtered), aggregation, group_by=names)
+        for aggregation in Aggregation
+        for filtered in ((), labels(endpoint="/b"))
+        for names in ((), ("region",), ("endpoint", "region"))
+    ),
+    Query(
+        Selection("requests", labels(region="eu")), Aggregation.SUM, per=Selection("requests"), group_by=("endpoint",)
+    ),
+]
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@given(
+    chunks=chunks_of_cells(6),
+    gaps=st.sets(st.integers(0, 5), max_size=3),
+    queries=st.lists(st.sampled_from(QUERIES), min_size=1, max_size=3),
+)
+def test_what_is_selected_is_what_merging_everything_gives_to_the_bit(
+    chunks: list[Cells], gaps: set[int], queries: list[Query]
+) -> None:
+    """Reading only a query's rows and columns gives the value, bit for bit, that merging whole cells gives.
+
+    Minutes are shared by windows that follow one another, as in a backtest, and each asks what was asked before.
+    """
+    minutes = {MINUTE + 60 * number: cells for number, cells in enumerate(chunks) if number not in gaps}
+    shared, end = Windows(), MINUTE
+    for end in range(MINUTE, MINUTE + 60 * (len(chunks) + 1), 60):
+        window = [minutes[minute] for minute in range(end - 240, end + 60, 60) if minute in minutes]
+        for query in queries:
+            expected = by_merging(window, query, 300)
+            assert evaluate(read_window(minutes, end, 300), query, 300) == expected
+            assert evaluate(shared.read(minutes, end, 300), query, 300) == expected
+        shared.forget(end, [cells for minute, cells in minutes.items() if minute > end - 240])
+    assert list(shared) == [(end, 300)]
+
+
+def test_bins_beyond_their_limit_become_coarser_as_merging_makes_them() -> None:
+    """Percentiles over so wide a spread that series and groups lower their scale are those of merging, to the bit."""
+    rng = np.random.default_rng(1)
+    names = [
+        Series("requests", labels(endpoint=endpoint, region=region)) for endpoint in "abc" for region in ("eu", "us")
+    ]
+    minutes = {
+        MINUTE + 60 * number: fold(
+            [
+                Observation(name, Kind.DISTRIBUTION, MINUTE * US_PER_SECOND, float(value))
+                for row, name in enumerate(names)
+                for value in 2.0 ** rng.uniform(-40.0, 40.0 + 10 * row, 900)
+            ]
+        )
+        for number in range(4)
+    }
+    whole = merged(list(minutes.values()), Selection("requests"), ("region",))
+    assert whole.scale.min() < SCALE
+    for aggregation in (Aggregation.P50, Aggregation.P99):
+        query = Query(Selection("requests"), aggregation, group_by=("region",))
+        assert evaluate(read_window(minutes, MINUTE + 180, 240), query, 240) == by_merging(
+            list(minutes.values()), query, 240
+        )

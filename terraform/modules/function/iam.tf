@@ -24,6 +24,14 @@ resource "google_project_iam_member" "firestore" {
   }
 }
 
+resource "google_project_iam_member" "this" {
+  for_each = toset(var.function.project_roles)
+
+  project = var.project
+  role    = each.value
+  member  = google_service_account.this.member
+}
+
 resource "google_pubsub_topic_iam_member" "publisher" {
   for_each = var.topic_ids
 

@@ -1,5 +1,9 @@
 locals {
   is_pushed = var.function.trigger.type == "push"
+
+  # The server answers with as many threads as requests are let in.
+  environment = merge(var.environment, { THREADS = tostring(var.function.concurrency) })
+  secrets     = { for name, version in var.secret_versions : name => { id = var.secret_ids[name], version = version } }
 }
 
 resource "google_storage_bucket_object" "archive" {
@@ -14,9 +18,10 @@ resource "google_cloudfunctions2_function" "this" {
   location    = var.region
 
   build_config {
-    runtime         = var.runtime
-    entry_point     = var.name
-    service_account = var.build_account
+    runtime           = var.runtime
+    entry_point       = var.name
+    service_account   = var.build_account
+    docker_repository = var.repository
     # Pub/Sub pushes to it as to any HTTP server, and what it serves is CloudEvents.
     environment_variables = { GOOGLE_FUNCTION_SIGNATURE_TYPE = local.is_pushed ? "cloudevent" : "http" }
 
@@ -26,6 +31,9 @@ resource "google_cloudfunctions2_function" "this" {
         object = google_storage_bucket_object.archive.name
       }
     }
+
+    # What was tested is what runs: the base image changes with a deploy, not between two.
+    on_deploy_update_policy {}
   }
 
   service_config {
@@ -37,17 +45,16 @@ resource "google_cloudfunctions2_function" "this" {
     service_account_email            = google_service_account.this.email
     timeout_seconds                  = var.function.timeout_seconds
 
-    # The server answers with as many threads as requests are let in.
-    environment_variables = merge(var.environment, { THREADS = tostring(var.function.concurrency) })
+    environment_variables = local.environment
 
     dynamic "secret_environment_variables" {
-      for_each = { for name, id in var.secret_ids : name => id if contains(keys(var.secret_versions), name) }
+      for_each = local.secrets
 
       content {
         key        = secret_environment_variables.key
         project_id = var.project
-        secret     = secret_environment_variables.value
-        version    = tostring(var.secret_versions[secret_environment_variables.key])
+        secret     = secret_environment_variables.value.id
+        version    = secret_environment_variables.value.version
       }
     }
   }

@@ -33,6 +33,7 @@ variable "function" {
     max_instances   = number
     memory_mib      = number
     min_instances   = number
+    project_roles   = optional(list(string), [])
     reads           = list(string)
     timeout_seconds = number
     trigger         = object({ type = string })
@@ -65,6 +66,11 @@ variable "region" {
   type        = string
 }
 
+variable "repository" {
+  description = "Full name of the repository for the function's image."
+  type        = string
+}
+
 variable "runtime" {
   description = "Python version, such as python311."
   type        = string
@@ -76,8 +82,8 @@ variable "secret_ids" {
 }
 
 variable "secret_versions" {
-  description = "Version numbers of secrets by variable name; one that is absent is not handed over."
-  type        = map(number)
+  description = "Version numbers of the function's secrets, by variable name; one that is absent is not handed over."
+  type        = map(string)
 }
 
 variable "topic_ids" {

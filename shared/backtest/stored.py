@@ -1,0 +1,146 @@
+"""What a deployment keeps, as a backtest reads it: minutes, hours where the minutes are gone, and what was told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..acks import Ack, ack_from_fields
+from ..alerts import AlertState
+from ..buckets import expired
+from ..cells import Cells
+from ..errors import ConfigError
+from ..evaluator import STATE_PATH
+from ..hours import KEPT, hour_of, minutes_in, read_hours
+from ..notify import DeliveryState
+from ..records import alerts_in, transitions_in
+from ..retention import live
+from ..rollups import read_rollups, rolled_up_at
+from ..silences import Silence, silence_from_fields
+from ..store import Store
+from ..tick import Transition
+from ..timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_id, parse_minute_id
+from .episodes import Key, Telling
+from .run import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a notification on a channel, and when (aware UTC)."""
+
+    notification: str
+    channel: str
+    state: DeliveryState
+    at: datetime
+
+    @property
+    def episode(self) -> Key:
+        """The episode that it is about."""
+        minute, fingerprint, _ = self.notification.split("-", 2)
+        return fingerprint, from_minute(parse_minute_id(minute))
+
+    @property
+    def kind(self) -> str:
+        """What it says of the episode."""
+        return self.notification.split("-", 2)[2].partition("-")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What really happened: transitions, oldest first; when each minute that had any was judged; what was told.
+
+    ``silences`` and ``acks`` are all that are kept; ``alerts`` is what the evaluator remembers now.
+    """
+
+    transitions: tuple[Transition, ...] = ()
+    decided_at: Mapping[int, datetime] | None = None
+    deliveries: tuple[Delivery, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    acks: tuple[Ack, ...] = ()
+    alerts: tuple[AlertState, ...] = ()
+
+    def tellings(self) -> dict[Key, list[Telling]]:
+        """What was sent, by episode: a channel that is not set up, or refused, heard of nothing."""
+        by_id: dict[str, list[Delivery]] = {}
+        for one in self.deliveries:
+            if one.state is DeliveryState.SENT:
+                by_id.setdefault(one.notification, []).append(one)
+        found: dict[Key, list[Telling]] = {}
+        for sent in by_id.values():
+            telling = Telling(sent[0].kind, min(one.at for one in sent), tuple(one.channel for one in sent))
+            found.setdefault(sent[0].episode, []).append(telling)
+        return {key: sorted(told, key=lambda one: one.at) for key, told in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The minutes of a store as of ``now`` (aware UTC): a ``Source``.
+
+    Minutes older than 76 hours are those of their hours (``hours.minutes_in``), which are kept for 30 days.
+    """
+
+    store: Store
+    now: datetime
+
+    def read(self, minutes: Sequence[int]) -> Mapping[int, Cells]:
+        """See ``run.Source``."""
+        old = {minute for minute in minutes if self.is_old(minute)}
+        hours = read_hours(self.store, sorted({*map(hour_of, old)}), self.now) if old else {}
+        held = {minute: cells for hour, one in hours.items() for minute, cells in minutes_in(hour, one).items()}
+        kept = [minute for minute in minutes if minute not in old]
+        recent = read_rollups(self.store, kept, self.now) if kept else {}
+        return {minute: cells for minute, cells in held.items() if minute in old} | recent
+
+    def is_old(self, minute: int) -> bool:
+        """Whether only its hour is kept."""
+        return expired(minute, self.now)
+
+    def span(self, hours: float) -> Span:
+        """The last ``hours`` that were judged. Raises ``ConfigError`` when nothing was, or for more than 30 days."""
+        if not 0 < hours <= KEPT / timedelta(hours=1):
+            raise ConfigError(f"hours: expected more than 0 and at most {KEPT // timedelta(hours=1)}, got {hours:g}")
+        state = self.store.get([STATE_PATH]).get(STATE_PATH)
+        if state is None:
+            raise ConfigError("nothing has been evaluated yet, so there is nothing to look back on")
+        last = int(state.fields["minute"])
+        return Span(last + MINUTE_SECONDS - max(1, round(hours * HOUR_SECONDS / MINUTE_SECONDS)) * MINUTE_SECONDS, last)
+
+    def first_judged(self) -> int | None:
+        """The first minute that was ever judged (Unix seconds); None where that is not known."""
+        state = self.store.get([STATE_PATH]).get(STATE_PATH)
+        first = None if state is None else state.fields.get("first_minute")
+        return None if first is None else int(first)
+
+    def judged(self, span: Span) -> Span:
+        """What of a span the evaluator has judged: nothing before its first evaluation ever, or without minutes."""
+        kept = next(one for one in range(span.first, span.last + 1, MINUTE_SECONDS) if not self.is_old(one))
+        return Span(max(kept, self.first_judged() or kept), span.last)
+
+    def history(self, span: Span, cooldown_seconds: int = 0) -> History:
+        """What the evaluator did over a span, and what was told of it and for ``cooldown_seconds`` before."""
+        first, last = minute_id(span.first), minute_id(span.last) + "~~"
+        documents = live(self.store.list("history", first, last).documents, self.now)
+        earlier = minute_id(span.first - cooldown_seconds // MINUTE_SECONDS * MINUTE_SECONDS)
+        delivered = live(self.store.list("deliveries", earlier, last).documents, self.now)
+        alerts = self.store.list("alerts").documents
+        return History(
+            tuple(change for one in documents for change in transitions_in(one)),
+            {parse_minute_id(one.id.partition("~")[0]): one.update_time for one in documents},
+            tuple(
+                Delivery(
+                    one.fields["notification"],
+                    one.fields["channel"],
+                    DeliveryState(one.fields["state"]),
+                    one.fields["at"],
+                )
+                for one in delivered
+            ),
+            tuple(silence_from_fields(one.id, one.fields) for one in self.store.list("silences").documents),
+            tuple(ack_from_fields(one.fields) for one in self.store.list("acks").documents),
+            tuple(alert for one in alerts for alert in alerts_in(one)),
+        )
+
+    def rolled_up_at(self, minutes: Sequence[int]) -> Mapping[int, datetime]:
+        """When the chunks of some minutes were listed for their rollups."""
+        return rolled_up_at(self.store, minutes)

@@ -1,0 +1,79 @@
+"""Requests of an ASGI application: ``app.add_middleware(AsgiMiddleware)``, or ``app = AsgiMiddleware(app)``.
+
+Starlette and FastAPI say which route a request took; of another application the path is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from ..metrics_collector import ProductionMetricsCollector
+from .requests import UNMATCHED, Requests
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class AsgiMiddleware:
+    """Times each HTTP request until the application has done with it. Its errors are counted and raised."""
+
+    def __init__(
+        self,
+        app: App,
+        collector: ProductionMetricsCollector | None = None,
+        *,
+        region: str | None = None,
+        endpoint_of: Callable[[Scope], str] | None = None,
+        flush_seconds: float = 0.0,
+    ) -> None:
+        """``endpoint_of`` is asked at the end of a request. ``flush_seconds``: see ``Requests``."""
+        self._app = app
+        self._requests = Requests(collector, region, flush_seconds)
+        self._endpoint_of = endpoint_of or self._by_route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; all but HTTP is passed on unseen."""
+        if scope.get("type") != "http":
+            await self._app(scope, receive, send)
+            return
+        started = self._requests.clock()
+        mounted_at = str(scope.get("root_path", ""))
+        status = 0
+
+        async def respond(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message.get("type") == "http.response.start":
+                status = message.get("status", 0)
+            elif not message.get("more_body") and self._requests.flush_is_due():
+                await asyncio.get_running_loop().run_in_executor(None, self._requests.flush)
+            await send(message)
+
+        failure: BaseException | None = None
+        try:
+            await self._app(scope, receive, respond)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._requests.answered(self._endpoint(scope, mounted_at), started, status, failure)
+
+    def _endpoint(self, scope: Scope, mounted_at: str) -> str:
+        try:
+            scope = {**scope, "root_path": str(scope.get("root_path", "")).removeprefix(mounted_at)}
+            return self._endpoint_of(scope)
+        except Exception:  # noqa: BLE001 - a service does not fail for its metrics
+            return UNMATCHED
+
+    def _by_route(self, scope: Scope) -> str:
+        """The route's template below where it is mounted; where there is a router and no route, none matched."""
+        route, mounted_at = scope.get("route"), str(scope["root_path"])
+        if hasattr(route, "app") and hasattr(route, "routes"):  # mounted, and no route within that is known
+            return mounted_at or UNMATCHED
+        path = getattr(route, "path", None)
+        if isinstance(path, str):
+            return mounted_at + path
+        return UNMATCHED if "router" in scope else self._requests.path(str(scope.get("path", "/")))

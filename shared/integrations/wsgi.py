@@ -1,0 +1,108 @@
+"""Requests of a WSGI application: ``app = WsgiMiddleware(app)``. What it answers is passed on unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..metrics_collector import ProductionMetricsCollector
+from .requests import Requests
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ROUTE_KEY = "ion_monitoring.route"
+"""In the environment: the endpoint, where the application knows it better than its path says."""
+
+
+class WsgiMiddleware:
+    """Times each request until its body is closed. An error of the application is counted and raised."""
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        collector: ProductionMetricsCollector | None = None,
+        *,
+        region: str | None = None,
+        endpoint_of: Callable[[WSGIEnvironment], str] | None = None,
+        flush_seconds: float = 0.0,
+    ) -> None:
+        """``endpoint_of`` is asked at the end of a request. ``flush_seconds``: see ``Requests``."""
+        self._app = app
+        self._requests = Requests(collector, region, flush_seconds)
+        self._endpoint_of = endpoint_of or self._by_path
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        started = self._requests.clock()
+        status = [0]
+
+        def respond(line: str, *rest: Any) -> Any:
+            status[0] = _code(line)
+            return start_response(line, *rest)
+
+        def done(error: BaseException | None) -> None:
+            self._requests.answered(self._endpoint(environ), started, status[0], error)
+
+        try:
+            body = self._app(environ, respond)
+        except BaseException as error:
+            done(error)
+            raise
+        if self._requests.flush_is_due():
+            self._requests.flush()
+        files = environ.get("wsgi.file_wrapper")
+        if isinstance(files, type) and isinstance(body, files):  # the server may send the file itself, and fast
+            done(None)
+            return body
+        return _Body(body, done)
+
+    def _endpoint(self, environ: WSGIEnvironment) -> str:
+        try:
+            return self._endpoint_of(environ)
+        except Exception:  # noqa: BLE001 - a service does not fail for its metrics
+            return self._by_path(environ)
+
+    def _by_path(self, environ: WSGIEnvironment) -> str:
+        known = environ.get(ROUTE_KEY)
+        return str(known) if known else self._requests.path(str(environ.get("PATH_INFO", "/")))
+
+
+class _Body:
+    """A body as it is, that says once when it has ended."""
+
+    def __init__(self, body: Iterable[bytes], done: Callable[[BaseException | None], None]) -> None:
+        self._body = body
+        self._done: Callable[[BaseException | None], None] | None = done
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._body
+        except Exception as error:
+            self._end(error)
+            raise
+        self._end(None)
+
+    def __len__(self) -> int:
+        return len(self._body)  # type: ignore[arg-type] # raises TypeError as the body itself would
+
+    def close(self) -> None:
+        """The server has sent it, or has given up."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._end(None)
+
+    def _end(self, error: BaseException | None) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(error)
+
+
+def _code(line: str) -> int:
+    try:
+        return int(line[:3])
+    except (TypeError, ValueError):
+        return 0

@@ -1,0 +1,89 @@
+"""Signals: one number with its status, limit and spark, over the window of the rule that judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .panels import Signal
+from .render.plain import value_text
+from .rules import AlertRule, MetricThreshold, Query
+from .series import Labels
+from .sources import (
+    SPARK_POINTS,
+    WINDOW_SECONDS,
+    Sources,
+    limit_of,
+    scope_text,
+    status_of,
+    worst_alert,
+)
+from .timeline import HOUR_SECONDS, from_minute
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A signal to be made. ``rules`` judge it: the first is the one it has its window and limit from."""
+
+    id: str
+    name: str
+    section: str
+    unit: str
+    query: Query
+    rules: Sequence[AlertRule] = ()
+    limit: MetricThreshold | None = None
+    """That of a rule on something wider, drawn where no rule judges the signal itself."""
+    publish: str = ""
+    detail: bool = False
+    scope: str = ""
+    """Where it holds, when its labels do not say so."""
+
+
+def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
+    """One signal at the page's end.
+
+    Of several groups it is about the one with the worst alert, else about the one with the worst value.
+    """
+    query = sources.narrowed(wanted.query)
+    alert = worst_alert(a for a in sources.alerts if a.rule_id in {rule.id for rule in wanted.rules})
+    rule = sources.config.get_rule(alert.rule_id) if alert else min(wanted.rules, key=_rank, default=None)
+    values = sources.at(query, rule.evaluation_window if rule else WINDOW_SECONDS) if query else {}
+    threshold = rule.threshold if rule else wanted.limit
+    labels = alert.labels if alert else worst_group(values, threshold)
+    past = sources.over(query, SPARK_POINTS) if query else None
+    spark = tuple(point.get(labels) for point in past.values) if past else ()
+    value = values.get(labels)
+    return Signal(
+        id=wanted.id,
+        name=wanted.name,
+        section=wanted.section,
+        scope=wanted.scope or _scope(sources, labels, query, values),
+        value=value,
+        unit=wanted.unit,
+        status=status_of(alert, value, any(point is not None for point in spark), stale),
+        limit=limit_of(threshold),
+        spark=spark,
+        spark_step_seconds=past.seconds if past else HOUR_SECONDS,
+        as_of=from_minute(sources.end),
+        publish="" if sources.until else wanted.publish,
+        detail=wanted.detail,
+    )
+
+
+def worst_group(values: Mapping[Labels, float], threshold: MetricThreshold | None) -> Labels:
+    """The group nearest to its threshold; the first of equals, no labels when there is no group."""
+    if not values:
+        return ()
+    low_is_bad = threshold is not None and threshold.operator.value.startswith("<")
+    return min(sorted(values), key=lambda labels: values[labels] if low_is_bad else -values[labels])
+
+
+def _rank(rule: AlertRule) -> int:
+    return rule.severity.rank
+
+
+def _scope(sources: Sources, labels: Labels, query: Query | None, values: Mapping[Labels, float]) -> str:
+    """Where a signal holds; before there is a group to name, where it was asked for."""
+    if sources.region and not labels:
+        return value_text(sources.region)
+    return scope_text(labels, query.group_by if query and labels in values else ())

@@ -1,0 +1,250 @@
+"""Middleware: each request is counted once, under its route, and answered exactly as without it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.util import FileWrapper, setup_testing_defaults
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
+from flask import Flask, abort
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from shared.integrations.asgi import AsgiMiddleware
+from shared.integrations.flask import monitor_flask
+from shared.integrations.requests import FLUSH_EVERY_SECONDS, MAX_PATHS, OTHERS, UNMATCHED
+from shared.integrations.wsgi import WsgiMiddleware
+from tests.unit.test_performance import Measured
+
+Environ = dict[str, Any]
+
+
+def call(app: Any, path: str = "/", **more: Any) -> tuple[str, bytes]:
+    """The status and body that a WSGI application answers, closed as a server does."""
+    environ: Environ = {"PATH_INFO": path, **more}
+    setup_testing_defaults(environ)
+    said: list[str] = []
+    body = app(environ, lambda status, *_: said.append(status))
+    try:
+        return_value = b"".join(body)
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+    return said[0], return_value
+
+
+def unheard(*_: Any) -> Callable[[bytes], object]:
+    """Takes a status and headers."""
+    return lambda _: None
+
+
+def plain(status: str, body: Callable[[], Iterable[bytes]] = lambda: [b"x"]) -> Any:
+    """An application that answers always the same."""
+
+    def app(_: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(status, [])
+        return body()
+
+    return app
+
+
+@pytest.mark.parametrize(("status", "errors"), [("200 OK", 0), ("404 Not Found", 0), ("503 Unavailable", 1)])
+def test_wsgi(status: str, errors: int) -> None:
+    """A request is one response time, and an error where the status says that the service is to blame."""
+    here = Measured()
+    assert call(WsgiMiddleware(plain(status), here.collector), "/a") == (status, b"x")
+    expected = {("response_time", "/a"): 1}
+    assert here.seen() == expected | ({("errors", "/a", "http_503"): 1} if errors else {})
+
+
+def test_wsgi_errors() -> None:
+    """An error of the application, at once or in the midst of its body, is counted once and raised."""
+    here = Measured()
+
+    def at_once(_: Environ, __: Any) -> Iterable[bytes]:
+        raise KeyError
+
+    def midway() -> Iterator[bytes]:
+        yield b"a"
+        raise LookupError
+
+    for app, kind in ((at_once, KeyError), (plain("200 OK", midway), LookupError)):
+        with pytest.raises(kind):
+            call(WsgiMiddleware(app, here.collector))
+    assert here.seen() == {
+        ("response_time", "/"): 2, ("errors", "/", "KeyError"): 1, ("errors", "/", "LookupError"): 1
+    }  # fmt: skip
+
+
+def test_wsgi_bodies() -> None:
+    """A body is closed when it was, keeps its length, and a file is given to the server as it is."""
+    here = Measured()
+    closed = []
+
+    class Body(list[bytes]):
+        def close(self) -> None:
+            closed.append(1)
+
+    app = WsgiMiddleware(plain("200 OK", lambda: Body([b"x", b"y"])), here.collector)
+    environ: Environ = {}
+    setup_testing_defaults(environ)
+    body: Any = app(environ, unheard)
+    assert (len(body), here.seen()) == (2, {})
+    body.close()
+    body.close()
+    assert (closed, here.seen()) == ([1, 1], {("response_time", "/"): 1})
+    file = FileWrapper(io.BytesIO(b"z"))
+    app = WsgiMiddleware(plain("200 OK", lambda: file), here.collector)
+    assert app({**environ, "wsgi.file_wrapper": FileWrapper}, unheard) is file
+    assert here.seen() == {("response_time", "/"): 2}
+
+
+def test_paths_are_few() -> None:
+    """Where there are no routes the first hundred paths keep their names, and all others are one endpoint."""
+    here = Measured()
+    app = WsgiMiddleware(plain("200 OK"), here.collector)
+    for number in range(MAX_PATHS + 50):
+        call(app, f"/{number}")
+    call(app, "/7")
+    assert here.seen()["response_time", OTHERS] == 50
+    assert here.seen()["response_time", "/7"] == 2
+    assert len(here.seen()) == MAX_PATHS + 1
+
+
+def test_an_endpoint_of_ones_own() -> None:
+    """An application may name its endpoints; where that fails, the path is the name."""
+    here = Measured()
+    call(WsgiMiddleware(plain("200 OK"), here.collector, endpoint_of=lambda _: "/mine"))
+    call(WsgiMiddleware(plain("200 OK"), here.collector, endpoint_of=lambda environ: str(environ["no"])), "/p")
+    assert set(here.seen()) == {("response_time", "/mine"), ("response_time", "/p")}
+
+
+def test_flask() -> None:
+    """Flask's requests are under their routes, its errors under their status, and what matches no route is one."""
+    here = Measured()
+    app = Flask("test")
+    monitor_flask(app, here.collector)
+
+    @app.route("/users/<int:number>")
+    def user(number: int) -> str:
+        if number == 3:
+            raise KeyError(number)
+        if number == 4:
+            abort(503)
+        return str(number)
+
+    client = app.test_client()
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    statuses = [
+        client.get(path, buffered=True).status_code
+        for path in ("/users/1", "/users/2", "/users/3", "/users/4", "/no", "/ne")
+    ]
+    assert statuses == [200, 200, 500, 503, 404, 404]
+    route = "/users/<int:number>"
+    assert here.seen() == {
+        ("response_time", route): 4, ("errors", route, "http_500"): 1, ("errors", route, "http_503"): 1,
+        ("response_time", UNMATCHED): 2,
+    }  # fmt: skip
+
+
+def test_fastapi() -> None:
+    """FastAPI's requests are under their routes, those of routers and mounted applications with what is before them."""
+    here = Measured()
+    app = FastAPI()
+    router = APIRouter(prefix="/v1")
+    inner = FastAPI()
+
+    @router.get("/users/{number}")
+    async def user(number: int) -> int:
+        return 1 // number
+
+    @inner.get("/deep/{name}")
+    def deep(name: str) -> str:
+        return name
+
+    app.include_router(router)
+    app.mount("/inner", inner)
+    app.add_middleware(AsgiMiddleware, collector=here.collector)
+    client = TestClient(app, raise_server_exceptions=False)
+    paths = ("/v1/users/1", "/v1/users/2", "/v1/users/0", "/inner/deep/x", "/no", "/v1/users/x")
+    assert [client.get(path).status_code for path in paths] == [200, 200, 500, 200, 404, 422]
+    assert here.seen() == {
+        ("response_time", "/v1/users/{number}"): 4, ("errors", "/v1/users/{number}", "ZeroDivisionError"): 1,
+        ("response_time", "/inner/deep/{name}"): 1, ("response_time", UNMATCHED): 1,
+    }  # fmt: skip
+
+
+def test_starlette(tmp_path: Any) -> None:
+    """Starlette's requests are under their routes, a folder of files under where it is, a stream until its end."""
+    here = Measured()
+    (tmp_path / "a.txt").write_text("a")
+
+    async def stream(_: Any) -> StreamingResponse:
+        async def parts() -> Any:
+            yield b"a"
+            yield b"b"
+
+        return StreamingResponse(parts())
+
+    app = Starlette(
+        routes=[
+            Route("/hello/{name}", lambda _: PlainTextResponse("hi")),
+            Route("/stream", stream),
+            Mount("/static", StaticFiles(directory=tmp_path)),
+        ]
+    )
+    app.add_middleware(AsgiMiddleware, collector=here.collector)
+    client = TestClient(app, root_path="/proxy")
+    assert [client.get("/proxy" + path).text for path in ("/hello/a", "/hello/b", "/stream", "/static/a.txt")] == [
+        "hi", "hi", "ab", "a"
+    ]  # fmt: skip
+    assert here.seen() == {
+        ("response_time", "/hello/{name}"): 2, ("response_time", "/stream"): 1, ("response_time", "/static"): 1
+    }  # fmt: skip
+
+
+async def bare(_: Any, __: Any, send: Any) -> None:
+    """An ASGI application without a router."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"x"})
+
+
+def test_asgi_without_a_router() -> None:
+    """A bare application's requests are under their paths; what is no HTTP is passed on unseen."""
+    here = Measured()
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        app = AsgiMiddleware(bare, here.collector)
+        await app({"type": "http", "path": "/a"}, None, send)  # type: ignore[arg-type] # it receives nothing
+        await app({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+    assert (len(sent), here.seen()) == (4, {("response_time", "/a"): 1})
+
+
+def test_flushing_before_the_end_of_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where asked to, a response waits for what was gathered before it ends, once in ten seconds and no longer."""
+    here = Measured()
+    flushed: list[float] = []
+    monkeypatch.setattr(here.collector, "flush", flushed.append)
+    app = WsgiMiddleware(plain("200 OK"), here.collector, flush_seconds=0.5)
+    for _ in range(3):
+        call(app)
+    assert flushed == [0.5]
+    app._requests._flushed_at -= FLUSH_EVERY_SECONDS
+    call(app)
+    assert flushed == [0.5, 0.5]
+    client = TestClient(AsgiMiddleware(bare, here.collector, flush_seconds=0.25))
+    assert [client.get("/").text for _ in range(3)] == ["x"] * 3
+    assert flushed == [0.5, 0.5, 0.25]
