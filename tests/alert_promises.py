@@ -24,7 +24,7 @@ from shared.evaluator import STATE_PATH
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification, NotificationKind, notification_from_json
 from shared.notify import DeliveryState, delivery_path
-from shared.records import alerts_in, lines_in, transitions_in
+from shared.records import alerts_in, announcements_in, lines_in, transitions_in
 from shared.rules import Severity
 from shared.self_watch import without_own
 from shared.silences import Silence, silence_from_fields
@@ -64,6 +64,10 @@ class Judged:
     def transitions(self) -> list[Transition]:
         """What changed its state."""
         return [transition for document in self._put("history") for transition in transitions_in(document)]
+
+    def announced(self) -> list[str]:
+        """The ids that history names as told."""
+        return [one.id for document in self._put("history") for one in announcements_in(document)]
 
     def alerts(self) -> dict[str, list[AlertState]]:
         """The rules whose alerts changed, with the alerts that are remembered from then on."""
@@ -199,7 +203,7 @@ def _check_judged(ledger: Ledger) -> None:
 
 
 def _check_history(ledger: Ledger) -> None:
-    """Each alert's transitions follow one another, and all of them are kept."""
+    """Each alert's transitions follow one another; all of them are kept, and what was told is announced."""
     states: dict[str, State] = {}
     kept: dict[str, Any] = {}
     for one in ledger.judged:
@@ -208,6 +212,7 @@ def _check_history(ledger: Ledger) -> None:
             assert transition.before is known, f"no state is skipped: {transition}"
             assert transition.at == from_minute(one.minute)
             states[transition.fingerprint] = transition.after
+        assert one.announced() == [told.id for told in one.notifications()], "what is told is announced in history"
         kept |= {w.path: w.fields["d"] for w in one.writes if isinstance(w, Put) and w.path.startswith("history/")}
     assert {one.path: one.fields["d"] for one in ledger.inner.list("history").documents} == kept
 

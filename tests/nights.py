@@ -97,10 +97,10 @@ class Night:
         self.world.services = self._services(self.ledger, self.world.bus)
         self.began = minute_floor(self.clock())
         letters = draw_letters(rng)
-        self.ends = from_minute(self.began) + timedelta(minutes=len(letters[REGIONS[0]]))
+        self.away = draw_away(rng)
+        self.ends = from_minute(self.began) + timedelta(minutes=len(letters[REGIONS[0]])) + self.away
         points = [one for region in REGIONS for one in draw_points(rng, self.began, letters[region], region)]
         self.owed = sorted(points, key=lambda one: one[0])
-        self.away = draw_away(rng)
         self.is_over = False
 
     def play(self) -> None:
@@ -116,7 +116,7 @@ class Night:
     def _morning(self) -> None:
         """Good values, and one evaluation a minute, until everything has ended and been told."""
         self.is_over = True
-        self.clock.time = self.ends + self.away
+        self.clock.time = self.ends
         self.world.evaluate()
         for _ in range(GOOD_AGAIN):
             for region in REGIONS:
@@ -176,7 +176,7 @@ class Night:
         switches_at = self.deployed_at + timedelta(seconds=self.rng.uniform(0, 100))
         middle = from_minute(self.began) + timedelta(minutes=self.rng.uniform(3, 5))
         left = self.away
-        while self.clock() < self.ends + self.away:
+        while self.clock() < self.ends:
             if left and self.clock() > middle:
                 self.baton.sleep(left.total_seconds())
                 left = timedelta(0)
