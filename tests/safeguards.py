@@ -140,7 +140,6 @@ SHOWN_SOON: dict[str, tuple[Breakage, str]] = {
         acks_written_over,
         "no acknowledgement is lost|who has an alert",
     ),
-    "of two who take an alert the second has it": (taken_blindly, "no acknowledgement is lost|who has an alert"),
     "acknowledgements are not read": (acks_unread, "notifications are what the definitions give"),
     "an id that names the attempt": (id_of_an_attempt, "what is sent is claimed under its id"),
     "no condition on the claim": (claimed_blindly, "one sends at a time|is not sent again"),
@@ -148,6 +147,7 @@ SHOWN_SOON: dict[str, tuple[Breakage, str]] = {
 }
 """What shows within a few nights, and what promise is found broken."""
 SHOWN_LATE: dict[str, tuple[Breakage, str]] = {
+    "of two who take an alert the second has it": (taken_blindly, "no acknowledgement is lost|who has an alert"),
     "no condition on the record": (recorded_blindly, "is not sent again|nor a dead letter|has seen"),
     "alerts read before the cursor": (
         alerts_before_the_cursor,
