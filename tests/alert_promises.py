@@ -225,7 +225,8 @@ def _check_history(ledger: Ledger) -> None:
             assert transition.before is known, f"no state is skipped: {transition}"
             assert transition.at == from_minute(one.minute)
             states[transition.fingerprint] = transition.after
-        assert one.announced() == [told.id for told in one.notifications()], "what is told is announced in history"
+        told = Counter({told.id: told.alerts for told in one.notifications()})
+        assert Counter(one.announced()) == told, "what is told is announced in history, of each alert"
         kept |= {w.path: w.fields["d"] for w in one.writes if isinstance(w, Put) and w.path.startswith("history/")}
     assert {one.path: one.fields["d"] for one in ledger.inner.list("history").documents} == kept
 
