@@ -135,8 +135,11 @@ class Services:
         """The function ``dashboard``."""
         from .dashboard import DashboardPages
 
+        def tell(told: Notification) -> None:
+            self.bus.publish(self.topic("notifications"), told.to_json(), {"notification": told.id})
+
         is_local = "inbox" in self.channels
-        return DashboardPages(self.config, self.reader, self.now, has_inbox=is_local, takes_deeds=is_local)
+        return DashboardPages(self.config, self.reader, self.now, has_inbox=is_local, takes_deeds=is_local, tell=tell)
 
     def collect(self) -> Collector:
         """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""
