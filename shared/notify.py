@@ -8,7 +8,8 @@ For each channel, apart from the others:
    order; the end of a conversation waits ten minutes at most, and then goes first;
 4. what begins a conversation beyond the channel's cap is held, and summed up when its minute is over (``caps``);
 5. claim the delivery and the turn in the conversation, in one commit, on the condition that both are what was read:
-   of any number of deliveries in a conversation one speaks;
+   of any number of deliveries in a conversation one speaks; who was frozen until its lease had ended says nothing,
+   because another may have taken over and the next be told already;
 6. send; record the outcome and give the turn back, on the condition that the turn is still ours.
 
 A crash after the send leaves the lease; when it has expired the notification is sent again, under the same key and
@@ -103,6 +104,7 @@ class Notify:
             self._undo(notification, channel, known.conversation)
         if known.delivery.is_done:
             return _told(known.delivery)
+        self._check_free(known.delivery)
         if channel is None:
             return _told(self._turns.settle(known.delivery, DeliveryState.SKIPPED, "not set up"))
         if known.outage is not None and known.outage.setup == channel.setup:
@@ -111,12 +113,25 @@ class Notify:
         if known.conversation.end not in ("", notification.id):
             return _told(self._turns.settle(known.delivery, DeliveryState.SUPERSEDED, known.conversation.end))
         conversation = self._with_end(notification, known)
-        self._wait(notification, replace(known, conversation=conversation))
+        self._wait(replace(known, conversation=conversation))
         if self._may_be_too_much(notification, channel, conversation):
             summary = self._capped(notification, channel, known.delivery)
             if summary is not None:
                 return summary
         return self._send(notification, channel, *self._turns.claim(known.delivery, conversation))
+
+    def _check_free(self, delivery: Delivery) -> None:
+        """Raise TransientError while somebody's lease holds: nobody else says what became of it, sent or not."""
+        if delivery.state is DeliveryState.CLAIMED and not self._is_over(delivery):
+            raise TransientError("delivery_claimed", f"{delivery.path} until {delivery.until}")
+
+    def _check_lease(self, delivery: Delivery) -> None:
+        """Raise TransientError when our lease is over before anything was sent: instances freeze for minutes."""
+        if self._is_over(delivery):
+            raise TransientError("delivery_lease_over", delivery.path)
+
+    def _is_over(self, delivery: Delivery) -> bool:
+        return delivery.until is not None and self.now() >= delivery.until
 
     def _with_end(self, notification: Notification, known: Known) -> Conversation:
         """The conversation with its end, when this is it; written at once when it has to wait."""
@@ -125,13 +140,11 @@ class Notify:
         ended = replace(known.conversation, end=notification.id, ended_at=self.now())
         return self._turns.note_end(ended) if known.earlier or ended.is_busy(self.now()) else ended
 
-    def _wait(self, notification: Notification, known: Known) -> None:
+    def _wait(self, known: Known) -> None:
         """Raise TransientError while it is not this notification's turn."""
         now, conversation, delivery = self.now(), known.conversation, known.delivery
         if conversation.is_busy(now):
-            mine = conversation.holder.startswith(f"{notification.id}#")
-            reason = "delivery_claimed" if mine else "conversation_busy"
-            raise TransientError(reason, f"{conversation.path} until {conversation.until}")
+            raise TransientError("conversation_busy", f"{conversation.path} until {conversation.until}")
         if delivery.not_before is not None and now < delivery.not_before:
             raise TransientError("told_to_wait", f"{delivery.path} until {delivery.not_before}")
         if known.earlier and (conversation.ended_at is None or now < conversation.ended_at + PATIENCE):
@@ -164,6 +177,7 @@ class Notify:
         begun = self.now()
         unknown = replace(conversation, attempted_at=conversation.attempted_at or begun)
         turn = Turn(begun, conversation.handle, conversation.attempted_at, self._evidence(notification))
+        self._check_lease(delivery)
         try:
             answer = channel.send(notification, turn)
         except PermanentError as error:

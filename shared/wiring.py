@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from .adapters.deferred_bus import DeferredBus
 from .bus import Bus
-from .config import Config, Secret, cloud_run_revision, load_config
+from .config import Access, Config, Secret, cloud_run_revision, load_config
 from .errors import ConfigError, MonitoringError
 from .logs import log
 from .monitoring_config import MonitoringConfig
 from .store import Store
 
 if TYPE_CHECKING:
+    from .access import Gate
     from .channels import Channel
     from .channels.sentry import SentryWatch
     from .collector.collect import Collector
@@ -139,8 +140,22 @@ class Services:
         def tell(told: Notification) -> None:
             self.bus.publish(self.topic("notifications"), told.to_json(), {"notification": told.id})
 
-        is_local = "inbox" in self.channels
-        return DashboardPages(self.config, self.reader, self.now, has_inbox=is_local, takes_deeds=is_local, tell=tell)
+        has_inbox = "inbox" in self.channels
+        return DashboardPages(self.config, self.reader, self.now, has_inbox=has_inbox, gate=self._gate, tell=tell)
+
+    @cached_property
+    def _gate(self) -> Gate:
+        """Who may change something: in a local run whoever reaches it, as nobody else's machine can."""
+        from .access import Gate
+
+        known = self.settings
+        if known is None:
+            return Gate(Access.PROXY) if "inbox" in self.channels else Gate()
+        if known.dashboard_access is not Access.IAP:
+            return Gate(known.dashboard_access, known.operators)
+        from .adapters.iap import IapAssertions
+
+        return Gate(Access.IAP, known.operators, IapAssertions(known.iap_audience))
 
     def collect(self) -> Collector:
         """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from shared.bus import Bus, Received
 from shared.errors import TransientError
 from shared.store import Document, Listing, Store, Write
 from tests.fakes import Clock, Crash
@@ -54,7 +55,6 @@ class Baton:
         self._haste = haste
         self._runners: list[_Runner] = []
         self._current = _Runner()
-        self._laid_down = _held()
         self._abandoned = False
 
     def run(self, works: Sequence[Callable[[], None]]) -> None:
@@ -62,10 +62,7 @@ class Baton:
         self._runners = [_Runner() for _ in works]
         with ThreadPoolExecutor(len(works)) as pool:
             futures = [pool.submit(self._work, one, work) for one, work in zip(self._runners, works, strict=True)]
-            while running := [one for one in self._runners if not one.ended]:
-                self._current = self._choose(running)
-                self._current.turn.release()
-                self._laid_down.acquire()
+            self._pass_on(self._current)
         _raise_first(futures)
 
     def pause(self, rested: Callable[[], bool] = lambda: True) -> None:
@@ -75,8 +72,8 @@ class Baton:
         """
         runner = self._current
         runner.rested = rested
-        self._laid_down.release()
-        runner.turn.acquire()
+        if self._pass_on(runner):
+            runner.turn.acquire()
         if self._abandoned:
             raise Abandoned
 
@@ -95,7 +92,17 @@ class Baton:
             raise
         finally:
             runner.ended = True
-            self._laid_down.release()
+            if any(not one.ended for one in self._runners):
+                self._pass_on(runner)
+
+    def _pass_on(self, holder: _Runner) -> bool:
+        """Choose who goes on; whether that is another than who holds the baton, who has it at once then."""
+        chosen = self._choose([one for one in self._runners if not one.ended])
+        self._current = chosen
+        if chosen is holder:
+            return False
+        chosen.turn.release()
+        return True
 
     def _choose(self, running: Sequence[_Runner]) -> _Runner:
         if self._rng.random() > self._haste:
@@ -120,11 +127,37 @@ class Undirected:
         """Go on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What may happen to a call besides its effect.
+
+    With the chance ``misfortune`` it ends in a crash or in a failure, half of them after it took effect. ``stall`` is
+    called before and after the effect, and may sleep: an instance that is frozen for a while.
+    """
+
+    rng: random.Random
+    misfortune: float
+    stall: Callable[[], None] = lambda: None
+
+    def call(self, effect: Callable[[], T], reason: str = "store_unavailable") -> T:
+        """The call's result, unless misfortune has it."""
+        self.stall()
+        if self.rng.random() >= self.misfortune:
+            result = effect()
+            self.stall()
+            return result
+        if self.rng.random() < 0.5:
+            effect()
+        if self.rng.random() < 0.5:
+            raise Crash
+        raise TransientError(reason, "misfortune")
+
+
 class SteppedStore:
     """A store before each of whose calls the baton is laid down.
 
-    With the chance ``misfortune`` a call ends in a crash or in a failure, half of them after it took effect.
-    ``tempted`` says when a commit goes on; by default whenever it is chosen.
+    Each call has the chance ``misfortune``, and may ``stall``: see ``Fate``. ``tempted`` says when a commit goes on; by
+    default whenever it is chosen.
     """
 
     def __init__(
@@ -134,33 +167,56 @@ class SteppedStore:
         rng: random.Random,
         misfortune: float,
         tempted: Callable[[Sequence[Write]], Callable[[], bool]] = lambda _: lambda: True,
+        stall: Callable[[], None] = lambda: None,
     ) -> None:
         self._inner = inner
         self._baton = baton
-        self._rng = rng
-        self._misfortune = misfortune
+        self._fate = Fate(rng, misfortune, stall)
         self._tempted = tempted
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
         self._baton.pause()
-        return self._call(lambda: self._inner.get(paths))
+        return self._fate.call(lambda: self._inner.get(paths))
 
     def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
         """As the port says."""
         self._baton.pause()
-        return self._call(lambda: self._inner.list(collection, start, end))
+        return self._fate.call(lambda: self._inner.list(collection, start, end))
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
         self._baton.pause(self._tempted(writes))
-        return self._call(lambda: self._inner.commit(writes))
+        return self._fate.call(lambda: self._inner.commit(writes))
 
-    def _call(self, effect: Callable[[], T]) -> T:
-        if self._rng.random() >= self._misfortune:
-            return effect()
-        if self._rng.random() < 0.5:
-            effect()
-        if self._rng.random() < 0.5:
-            raise Crash
-        raise TransientError("store_unavailable", "misfortune")
+
+class SteppedBus:
+    """A bus before each of whose publishes the baton is laid down, and to each of which things happen: see ``Fate``.
+
+    With the chance ``twice`` a message arrives as two, as when a client library tries again.
+    """
+
+    def __init__(self, inner: Bus, baton: Baton, fate: Fate, twice: float) -> None:
+        self._inner = inner
+        self._baton = baton
+        self._fate = fate
+        self._twice = twice
+
+    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
+        """As the port says."""
+        self._baton.pause()
+        if self._fate.rng.random() < self._twice:
+            self._inner.publish(topic, data, attributes)
+        return self._fate.call(lambda: self._inner.publish(topic, data, attributes), "bus_unavailable")
+
+    def pull(self, subscription: str, limit: int) -> Sequence[Received]:
+        """As the port says."""
+        return self._inner.pull(subscription, limit)
+
+    def ack(self, subscription: str, ack_ids: Sequence[str]) -> None:
+        """As the port says."""
+        self._inner.ack(subscription, ack_ids)
+
+    def nack(self, subscription: str, ack_ids: Sequence[str]) -> None:
+        """As the port says."""
+        self._inner.nack(subscription, ack_ids)

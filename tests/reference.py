@@ -258,12 +258,33 @@ class Reference:
             self.changed += [(group, what, episode) for what, episode in about.items()]
         return judged
 
-    def say(self, others: Sequence[Reference], at: int) -> None:
-        """Decide who hears of what this evaluation found, when all rules have been evaluated."""
+    def remove(self) -> None:
+        """At an evaluation the rule is not there: what fires ends, what is pending is forgotten."""
+        self.changed = []
+        for group, one in self.groups.items():
+            if one.state == "firing":
+                over = Episode(fired_at(self.rule, one.episode), one.severity, over=True)
+                self.changed.append((group, "threshold", over))
+            if one.missing_since is not None:
+                self.changed.append((group, "no_data", Episode(one.missing_since, one.missing_severity, over=True)))
+            one.state, one.count, one.episode, one.missing_since = "inactive", 0, [], None
+
+    def say(
+        self,
+        others: Sequence[Reference],
+        at: int,
+        hushed: Callable[[Group, str, Episode], bool] = lambda *_: False,
+        taken: Callable[[Group, str, Episode], bool] = lambda *_: False,
+    ) -> None:
+        """Decide who hears of what this evaluation found, when all rules have been evaluated.
+
+        ``hushed`` says whether somebody wants quiet about an episode, ``taken`` whether somebody acknowledged it.
+        """
         for group, about, episode in self.changed:
             one = self.groups[group]
-            quiet = about == "threshold" and self._is_inhibited(group, others)
-            _say(self, one.said if about == "threshold" else one.said_of_missing, episode, at, quiet=quiet)
+            quiet = hushed(group, about, episode) or (about == "threshold" and self._is_inhibited(group, others))
+            said = one.said if about == "threshold" else one.said_of_missing
+            _say(self, said, episode, at, quiet=quiet, taken=taken(group, about, episode))
 
     def _is_inhibited(self, group: Group, others: Sequence[Reference]) -> bool:
         mine = dict(group)
@@ -317,7 +338,7 @@ def judge(rule: AlertRule, one: Expected, at: int, value: float | None) -> dict[
     return changed
 
 
-def _say(rule: Reference, said: list[Said], episode: Episode, at: int, *, quiet: bool) -> None:
+def _say(rule: Reference, said: list[Said], episode: Episode, at: int, *, quiet: bool, taken: bool) -> None:
     """What is told of an episode, if anything: once that it fires, each rise, once that nobody took it, its end."""
     told = [one for one in said if one.fired_at == episode.fired_at]
     heard = [channel for one in told for channel in one.channels]
@@ -334,7 +355,7 @@ def _say(rule: Reference, said: list[Said], episode: Episode, at: int, *, quiet:
     elif worse:
         kind = "raised"
     else:
-        due = episode.severity in urgent and at - fires[-1].at >= after.total_seconds()
+        due = not taken and episode.severity in urgent and at - fires[-1].at >= after.total_seconds()
         kind = "escalated" if due and all(one.kind != "escalated" for one in told) else ""
     if kind:
         routed = rule.routed(episode.severity) if kind in ("firing", "raised") else ()

@@ -168,6 +168,32 @@ def test_a_sender_that_outlives_its_lease() -> None:
     assert bench.one.sent == [FIRING.id, FIRING.id]
 
 
+def test_a_sender_whose_lease_ended_before_it_sent() -> None:
+    """Who was frozen between claim and send until its lease had ended sends nothing; the next delivery does, once."""
+    bench = Bench()
+    hook = Hook(1, lambda: bench.clock.sleep(LEASE.total_seconds()))
+    assert bench.fails(store=CrashingStore(bench.store, hook)) == "delivery_lease_over"
+    assert (bench.one.sent, bench.record("one")["state"]) == ([], "claimed")
+    bench.notify()
+    assert bench.one.sent == [FIRING.id]
+    assert bench.states() == ["sent", "sent"]
+
+
+def test_a_version_without_the_channel() -> None:
+    """While one instance sends, another on which the channel is not set up waits and does not record it as skipped."""
+    reasons: list[str] = []
+
+    def other() -> None:
+        with pytest.raises(TransientError) as raised:
+            Notify(bench.store, {"two": bench.two}, bench.clock)(Message(FIRING.to_json(), {}, "id", bench.clock()))
+        reasons.append(raised.value.reason)
+
+    bench = Bench(one=FakeChannel(other))
+    bench.notify()
+    assert reasons == ["delivery_claimed"]
+    assert bench.states() == ["sent", "sent"]
+
+
 def test_a_resolution_waits_for_its_firing() -> None:
     """A resolution that comes first is not sent until its firing has come, which is over by then; then it is, once."""
     bench = Bench()
