@@ -1,4 +1,4 @@
-"""What a person can send to an alert's page: take it, or silence it for some hours. Each is one call of ``actions``."""
+"""What a person can send: take an alert, silence it for some hours, end a silence. Each is one call of ``actions``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from .actions import acknowledge, silence
+from .actions import acknowledge, end_silence, silence
 from .alerts import AlertState
 from .errors import PermanentError
 from .silences import RULE, Matcher
@@ -17,7 +17,14 @@ from .timeline import iso, parse_iso
 ACKNOWLEDGE, SILENCE = "acknowledge", "silence"
 HOURS = (1, 4, 24, 72)
 _PATH = re.compile(rf"/alerts/(?P<fingerprint>[0-9a-f]{{16}})/(?P<deed>{ACKNOWLEDGE}|{SILENCE})")
+END_SILENCE = "/silences/end"
+_SILENCE_ID = re.compile(r"[a-z0-9-]{1,64}")
 _INVALID = "invalid_request"
+
+
+def is_deed(path: str) -> bool:
+    """Whether a path is one that something can be sent to."""
+    return path == END_SILENCE or deed_of(path) is not None
 
 
 def deed_of(path: str) -> tuple[str, str] | None:
@@ -32,6 +39,8 @@ def carry_out(store: Store, alerts: list[AlertState], path: str, form: Mapping[s
     Asking again, as after an answer that was lost, changes nothing. Raises PermanentError: ``not_found``,
     ``invalid_request``, and those of ``actions``.
     """
+    if path == END_SILENCE:
+        return _end(store, form, now)
     asked = deed_of(path)
     if asked is None:
         raise PermanentError("not_found", "there is no such page")
@@ -45,6 +54,14 @@ def carry_out(store: Store, alerts: list[AlertState], path: str, form: Mapping[s
     else:
         _silence(store, alerts, fingerprint, form, author, comment, now)
     return f"/alerts/{fingerprint}"
+
+
+def _end(store: Store, form: Mapping[str, str], now: datetime) -> str:
+    silence_id = form.get("silence", "")
+    if not _SILENCE_ID.fullmatch(silence_id):
+        raise PermanentError(_INVALID, "silence must be the id of a silence")
+    end_silence(store, silence_id, form.get("author", "").strip(), form.get("comment", "").strip(), now)
+    return "/silences"
 
 
 def _silence(

@@ -64,7 +64,8 @@ def render_html(page: Shown, view: View, *, fragment: bool = False, standalone: 
         context |= {"inline": Markup(asset("app.css")[0].decode()), "formats": ()}  # noqa: S704 # our own style sheet
     if isinstance(page, Overview):
         return render_template("overview.jinja", **context, **_overview(page, view))
-    return render_template("board.jinja", **context, blocks=layout.blocks(page, view.zone) if page.data_to else ())
+    shown = layout.blocks(page, view.zone) if page.data_to or page.has_own else ()
+    return render_template("board.jinja", **context, blocks=shown)
 
 
 def _page(page: Page, view: View, *, fragment: bool) -> dict[str, Any]:
