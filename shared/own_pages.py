@@ -223,7 +223,7 @@ def _system_panels(sources: Sources, health: Health, zone: tzinfo) -> Iterator[P
         if one.name in _CHARTED:
             yield _per_minute(sources, one.name, one.description, one.unit)
     rows = [_own_row(sources, one.name) for one in OWN_COLLECTIONS if one.name not in _WORK]
-    yield _table("own", "What should not be", "Count", rows, "the range shown", "")
+    yield _table("own", "What should not be", "What", rows, "the range shown", "")
 
 
 def _per_minute(sources: Sources, name: str, title: str, unit: str) -> LineChart:
@@ -260,7 +260,7 @@ def _checks(sources: Sources, health: Health, zone: tzinfo) -> Iterator[Row]:
 
 
 def _check(name: str, value: str, good: str, is_good: bool) -> Row:
-    return replace(_row(name, ("Is", value), ("Good is", good)), status=Status.OK if is_good else Status.WARNING)
+    return replace(_row(name, ("Is", value), ("Should be", good)), status=Status.OK if is_good else Status.WARNING)
 
 
 def _row(name: str, *cells: tuple[str, str], href: str = "") -> Row:

@@ -70,7 +70,7 @@ def render_html(page: Shown, view: View, *, fragment: bool = False, standalone: 
 
 def _page(page: Page, view: View, *, fragment: bool) -> dict[str, Any]:
     """What every dashboard shows around its panels."""
-    classes = [*(["board"] if isinstance(page, Board) else []), *(["old"] if page.stale and page.data_to else [])]
+    classes = [*(["board"] if isinstance(page, Board) else []), *(["own"] if page.has_own else []), *(["old"] if page.stale and page.data_to else [])]
     return {
         **_frame(page, fragment=fragment),
         "page": page,
@@ -155,6 +155,8 @@ def asset(name: str) -> tuple[bytes, str, str]:
     if name not in _ASSETS:
         raise PermanentError("not_found", "there is no such asset")
     content = (_HERE / "assets" / name).read_bytes()
+    if name.endswith(".css"):
+        content = content.replace(b"\n", b"")  # each line ends with a whole rule
     return content, _ASSETS[name], hashlib.sha256(content).hexdigest()[:12]
 
 
