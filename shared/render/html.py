@@ -70,13 +70,14 @@ def render_html(page: Shown, view: View, *, fragment: bool = False, standalone: 
 
 def _page(page: Page, view: View, *, fragment: bool) -> dict[str, Any]:
     """What every dashboard shows around its panels."""
-    classes = [*(["board"] if isinstance(page, Board) else []), *(["own"] if page.has_own else []), *(["old"] if page.stale and page.data_to else [])]
+    is_old = page.stale and page.data_to is not None
+    kinds = (("board", isinstance(page, Board)), ("own", page.has_own), ("old", is_old))
     return {
         **_frame(page, fragment=fragment),
         "page": page,
         "view": view,
         "zone": view.zone,
-        "classes": " ".join(classes),
+        "classes": " ".join(name for name, holds in kinds if holds),
         "cells": sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
         "chart_span": layout.range_words(page.start, page.end, page, view.zone),
         "spark_span": numbers.span(page.spark_seconds) if page.spark_seconds else "",
