@@ -290,7 +290,9 @@ def _contributors(sources: Sources, rule: AlertRule, labels: Labels, episode: Ep
     query = sources.config.query_for(rule)
     metric = sources.config.metric(query.select.metric)
     asked = {*query.group_by, *(name for name, _ in query.select.labels)}
-    names = [name for name in (metric.labels if metric else ()) if name not in asked]
+    per = sources.config.metric(query.per.metric) if query.per else metric
+    shared = per.labels if per else ()  # a ratio has a value only where both of its sides have the label
+    names = [name for name in (metric.labels if metric else ()) if name not in asked and name in shared]
     began = minute_floor(episode.began) if episode else sources.end - WINDOW_SECONDS
     ended = min(minute_floor(episode.ended), sources.end) if episode and episode.ended else sources.end
     during = Window(ended, max(WINDOW_SECONDS, min(_MOST_BEFORE_SECONDS, ended - began)))

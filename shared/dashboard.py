@@ -15,14 +15,15 @@ from .api import API, Api
 from .boards import build_board, rules_of_dashboard
 from .chart_pages import build_chart, render_chart
 from .configuration.models import Collection, Dashboard
-from .deeds import HOURS, carry_out, deed_of
+from .deeds import HOURS, carry_out, is_deed
 from .errors import ConfigError, PermanentError, TransientError
 from .forms import COOKIE, TOKEN_BYTES, Sent, check_sent, cookie_header, is_token
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
 from .notifications import Notification
 from .overview import build_overview
-from .panels import KEPT_ROWS, Board, Deeds, Page, Shown, Status, Tab
+from .own_pages import TITLES, build_own, reach, running
+from .panels import KEPT_ROWS, Board, Deeds, Endings, Page, Shown, Status, Tab
 from .reader import Reader
 from .render.csv_page import render_csv
 from .render.html import asset, etag, render_error_html, render_html, render_inbox_html
@@ -33,7 +34,19 @@ from .render.text import render_text
 from .rules import Severity
 from .sources import REGION
 from .timeline import minute_floor
-from .urls import OVERVIEW, RANGES, Format, View, failure_format, is_region, parse_chart, parse_view
+from .urls import (
+    OVERVIEW,
+    OWN_PAGES,
+    RANGES,
+    SILENCES,
+    SYSTEM,
+    Format,
+    View,
+    failure_format,
+    is_region,
+    parse_chart,
+    parse_view,
+)
 
 INBOX_SECONDS = 7 * 86_400
 SECURITY_HEADERS = {
@@ -46,7 +59,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _METHODS = "GET, HEAD"
-_STATUS_CODES = {"not_found": 404, "method_not_allowed": 405, "refused": 403, "taken": 409, "not_firing": 409}
+_STATUS_CODES = {"not_found": 404, "method_not_allowed": 405, "refused": 403, "taken": 409, "not_firing": 409,
+                 "unknown_silence": 404}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +113,7 @@ class DashboardPages:
             return self._failure(request, 503, "unavailable", sentence)
 
     def _answer(self, request: PageRequest) -> PageResponse:
-        if request.method == "POST" and self.gate.is_open and deed_of(request.path) is not None:
+        if request.method == "POST" and self.gate.is_open and is_deed(request.path):
             return self._deed(request)
         if request.method not in ("GET", "HEAD"):
             raise PermanentError("method_not_allowed", "This page is only read: GET or HEAD.")
@@ -130,19 +144,19 @@ class DashboardPages:
     def _page(self, view: View, request: PageRequest) -> PageResponse:
         page = self._build(view)
         headers = {"Vary": "Accept"}
-        if self.gate.is_open and view.format is Format.HTML and isinstance(page, Board) and "/" in page.name:
+        if self.gate.is_open and view.format is Format.HTML and isinstance(page, Board) and _has_forms(page):
             page, headers = self._with_deeds(page, request, headers)
         page = replace(
             page,
             tabs=self._tabs(view, page),
-            ranges=() if "/" in view.name else _ranges(view),
+            ranges=_own_tabs(view) if view.name in OWN_PAGES else () if "/" in view.name else _ranges(view),
             everywhere=view.href(as_format=Format.HTML, region=""),
         )
         headers |= {"ETag": etag(page, view)} if view.format is Format.HTML else {}
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
 
     def _with_deeds(self, page: Board, request: PageRequest, headers: dict[str, str]) -> tuple[Board, dict[str, str]]:
-        """The page of an alert with what its reader can do about it, and the token they are given.
+        """The page with what its reader can do, and the token they are given.
 
         Who may change nothing, or is not known at present, reads the same page without.
         """
@@ -154,11 +168,17 @@ class DashboardPages:
         if not is_token(token):
             token = self.new_token(TOKEN_BYTES)
             headers = {**headers, "Set-Cookie": cookie_header(token)}
+        if page.name == SILENCES:
+            silences = running(self.reader.silences(self.now()), self.now())
+            endings = Endings(tuple((one.id, reach(one)) for one in silences), token, author)
+            return (replace(page, endings=endings), headers) if silences else (page, {"Vary": "Accept"})
         asked_at = self.now().replace(second=0, microsecond=0)
         deeds = Deeds(f"/{page.name}", token, asked_at, page.open_episode, HOURS, author)
         return replace(page, deeds=deeds), headers
 
     def _build(self, view: View) -> Shown:
+        if view.name in OWN_PAGES and view.prefix == "/":
+            return build_own(self.config, self.reader, view, self.now(), _zone(view))
         if view.prefix == "/":
             return self._alerts(view)
         try:
@@ -221,6 +241,8 @@ class DashboardPages:
             tabs.append(Tab(dashboard.name, dashboard.title, href, status, current))
         about_alerts = page is not None and page.name.startswith(ALERTS)
         tabs.append(Tab(ALERTS, "Alerts", f"/{ALERTS}", Status.OK, about_alerts))
+        about_itself = page is not None and page.name in OWN_PAGES
+        tabs.append(Tab(SYSTEM, "System", f"/{SYSTEM}", Status.OK, about_itself))
         if self.has_inbox:
             tabs.append(Tab("inbox", "Inbox", "/inbox", Status.OK, current=page is None))
         return tuple(tabs)
@@ -286,6 +308,19 @@ def _ranges(view: View) -> tuple[Tab, ...]:
             current=name == view.range_name)
         for name, seconds in RANGES.items()
     )  # fmt: skip
+
+
+def _own_tabs(view: View) -> tuple[Tab, ...]:
+    """The pages about the monitoring itself, from each other."""
+    zone = f"?tz={view.tz}" if view.tz != "UTC" else ""
+    return tuple(
+        Tab(name, title, f"/{name}{zone}", Status.OK, current=name == view.name) for name, title in TITLES.items()
+    )
+
+
+def _has_forms(page: Board) -> bool:
+    """Whether a page is one from which something can be changed: an alert's, or that of the silences."""
+    return "/" in page.name or page.name == SILENCES
 
 
 def _region_href(view: View, region: str) -> str:

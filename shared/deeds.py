@@ -1,4 +1,4 @@
-"""What a person can send to an alert's page: take it, or silence it for some hours. Each is one call of ``actions``.
+"""What a person can send: take an alert, silence it for some hours, end a silence. Each is one call of ``actions``.
 
 Where the alert was told, those who were told hear of it: one incident that is taken is taken for everybody, so that
 taking an alert takes all that fire in its conversation.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .actions import acknowledge, silence
+from .actions import acknowledge, end_silence, silence
 from .alerts import AlertState
 from .errors import PermanentError
 from .monitoring_config import MonitoringConfig
@@ -25,6 +25,8 @@ from .timeline import iso, parse_iso
 ACKNOWLEDGE, SILENCE = "acknowledge", "silence"
 HOURS = (1, 4, 24, 72)
 _PATH = re.compile(rf"/alerts/(?P<fingerprint>[0-9a-f]{{16}})/(?P<deed>{ACKNOWLEDGE}|{SILENCE})")
+END_SILENCE = "/silences/end"
+_SILENCE_ID = re.compile(r"[a-z0-9-]{1,64}")
 _INVALID = "invalid_request"
 
 
@@ -33,7 +35,12 @@ class Done:
     """``href`` is the page to go back to, ``told`` what those hear who were told of the alert; None: nobody was."""
 
     href: str
-    told: Notification | None
+    told: Notification | None = None
+
+
+def is_deed(path: str) -> bool:
+    """Whether a path is one that something can be sent to."""
+    return path == END_SILENCE or deed_of(path) is not None
 
 
 def deed_of(path: str) -> tuple[str, str] | None:
@@ -50,6 +57,8 @@ def carry_out(
     Asking again, as after an answer that was lost, changes nothing and tells the same. Raises PermanentError:
     ``not_found``, ``invalid_request``, and those of ``actions``.
     """
+    if path == END_SILENCE:
+        return _end(store, form, now)
     asked = deed_of(path)
     if asked is None:
         raise PermanentError("not_found", "there is no such page")
@@ -84,6 +93,14 @@ def _taken_together(
         if error.reason != "not_firing":
             raise
         return None
+
+
+def _end(store: Store, form: Mapping[str, str], now: datetime) -> Done:
+    silence_id = form.get("silence", "")
+    if not _SILENCE_ID.fullmatch(silence_id):
+        raise PermanentError(_INVALID, "silence must be the id of a silence")
+    end_silence(store, silence_id, form.get("author", "").strip(), form.get("comment", "").strip(), now)
+    return Done("/silences")
 
 
 def _silence(

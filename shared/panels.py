@@ -334,6 +334,8 @@ class Page:
     """The address of this page for all regions."""
     firing: tuple[tuple[str, Severity], ...] = ()
     """Which rules fire, on this page or another, and the worst severity of each."""
+    has_own: bool = False
+    """Whether its panels are of the monitoring itself, and there before any data came."""
 
     @property
     def at(self) -> datetime:
@@ -489,6 +491,15 @@ class Deeds:
     """Who the reader is known to be; empty where they say so themselves."""
 
 
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """Silences that can be ended: their ids, with what each is about. ``token`` and ``author`` are as in ``Deeds``."""
+
+    silences: tuple[tuple[str, str], ...]
+    token: str
+    author: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board(Page):
     """A dashboard that consists of what its configuration names: signals first, then panels in their order.
@@ -505,6 +516,8 @@ class Board(Page):
     """When the alert that the page is about fired, as long as it fires and nobody has it."""
     deeds: Deeds | None = None
     """What its reader can do about the alert that the page is about; None: nothing."""
+    endings: Endings | None = None
+    """The silences that its reader can end; None: none."""
 
 
 Shown: TypeAlias = Overview | Board

@@ -20,6 +20,7 @@ from .outages import read_outages
 from .records import alerts_in, transitions_in
 from .retention import live
 from .series import Labels
+from .silences import Silence, read_silences
 from .store import Store
 from .tick import Transition
 from .timeline import MINUTE_SECONDS, from_minute, minute_id
@@ -72,6 +73,10 @@ class Reader:
         """What people did in the minutes from ``first`` to ``last`` (Unix seconds, both included), oldest first."""
         after = timedelta(microseconds=1)  # a minute holds its end, and not its beginning
         return read_entries(self._store, from_minute(first - MINUTE_SECONDS) + after, from_minute(last) + after, now)
+
+    def silences(self, now: datetime) -> list[Silence]:
+        """All silences that are shown (``silences.read_silences``)."""
+        return read_silences(self._store, now)
 
     def usual(self, key: str, now: datetime) -> Mapping[Labels, Usual]:
         """What is usual of a query (``usual_store.key_of``), by group; empty when nothing is known."""

@@ -10,7 +10,8 @@
 - ``tz``: an IANA name such as Europe/Berlin (default UTC).
 - ``ascii=1`` and ``colour=1``, for the text format; ``fragment=1``: the HTML page without its head.
 
-``/alerts`` and ``/alerts/{fingerprint}`` are pages like the dashboards.
+``/alerts``, ``/alerts/{fingerprint}``, ``/system``, ``/silences``, ``/audit`` and ``/configuration`` are pages like the
+dashboards.
 
 ``/charts/{collection}`` with ``.svg`` (default), ``.png``, ``.csv``, ``.json`` or ``.txt`` is one chart, with the
 parameters ``range``, ``from``, ``to``, ``region``, ``tz`` and ``theme`` (light or dark, of the pictures).
@@ -35,6 +36,9 @@ from .errors import PermanentError
 from .timeline import from_minute, iso, minute_floor, parse_iso, parse_minute_id
 
 OVERVIEW = "overview"
+SYSTEM, SILENCES, AUDIT, CONFIGURATION = "system", "silences", "audit", "configuration"
+OWN_PAGES = (SYSTEM, SILENCES, AUDIT, CONFIGURATION)
+"""Pages about the monitoring itself."""
 RANGES: Mapping[str, int] = {"1h": 3600, "3h": 10_800, "24h": 86_400, "72h": 259_200}
 DEFAULT_RANGE = "3h"
 MAX_RANGE_SECONDS = max(RANGES.values())
@@ -43,7 +47,7 @@ _REGION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _OFFSET = re.compile(r" (?=\d\d:\d\d$)")
 _COLLECTION = re.compile(r"[a-z0-9_]{1,100}")
 _MINUTE = re.compile(r"\d{8}T\d{4}")
-_ALERTS = re.compile(r"/(?P<name>alerts(?:/[0-9a-f]{16})?)(?:\.(?P<extension>[a-z]+))?")
+_OTHERS = re.compile(rf"/(?P<name>alerts(?:/[0-9a-f]{{16}})?|{'|'.join(OWN_PAGES)})(?:\.(?P<extension>[a-z]+))?")
 _CHART = re.compile(r"/charts/(?P<name>[a-z0-9_]{1,100})(?:\.(?P<extension>[a-z]+))?")
 _CHART_PARAMETERS = ("range", "from", "to", "region", "tz", "theme")
 _API_PARAMETERS = ("range", "from", "to", "region")
@@ -226,9 +230,9 @@ def preferred(accept: str | None, among: Sequence[Format] = PAGE_FORMATS, otherw
 def _split(path: str) -> tuple[str, str, Format | None]:
     if path == "/":
         return "/dashboards/", OVERVIEW, None
-    alerts = _ALERTS.fullmatch(path)
-    if alerts is not None:
-        return "/", alerts["name"], _extension(alerts["extension"], PAGE_FORMATS)
+    other = _OTHERS.fullmatch(path)
+    if other is not None:
+        return "/", other["name"], _extension(other["extension"], PAGE_FORMATS)
     match = _PATH.fullmatch(path)
     if match is None or len(match["name"]) > _MAX_NAME:
         raise PermanentError("not_found", "there is no such page")

@@ -3,6 +3,8 @@
 The columns are ``time`` (RFC 3339, the end of the step), ``panel``, ``series``, ``unit`` and ``value``. Spreadsheets
 make formulas of text that begins with certain signs; such text is given an apostrophe first, so that it stays text.
 A number is written as a number.
+
+A page about the monitoring itself has its tables, too: a cell a line, of now, and text as the value.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from ..panels import Board, LineChart, Multiples, Overview, Shown, Signal
+from ..panels import Board, LineChart, Multiples, Overview, Shown, Signal, Table
 from ..timeline import iso
 from .plain import clean
 
@@ -61,6 +63,15 @@ def _records(page: Shown) -> Iterator[_Record]:
             elif isinstance(panel, Multiples):
                 for small in panel.charts:
                     yield from _chart(small.chart, small.chart.title)
+            elif isinstance(panel, Table) and page.has_own:
+                yield from _table(panel, page.now)
+
+
+def _table(table: Table, now: datetime) -> Iterator[_Record]:
+    for row in table.rows:
+        for cell in row.cells:
+            value = inert(cell.note) if cell.value is None else _number(cell.value)
+            yield iso(now), inert(table.title), inert(f"{row.name}, {cell.title}"), inert(cell.unit), value
 
 
 def _signal(signal: Signal) -> Iterator[_Record]:

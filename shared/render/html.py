@@ -64,18 +64,20 @@ def render_html(page: Shown, view: View, *, fragment: bool = False, standalone: 
         context |= {"inline": Markup(asset("app.css")[0].decode()), "formats": ()}  # noqa: S704 # our own style sheet
     if isinstance(page, Overview):
         return render_template("overview.jinja", **context, **_overview(page, view))
-    return render_template("board.jinja", **context, blocks=layout.blocks(page, view.zone) if page.data_to else ())
+    shown = layout.blocks(page, view.zone) if page.data_to or page.has_own else ()
+    return render_template("board.jinja", **context, blocks=shown)
 
 
 def _page(page: Page, view: View, *, fragment: bool) -> dict[str, Any]:
     """What every dashboard shows around its panels."""
-    classes = [*(["board"] if isinstance(page, Board) else []), *(["old"] if page.stale and page.data_to else [])]
+    is_old = page.stale and page.data_to is not None
+    kinds = (("board", isinstance(page, Board)), ("own", page.has_own), ("old", is_old))
     return {
         **_frame(page, fragment=fragment),
         "page": page,
         "view": view,
         "zone": view.zone,
-        "classes": " ".join(classes),
+        "classes": " ".join(name for name, holds in kinds if holds),
         "cells": sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
         "chart_span": layout.range_words(page.start, page.end, page, view.zone),
         "spark_span": numbers.span(page.spark_seconds) if page.spark_seconds else "",
@@ -154,6 +156,8 @@ def asset(name: str) -> tuple[bytes, str, str]:
     if name not in _ASSETS:
         raise PermanentError("not_found", "there is no such asset")
     content = (_HERE / "assets" / name).read_bytes()
+    if name.endswith(".css"):
+        content = content.replace(b"\n", b"")  # each line ends with a whole rule
     return content, _ASSETS[name], hashlib.sha256(content).hexdigest()[:12]
 
 

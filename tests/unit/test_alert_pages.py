@@ -13,8 +13,8 @@ from shared.alert_pages import build_alert, build_alerts, episodes
 from shared.alerts import fingerprint
 from shared.errors import PermanentError
 from shared.panels import Board, LineChart, Status, Table
-from tests.pages import page, run, world
-from tests.world import World
+from tests.pages import minute_of_traffic, page, run, world
+from tests.world import World, point
 
 FIRED = fingerprint("high-response-time-critical", (("region", "europe-west1"),))
 FORMS = ("html", "txt", "json", "md", "csv")
@@ -107,6 +107,18 @@ class TestOne:
         assert chart.lines[0].values[-1] == pytest.approx(400, rel=0.02)
         assert 200 in {limit.value for limit in chart.limits}
         assert [span.end for span in chart.spans] == [None]
+
+    def test_a_ratio_has_contributors_by_what_both_sides_have(self) -> None:
+        """Errors have a type and requests none, so a rate of errors has no contributors by type."""
+        running = world()
+        run(running, 5)
+        for _ in range(4):
+            at = running.clock() + timedelta(seconds=20)
+            running.publish(*minute_of_traffic(at), point("errors", at, 9000.0, region="us-central1", type="timeout"))
+            running.next_minute()
+        titles = [panel.title for panel in alert(running, fingerprint("high-error-rate-critical", ())).panels]
+        assert "Contributors by region" in titles
+        assert "Contributors by type" not in titles
 
     def test_its_contributors(self, slow: World) -> None:
         """The endpoints of the slow region stand with their values during and before the episode."""
