@@ -474,11 +474,12 @@ def _check_conversations(known: _Channels) -> None:
     conversations: dict[tuple[str, str], list[Sighting]] = {}
     for one in known.ledger.sightings:
         if one.notification.kind is not NotificationKind.SUMMARY:
-            conversations.setdefault((one.notification.conversation, one.channel), []).append(one)
+            conversations.setdefault((one.notification.conversation_on(one.channel), one.channel), []).append(one)
     for (conversation, channel), sightings in conversations.items():
         for first, then in itertools.pairwise(sightings):
             _check_turns(first, then, known.records[delivery_path(first.notification.id, channel)])
-        ends = [one.id for one in known.decided.values() if one.conversation == conversation and one.ends_on(channel)]
+        talk = [one for one in known.decided.values() if one.conversation_on(channel) == conversation]
+        ends = [one.id for one in talk if one.ends_on(channel)]
         last, refused = sightings[-1].notification, known.ledger.refused
         assert last.ends_on(channel) or any(delivery_path(one, channel) in refused for one in ends), (
             f"the last that {channel} sees is the end: {last.id}"
