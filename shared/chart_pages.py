@@ -15,7 +15,7 @@ from .render.csv_page import chart_csv
 from .render.json_page import chart_page_json
 from .render.standalone import picture, render_svg
 from .render.text_panels import chart_text
-from .sources import read_sources
+from .sources import Sources, read_sources
 from .timeline import from_minute
 from .urls import Format, View
 
@@ -25,16 +25,20 @@ def build_chart(
 ) -> tuple[LineChart, Caption]:
     """The chart of a collection over the view's range at ``now`` (aware UTC), and what a picture of it says beside."""
     sources, _ = read_sources(config, reader, view.start, view.end, now, view.region)
+    return collection_chart(sources, collection), caption_of(sources)
+
+
+def caption_of(sources: Sources) -> Caption:
+    """What a picture of these sources says beside its lines."""
     newest = newest_minute(sources)
-    caption = Caption(
-        service=config.settings.service,
-        environment=config.settings.environment,
-        now=now,
+    return Caption(
+        service=sources.config.settings.service,
+        environment=sources.config.settings.environment,
+        now=sources.now,
         data_to=None if newest is None else from_minute(newest),
         until=sources.until,
         range_seconds=sources.end - sources.start,
     )
-    return collection_chart(sources, collection), caption
 
 
 def render_chart(chart: LineChart, caption: Caption, view: View) -> bytes:

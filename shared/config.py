@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,22 @@ _DATABASE = re.compile(r"\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9]")
 _PREFIX = re.compile(r"[a-z][a-z0-9-]{0,10}-")
 _HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_AUDIENCE = re.compile(r"/projects/[0-9]+/locations/[a-z0-9-]+/services/[a-z0-9-]+")
+_OPERATORS = re.compile(r"[^\s,@]+@[^\s,@]+(,[^\s,@]+@[^\s,@]+)*")
+
+
+class Access(StrEnum):
+    """Who may open the dashboard."""
+
+    IAP = "iap"
+    """The named people, whom Identity-Aware Proxy lets in, at a service that holds the dashboard's image."""
+    PROXY = "proxy"
+    """Whoever may call the function: the named people, and who may call everything in the project."""
+    PUBLIC = "public"
+    """Everybody, to read."""
+
+
+_ACCESS = re.compile("|".join(Access))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +63,8 @@ class Config:
 
     ``prefix`` stands before the names of topics and subscriptions (empty locally). ``config_path`` None means the
     configuration that comes with the program, ``collect_path`` None its table of what is collected; ``dashboard_url``
-    has no slash at its end and is None when links to the dashboard cannot be made. An emulator host is ``host:port``,
+    has no slash at its end and is None when links to the dashboard cannot be made. ``operators`` are e-mail addresses
+    in lower case; ``iap_audience`` is there when ``dashboard_access`` is ``iap``. An emulator host is ``host:port``,
     None for Google's service.
     """
 
@@ -69,6 +87,9 @@ class Config:
     pubsub_emulator_host: str | None = None
     monitoring_emulator_host: str | None = None
     collect_path: Path | None = None
+    dashboard_access: Access = Access.PUBLIC
+    iap_audience: str = ""
+    operators: frozenset[str] = frozenset()
 
     def named(self, short_name: str) -> str:
         """A topic's or subscription's name in the project."""
@@ -82,6 +103,8 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
     """
     reader = _Reader(os.environ if environ is None else environ, defaults or {})
     config_path, collect_path = reader.text("ION_CONFIG"), reader.text("ION_COLLECT")
+    access = _access(reader)
+    operators = reader.matching("ION_OPERATORS", _OPERATORS, "e-mail addresses with commas between them") or ""
     config = Config(
         project=reader.required("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -"),
         database=reader.matching("ION_DATABASE", _DATABASE, "(default), or 4-63 of a-z, 0-9 and -") or DEFAULT_DATABASE,
@@ -102,10 +125,26 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
         pubsub_emulator_host=reader.matching("PUBSUB_EMULATOR_HOST", _HOST, "host:port"),
         monitoring_emulator_host=reader.matching("MONITORING_EMULATOR_HOST", _HOST, "host:port"),
         collect_path=Path(collect_path) if collect_path else None,
+        dashboard_access=access,
+        iap_audience=_audience(reader, access),
+        operators=frozenset(filter(None, operators.lower().split(","))),
     )
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
     return config
+
+
+def _access(reader: _Reader) -> Access:
+    """Who may open the dashboard; unless it is said, everybody, and nobody can change anything."""
+    text = reader.matching("ION_DASHBOARD_ACCESS", _ACCESS, f"one of {', '.join(Access)}")
+    return Access(text) if text in list(Access) else Access.PUBLIC
+
+
+def _audience(reader: _Reader, access: Access) -> str:
+    form = "/projects/NUMBER/locations/REGION/services/NAME"
+    if access is Access.IAP:
+        return reader.required("ION_IAP_AUDIENCE", _AUDIENCE, form)
+    return reader.matching("ION_IAP_AUDIENCE", _AUDIENCE, form) or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from http import HTTPStatus
 
+from .access import Gate
 from .alert_pages import ALERTS, build_alert, build_alerts
 from .api import API, Api
 from .boards import build_board, rules_of_dashboard
@@ -58,6 +59,8 @@ class PageRequest:
     if_none_match: str | None = None
     sent: Sent = field(default_factory=Sent)
     """What a POST brings; of any request the cookies."""
+    assertion: str = ""
+    """What Identity-Aware Proxy says of who it is from; to be verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,8 @@ class DashboardPages:
     reader: Reader
     now: Callable[[], datetime]
     has_inbox: bool = False
-    takes_deeds: bool = False
-    """Whether a reader may change anything: only where it is known who can be one."""
+    gate: Gate = field(default_factory=Gate)
+    """Who may change something; by itself, nobody."""
     new_token: Callable[[int], str] = secrets.token_urlsafe
 
     def __call__(self, request: PageRequest) -> PageResponse:
@@ -93,7 +96,7 @@ class DashboardPages:
             return self._failure(request, 503, "unavailable", sentence)
 
     def _answer(self, request: PageRequest) -> PageResponse:
-        if request.method == "POST" and self.takes_deeds and deed_of(request.path) is not None:
+        if request.method == "POST" and self.gate.is_open and deed_of(request.path) is not None:
             return self._deed(request)
         if request.method not in ("GET", "HEAD"):
             raise PermanentError("method_not_allowed", "This page is only read: GET or HEAD.")
@@ -108,19 +111,21 @@ class DashboardPages:
         if request.path.startswith(API):
             content = Api(self.config, self.reader, self.now).answer(request.path, request.query)
             return PageResponse(200, content.encode(), Format.JSON.content_type)
-        return self._page(parse_view(request.path, request.query, request.accept, self.now()), request.sent.cookies)
+        return self._page(parse_view(request.path, request.query, request.accept, self.now()), request)
 
     def _deed(self, request: PageRequest) -> PageResponse:
         """Do what was sent, and lead back to the page, so that loading it again sends nothing."""
         check_sent(request.sent)
-        there = carry_out(self.reader.store, self.reader.alerts(), request.path, request.sent.form, self.now())
+        author = self.gate.author(request.assertion, self.now())
+        form = {**request.sent.form, **({"author": author} if author else {})}
+        there = carry_out(self.reader.store, self.reader.alerts(), request.path, form, self.now())
         return PageResponse(303, b"", Format.TEXT.content_type, {"Location": there, "Cache-Control": "no-store"})
 
-    def _page(self, view: View, cookies: Mapping[str, str]) -> PageResponse:
+    def _page(self, view: View, request: PageRequest) -> PageResponse:
         page = self._build(view)
         headers = {"Vary": "Accept"}
-        if self.takes_deeds and view.format is Format.HTML and isinstance(page, Board) and "/" in page.name:
-            page, headers = self._with_deeds(page, cookies, headers)
+        if self.gate.is_open and view.format is Format.HTML and isinstance(page, Board) and "/" in page.name:
+            page, headers = self._with_deeds(page, request, headers)
         page = replace(
             page,
             tabs=self._tabs(view, page),
@@ -130,16 +135,21 @@ class DashboardPages:
         headers |= {"ETag": etag(page, view)} if view.format is Format.HTML else {}
         return PageResponse(200, render(page, view).encode(), view.format.content_type, headers)
 
-    def _with_deeds(
-        self, page: Board, cookies: Mapping[str, str], headers: dict[str, str]
-    ) -> tuple[Board, dict[str, str]]:
-        """The page of an alert with what can be done about it, and the token that its reader is given."""
-        token = cookies.get(COOKIE, "")
+    def _with_deeds(self, page: Board, request: PageRequest, headers: dict[str, str]) -> tuple[Board, dict[str, str]]:
+        """The page of an alert with what its reader can do about it, and the token they are given.
+
+        Who may change nothing, or is not known at present, reads the same page without.
+        """
+        try:
+            author = self.gate.author(request.assertion, self.now())
+        except (PermanentError, TransientError):
+            return page, headers
+        token = request.sent.cookies.get(COOKIE, "")
         if not is_token(token):
             token = self.new_token(TOKEN_BYTES)
             headers = {**headers, "Set-Cookie": cookie_header(token)}
         asked_at = self.now().replace(second=0, microsecond=0)
-        deeds = Deeds(f"/{page.name}", token, asked_at, page.open_episode, HOURS)
+        deeds = Deeds(f"/{page.name}", token, asked_at, page.open_episode, HOURS, author)
         return replace(page, deeds=deeds), headers
 
     def _build(self, view: View) -> Shown:

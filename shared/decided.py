@@ -51,7 +51,8 @@ def _history_writes(result: TickResult) -> list[Write]:
     """The transitions of a T, and what was told of them; documents of either, of which those of a T come together."""
     expires_at = result.at + HISTORY_KEPT
     transitions = [*map(transition_line, result.transitions)]
-    announcements = [*map(announcement_line, result.notifications)]
+    told = result.separate or [(one.id, one) for one in result.notifications]
+    announcements = [announcement_line(told_as, one) for told_as, one in told]
     return [
         Put(f"history/{_part_id(result.at, mark, part)}", {"d": packed(lines), "expires_at": expires_at})
         for mark, of_mark in (("", transitions), (ANNOUNCEMENTS, announcements))

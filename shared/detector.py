@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from .cells import MAX_MAGNITUDE
+from .timeline import US_PER_SECOND, to_us
 
 MARGIN = 0.15
 """How much farther out than ever before a value has to be; chosen on half of the labelled series at a time."""
@@ -31,6 +33,8 @@ QUIET_SECONDS = 43_200
 FADE_SECONDS = 30 * 86_400
 """In which a record fades by half."""
 DAY_SECONDS = 86_400
+STEP_SECONDS = 300.0
+"""Between values whose times are not given."""
 SLOTS = 96
 """Of a day, each with its own usual value: a quarter of an hour."""
 _SLOT_SECONDS = DAY_SECONDS // SLOTS
@@ -98,25 +102,23 @@ class OnlineDetector:
         self._faces = [[0.0, 0.0, 0.0, 0.0, 0.0] for _ in FACES]
         """Of each: how many values, centre, mean distance from it, and the records above and below it."""
 
-    def observe(self, value: float, at_seconds: float | None = None) -> Verdict:
-        """Take the next value, by default a minute after the last. A time before the last counts as the last.
+    def observe(self, value: float, at: float | datetime | None = None) -> Verdict:
+        """Take the next value at Unix seconds or an aware ``datetime``, by default five minutes after the last.
 
-        Raises ValueError for a value that is not finite or beyond ``MAX_MAGNITUDE``, and for a time that is not
-        finite; nothing is remembered of it then.
+        A time before the last counts as the last. Raises ValueError for a value that is not finite or beyond
+        ``MAX_MAGNITUDE``, and for a time that is naive or not finite; nothing is remembered of it then.
         """
         if not abs(value) <= MAX_MAGNITUDE:
             raise ValueError(f"expected a finite number of at most {MAX_MAGNITUDE:g}, got {value!r}")
-        at = self.last + 60.0 if at_seconds is None else float(at_seconds)
-        if not abs(at) <= _LATEST_SECONDS:
-            raise ValueError(f"expected a time in Unix seconds, got {at_seconds!r}")
+        seconds = self.last + STEP_SECONDS if at is None else _seconds(at)
         value = float(value)
         if not self.count:
-            self._begin(value, at)
-        passed = max(at - self.last, 0.0)
-        at = self.last = self.last + passed
-        usual = self._usual(value, at, min(passed, _SLOT_SECONDS))
-        score, out = self._judge(self._seen(value, usual), at - self.first, passed)
-        return self._verdict(usual, score, out, at)
+            self._begin(value, seconds)
+        passed = max(seconds - self.last, 0.0)
+        seconds = self.last = self.last + passed
+        usual = self._usual(value, seconds, min(passed, _SLOT_SECONDS))
+        score, out = self._judge(self._seen(value, usual), seconds - self.first, passed)
+        return self._verdict(usual, score, out, seconds)
 
     def _begin(self, value: float, at: float) -> None:
         self.first = self.last = at
@@ -169,23 +171,20 @@ class OnlineDetector:
             if shown is None:
                 continue
             face = self._faces[number]
-            count, centre, spread, _, _ = face
+            count, centre, spread, above, below = face
             error = shown - centre
-            side, distance = (3, error) if error >= 0.0 else (4, -error)
-            record = face[side]
-            grown = distance
+            side, distance, record = (3, error, above) if error >= 0.0 else (4, -error, below)
+            reach = 0.0
             if count >= WARM_VALUES:
                 least = _LEAST_DEVIATIONS * (spread if spread > floor else floor) + 1e-9 * abs(centre) + _TINY
                 reach = record if record > least else least
                 score = distance / reach * _WEIGHTS[number] * limit
                 if score > most:
                     most, out = score, number
-                if not believed:
-                    grown = min(distance, max(_MAX_GROWTH * reach, _LEAST_SHARE * distance))
-            face[3] *= fade
-            face[4] *= fade
-            if grown > face[side]:
-                face[side] = grown
+            face[3], face[4] = above * fade, below * fade
+            if distance > face[side]:
+                grown = distance if believed or not reach else max(_MAX_GROWTH * reach, _LEAST_SHARE * distance)
+                face[side] = max(face[side], min(grown, distance))
             weight = 1.0 / (count + 1.0) if count < 199.0 else _CENTRE_WEIGHT
             face[0] = count + 1.0
             face[1] = centre + weight * error
@@ -241,6 +240,14 @@ class OnlineDetector:
         detector._slots = [None if one is None else float(one) for one in plain["slots"]]
         detector._faces = [_numbers(face, 5) for face in plain["faces"]]
         return detector
+
+
+def _seconds(at: float | datetime) -> float:
+    if isinstance(at, datetime):
+        return to_us(at) / US_PER_SECOND
+    if not abs(at) <= _LATEST_SECONDS:
+        raise ValueError(f"expected a time in Unix seconds, got {at!r}")
+    return float(at)
 
 
 def _numbers(values: Iterable[Any], length: int) -> list[float]:

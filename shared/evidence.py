@@ -1,4 +1,4 @@
-"""Evidence: what else is known of an alert that is told, beside its value: what contributes most, and a chart.
+"""Evidence: what else is known of an alert that is told: what is usual, what contributes most, and a chart.
 
 What contributes most comes from the rollups that were judged: the rule's own question, asked again for each value of
 one more label. It is best effort: whatever fails here costs a line of a message, never the message.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 from .alerts import AlertKind
@@ -23,11 +24,14 @@ from .rules import Operator
 from .series import Labels
 from .store import Store
 from .timeline import MINUTE_SECONDS, from_minute, minute_floor
+from .usual_store import read_baselines, rule_key
 from .windows import Window, evaluate, read_window
 
 Charts: TypeAlias = Callable[[Notification], bytes | None]
 """The chart of an alert as a PNG with its background filled; None where there is none."""
 SHOWN = 3
+USUAL_SIGMAS = 2.0
+"""Within so many standard deviations of its level a value is called usual: 19 of 20."""
 MAX_MINUTES = 15
 """Of a longer window the last minutes are looked at."""
 _ABOUT_NOW = {
@@ -42,18 +46,25 @@ def no_chart(_: Notification) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFrom:
-    """Evidence from a store and a drawer of charts, looked up once for each notification."""
+    """Evidence from a store and a drawer of charts, looked up once for each notification, and drawn once if at all."""
 
     store: Store
     config: MonitoringConfig
     chart: Charts = no_chart
     _known: dict[str, Evidence] = field(default_factory=dict)
+    _drawn: dict[str, bytes | None] = field(default_factory=dict)
 
     def __call__(self, notification: Notification) -> Evidence:
         """What is known. Raises nothing that a store, a chart or a configuration could cause."""
         if notification.id not in self._known:
-            self._known[notification.id] = Evidence(chart=self._chart(notification), worst=self._worst(notification))
+            draw = partial(self._draw, notification)
+            self._known[notification.id] = Evidence(draw, self._usual(notification), self._worst(notification))
         return self._known[notification.id]
+
+    def _draw(self, notification: Notification) -> bytes | None:
+        if notification.id not in self._drawn:
+            self._drawn[notification.id] = self._chart(notification)
+        return self._drawn[notification.id]
 
     def _chart(self, notification: Notification) -> bytes | None:
         try:
@@ -61,6 +72,18 @@ class EvidenceFrom:
         except Exception as error:  # noqa: BLE001 - a drawing may break by anything, and no alert waits for it
             log("chart_failed", "WARNING", notification=notification.id, error=type(error).__name__)
             return None
+
+    def _usual(self, notification: Notification) -> tuple[float, float] | None:
+        """What is usual of the value at this time of the week; None where nothing was learned."""
+        if notification.about != AlertKind.THRESHOLD.value:
+            return None
+        try:
+            key = rule_key(self.config, self.config.get_rule(notification.rule_id))
+            learned = read_baselines(self.store, [key], notification.at).get(key, {}).get(notification.labels)
+        except MonitoringError as error:
+            log("evidence_failed", "WARNING", notification=notification.id, reason=error.reason)
+            return None
+        return None if learned is None else learned.at(notification.at).limits(USUAL_SIGMAS)
 
     def _worst(self, notification: Notification) -> tuple[str, ...]:
         if notification.about != AlertKind.THRESHOLD.value or notification.kind not in _ABOUT_NOW:

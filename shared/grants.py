@@ -8,10 +8,11 @@ one for the schedule, which may do nothing else; the dashboard by the people of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .config import Access
 from .manifest import Function, Manifest, PushTrigger, TriggerType, load_manifest
 
 CALLERS = {TriggerType.PUSH: "push", TriggerType.SCHEDULE: "schedule"}
@@ -20,17 +21,6 @@ BUILD = "build"
 PUBSUB_AGENT = "Pub/Sub service agent"
 IAP_AGENT = "IAP service agent"
 EVERYBODY = "allUsers"
-
-
-class Access(StrEnum):
-    """Who may open the dashboard."""
-
-    IAP = "iap"
-    """The named people, whom Identity-Aware Proxy lets in, at a service that holds the dashboard's image."""
-    PROXY = "proxy"
-    """Whoever may call the function: the named people, and who may call everything in the project."""
-    PUBLIC = "public"
-    """Everybody, to read."""
 
 
 class Role(StrEnum):
@@ -162,7 +152,18 @@ def _called_by(function: Function) -> str:
 
 
 def _may(function: Function) -> str:
-    return ", ".join(f"`{one.role.removeprefix('roles/')}` on {one.resource}" for one in grants_of(function))
+    by_role: dict[str, list[str]] = {}
+    for one in grants_of(function):
+        by_role.setdefault(one.role.removeprefix("roles/"), []).append(one.resource)
+    return ", ".join(f"`{role}` on {_by_kind(resources)}" for role, resources in by_role.items())
+
+
+def _by_kind(resources: Sequence[str]) -> str:
+    """``secret A, B``: each kind of resource is named once."""
+    kinds: dict[str, list[str]] = {}
+    for kind, _, name in (resource.partition(" ") for resource in resources):
+        kinds.setdefault(kind, []).append(name)
+    return ", ".join(f"{kind} {', '.join(names)}".rstrip() for kind, names in kinds.items())
 
 
 def _listed(names: tuple[str, ...]) -> str:

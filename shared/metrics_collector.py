@@ -11,6 +11,7 @@ environment nothing is published, and the statistics are there all the same.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -375,6 +376,15 @@ def _plain(stats: PublisherStats) -> dict[str, object]:
 _own: list[BackgroundPublisher] = []
 _own_collector: list[ProductionMetricsCollector] = []
 _making = RLock()
+
+
+def _after_fork() -> None:
+    """Another thread may have held the lock at the fork."""
+    global _making
+    _making = RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def own_publisher() -> BackgroundPublisher:

@@ -485,6 +485,8 @@ class Deeds:
     asked_at: datetime
     fired_at: datetime | None = None
     hours: tuple[int, ...] = ()
+    author: str = ""
+    """Who the reader is known to be; empty where they say so themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ class BackgroundPublisher:
         from .recent import History
         from .spool import SpoolFolder
 
+        import_module(".gathering", __package__)  # which folding needs, and no thread should load
         self._make_life, self._make_folder = Life, SpoolFolder
         self._process = process or Process()
         self._send = send

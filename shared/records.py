@@ -127,7 +127,10 @@ def transitions_in(document: Document) -> list[Transition]:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What history keeps of a notification: of what, at which evaluation, and which channels were to be told."""
+    """What history keeps of a notification, one for each alert that it is about: which channels were to be told what.
+
+    ``id`` is the notification's; those of alerts that were told together have the same.
+    """
 
     id: str
     kind: NotificationKind
@@ -144,10 +147,10 @@ class Announcement:
     config_hash: str
 
 
-def announcement_line(told: Notification) -> bytes:
-    """A notification as a line of history."""
+def announcement_line(told_as: str, told: Notification) -> bytes:
+    """What a notification says of one alert, as a line of history; ``told_as`` is the id under which it was told."""
     raw: dict[str, Any] = {
-        "id": told.id,
+        "id": told_as,
         "kind": told.kind.value,
         "fingerprint": told.fingerprint,
         "rule": told.rule_id,

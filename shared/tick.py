@@ -67,7 +67,8 @@ class TickResult:
 
     ``states`` holds what has to be remembered: alerts that are pending or firing, and those in their cooldown; an
     alert it does not hold is inactive. ``unseen`` are the endings of episodes that nobody was told of because of
-    catch-up.
+    catch-up. Where notifications were made one (``together``), ``separate`` holds each by itself, with the id of that
+    one; otherwise it is empty.
     """
 
     at: datetime
@@ -76,6 +77,7 @@ class TickResult:
     notifications: tuple[Notification, ...]
     failures: tuple[RuleFailure, ...]
     unseen: tuple[Transition, ...] = ()
+    separate: tuple[tuple[str, Notification], ...] = ()
 
 
 def tick(

@@ -33,7 +33,8 @@ def together(result: TickResult) -> TickResult:
         return replace(result, notifications=tuple(leading))
     leads = {one.id: lead.id for lead, group in zip(leading, groups.values(), strict=True) for one in group}
     states = tuple(_led(state, leads) for state in result.states)
-    return replace(result, notifications=tuple(leading), states=states)
+    separate = tuple((leads[one.id], one) for one in result.notifications)
+    return replace(result, notifications=tuple(leading), states=states, separate=separate)
 
 
 def _group(one: Notification) -> object:

@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING
 
 from .adapters.deferred_bus import DeferredBus
 from .bus import Bus
-from .config import Config, Secret, cloud_run_revision, load_config
+from .config import Access, Config, Secret, cloud_run_revision, load_config
 from .errors import ConfigError, MonitoringError
 from .logs import log
 from .monitoring_config import MonitoringConfig
 from .store import Store
 
 if TYPE_CHECKING:
+    from .access import Gate
     from .channels import Channel
     from .channels.sentry import SentryWatch
     from .collector.collect import Collector
     from .dashboard import DashboardPages
     from .evaluator import Report
-    from .evidence import Charts
     from .heartbeat import Heartbeat
     from .hooks import Hooks
     from .ingest import Ingest
+    from .notifications import Notification
     from .notify import Notify
     from .reader import Reader
     from .tune import Tune
@@ -46,7 +47,6 @@ def utc_now() -> datetime:
 class Services:
     """What the functions run on. ``topic`` turns a topic's name in the manifest into its name on the bus.
 
-    ``chart`` draws what a notification is about, for the channels that show pictures; None where nothing is drawn.
     With ``settings`` the channels beside those given are set up when notify first needs them.
     """
 
@@ -57,7 +57,6 @@ class Services:
     topic: Callable[[str], str] = str
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
-    chart: Charts | None = None
     heartbeat_url: Secret | None = None
     settings: Config | None = None
     """The environment of a deployment, secrets included; None in a local run, which collects nothing."""
@@ -101,15 +100,21 @@ class Services:
     def notify(self) -> Notify:
         """The function ``notify``. Raises ConfigError for a secret that is none."""
         from .channels.setup import set_up
-        from .evidence import EvidenceFrom, no_chart
+        from .evidence import EvidenceFrom
         from .notify import Notify
+
+        def chart(notification: Notification) -> bytes | None:
+            """What draws is imported when the first channel asks for a picture."""
+            from .alert_charts import AlertCharts
+
+            return AlertCharts(self.config, self.reader, self.now)(notification)
 
         with _lock:
             if self.settings is not None and not self._set_up:
                 url = self.settings.dashboard_url or ""
                 self._set_up.append(set_up(self.settings, self.config.settings, url))
         made = self._set_up[0] if self._set_up else {}
-        evidence = EvidenceFrom(self.store, self.config, self.chart or no_chart)
+        evidence = EvidenceFrom(self.store, self.config, chart)
         return Notify(self.store, {**made, **self.channels}, self.now, evidence)
 
     def hooks(self) -> Hooks:
@@ -131,8 +136,21 @@ class Services:
         """The function ``dashboard``."""
         from .dashboard import DashboardPages
 
-        is_local = "inbox" in self.channels
-        return DashboardPages(self.config, self.reader, self.now, has_inbox=is_local, takes_deeds=is_local)
+        return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels, gate=self._gate)
+
+    @cached_property
+    def _gate(self) -> Gate:
+        """Who may change something: in a local run whoever reaches it, as nobody else's machine can."""
+        from .access import Gate
+
+        known = self.settings
+        if known is None:
+            return Gate(Access.PROXY) if "inbox" in self.channels else Gate()
+        if known.dashboard_access is not Access.IAP:
+            return Gate(known.dashboard_access, known.operators)
+        from .adapters.iap import IapAssertions
+
+        return Gate(Access.IAP, known.operators, IapAssertions(known.iap_audience))
 
     def collect(self) -> Collector:
         """The function ``collect``, which remembers its connection. Raises ConfigError outside a deployment."""

@@ -70,9 +70,10 @@ class Judged:
         """What changed its state."""
         return [transition for document in self._put("history") for transition in transitions_in(document)]
 
-    def announced(self) -> list[str]:
-        """The ids that history names as told."""
-        return [one.id for document in self._put("history") for one in announcements_in(document)]
+    def announced(self) -> Counter[tuple[str, Told]]:
+        """The ids that history names as told, with the episode of each alert that each is about."""
+        found = [one for document in self._put("history") for one in announcements_in(document)]
+        return Counter((one.id, (one.fingerprint, one.fired_at)) for one in found)
 
     def alerts(self) -> dict[str, list[AlertState]]:
         """The rules whose alerts changed, with the alerts that are remembered from then on."""
@@ -225,7 +226,8 @@ def _check_history(ledger: Ledger) -> None:
             assert transition.before is known, f"no state is skipped: {transition}"
             assert transition.at == from_minute(one.minute)
             states[transition.fingerprint] = transition.after
-        assert one.announced() == [told.id for told in one.notifications()], "what is told is announced in history"
+        told = Counter((two.id, episode) for two in one.notifications() for episode in _episodes(two))
+        assert one.announced() == told, "what is told is announced in history"
         kept |= {w.path: w.fields["d"] for w in one.writes if isinstance(w, Put) and w.path.startswith("history/")}
     assert {one.path: one.fields["d"] for one in ledger.inner.list("history").documents} == kept
 

@@ -9,8 +9,12 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import emulators
+
+settings.register_profile("unhurried", deadline=None)  # a machine that is busy with something else fails no test
+settings.load_profile("unhurried")
 
 
 def _require_all() -> bool:

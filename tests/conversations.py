@@ -212,7 +212,7 @@ class Talk:
         self.inner = SqliteStore(":memory:", self.clock)
         self.store: Store = CrashingStore(self.inner, self.countdown)
         self.rig = make(self._between)
-        self._evidence = Evidence(chart=CHART if chart else None)
+        self._evidence = Evidence(lambda: CHART if chart else None)
 
     def _between(self, post: Post) -> Post:
         def through(url: str, body: bytes, headers: Mapping[str, str]) -> Reply:

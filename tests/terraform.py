@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.grants import Access
+from shared.config import Access
 from shared.manifest import Manifest
 
 

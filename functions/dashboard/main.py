@@ -26,6 +26,7 @@ def dashboard(request: Request) -> Response:
             accept=request.headers.get("Accept"),
             if_none_match=request.headers.get("If-None-Match"),
             sent=_sent(request),
+            assertion=request.headers.get("X-Goog-IAP-JWT-Assertion", ""),
         )
     )
     response = Response(page.body, page.status, content_type=page.content_type)

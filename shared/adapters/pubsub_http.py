@@ -9,6 +9,7 @@ Google's metadata server's, or that of ``credentials``; on an emulator, and on t
 from __future__ import annotations
 
 import base64
+import encodings.idna  # noqa: F401 - looking a host up loads it, on whatever thread, and a fork might come between
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

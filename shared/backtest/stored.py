@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..evaluator import STATE_PATH
 from ..hours import KEPT, hour_of, minutes_in, read_hours
 from ..monitoring_config import MonitoringConfig
-from ..records import alerts_in, announcements_in, transitions_in
+from ..records import Announcement, alerts_in, announcements_in, transitions_in
 from ..retention import live
 from ..rolling import PAST_SECONDS
 from ..rollups import read_rollups, rolled_up_at
@@ -43,17 +43,12 @@ class Delivery:
         minute, fingerprint, _ = self.notification.split("-", 2)
         return fingerprint, from_minute(parse_minute_id(minute))
 
-    @property
-    def kind(self) -> str:
-        """What it says of the episode."""
-        return self.notification.split("-", 2)[2].partition("-")[0]
-
 
 @dataclass(frozen=True, slots=True)
 class History:
     """What really happened: transitions, oldest first; when each minute that had any was judged; what was told.
 
-    ``announced`` are the ids of the notifications that were decided. ``silences`` and ``acks`` are all that are kept;
+    ``announced`` is what was decided to be told, alert by alert. ``silences`` and ``acks`` are all that are kept;
     ``alerts`` is what the evaluator remembers now.
     """
 
@@ -63,18 +58,24 @@ class History:
     silences: tuple[Silence, ...] = ()
     acks: tuple[Ack, ...] = ()
     alerts: tuple[AlertState, ...] = ()
-    announced: frozenset[str] = frozenset()
+    announced: tuple[Announcement, ...] = ()
+
+    def sent(self) -> dict[str, list[Delivery]]:
+        """The deliveries that reached their channel, by notification."""
+        found: dict[str, list[Delivery]] = {}
+        for one in self.deliveries:
+            if one.state is DeliveryState.SENT:
+                found.setdefault(one.notification, []).append(one)
+        return found
 
     def tellings(self) -> dict[Key, list[Telling]]:
         """What was sent, by episode: a channel that is not set up, or refused, heard of nothing."""
-        by_id: dict[str, list[Delivery]] = {}
-        for one in self.deliveries:
-            if one.state is DeliveryState.SENT:
-                by_id.setdefault(one.notification, []).append(one)
+        by_id = self.sent()
         found: dict[Key, list[Telling]] = {}
-        for sent in by_id.values():
-            telling = Telling(sent[0].kind, min(one.at for one in sent), tuple(one.channel for one in sent))
-            found.setdefault(sent[0].episode, []).append(telling)
+        for told in self.announced:
+            if sent := by_id.get(told.id):
+                telling = Telling(told.kind.value, min(one.at for one in sent), tuple(one.channel for one in sent))
+                found.setdefault((told.fingerprint, told.fired_at), []).append(telling)
         return {key: sorted(told, key=lambda one: one.at) for key, told in found.items()}
 
 
@@ -152,7 +153,7 @@ class Stored:
             tuple(silence_from_fields(one.id, one.fields) for one in self.store.list("silences").documents),
             tuple(ack_from_fields(one.fields) for one in self.store.list("acks").documents),
             tuple(alert for one in alerts for alert in alerts_in(one)),
-            frozenset(told.id for one in documents for told in announcements_in(one)),
+            tuple(told for one in documents for told in announcements_in(one)),
         )
 
     def rolled_up_at(self, minutes: Sequence[int]) -> Mapping[int, datetime]:

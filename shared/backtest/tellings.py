@@ -6,21 +6,26 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from ..acks import ack_path
-from ..deliveries import DeliveryState
-from ..notifications import Notification, NotificationKind
+from ..notifications import Notification, NotificationKind, notification_id
+from ..records import Announcement
 from ..series import Labels
 from ..telling import Quiet
 from ..timeline import from_minute
 from .causes import Cause, Difference, Facts, minute_of
 from .episodes import Key
 from .run import Run
-from .stored import Delivery
 
 _QUIET = {
     Quiet.SILENCED: Cause.SILENCE,
     Quiet.COOLDOWN: Cause.COOLDOWN,
     Quiet.CATCH_UP: Cause.CATCH_UP,
 }
+
+
+def own_id(told: Announcement) -> str:
+    """The id of a notification of this alert alone, as a replay makes it, with whichever others it was told."""
+    name = notification_id(told.fingerprint, told.fired_at, told.kind)
+    return f"{name}-{told.severity.value}" if told.kind is NotificationKind.RAISED else name
 
 
 class Tellings:
@@ -38,29 +43,26 @@ class Tellings:
         }
         self._about = {change.fingerprint: change for change in (*alone.transitions, *facts.then.history.transitions)}
         self._before = [one for one in facts.then.history.deliveries if one.episode[1] < first]
-        self.live: dict[str, list[Delivery]] = {}
-        for one in facts.then.history.deliveries:
-            if one.episode[1] >= first:
-                self.live.setdefault(one.notification, []).append(one)
+        sent = facts.then.history.sent()
+        self._announced = {own_id(one): one for one in facts.then.history.announced if one.fired_at >= first}
+        self.live = {name: one for name, one in self._announced.items() if one.id in sent}
 
     def differences(self) -> Iterable[Difference]:
         """Those of both sides, each with its cause."""
         for name, one in self._alone.items():
-            if name not in self.live or not any(sent.state is DeliveryState.SENT for sent in self.live[name]):
+            if name not in self.live:
                 cause = self._why_not_told(one)
                 yield Difference(one.at, one.rule_id, one.labels, one.kind.value, False, True, cause, told=True)
-        for name, sent in self.live.items():
+        for name, told in self.live.items():
             if name not in self._alone:
-                known = self._about.get(sent[0].episode[0])
-                rule_id, labels = (known.rule_id, known.labels) if known else ("", ())
-                at = min(one.at for one in sent)
-                yield Difference(at, rule_id, labels, sent[0].kind, True, False, self._why_told(sent[0]), told=True)
+                cause = self._why_told(name, told)
+                yield Difference(told.at, told.rule_id, told.labels, told.kind.value, True, False, cause, told=True)
 
     def _why_not_told(self, one: Notification) -> Cause:
         key = one.fingerprint, one.fired_at
         if key in self._differing:
             return self._differing[key]
-        if one.id in self.live or one.id in self._facts.then.history.announced:
+        if one.id in self._announced:
             return Cause.NOT_DELIVERED
         if one.id not in self._decided:
             return self._quiet(key, one.kind)
@@ -70,19 +72,18 @@ class Tellings:
             return Cause.COOLDOWN
         return self._inhibited(one.rule_id, one.labels, one.at) or Cause.UNEXPLAINED
 
-    def _why_told(self, one: Delivery) -> Cause:
-        fingerprint, fired_at = one.episode
-        if one.episode in self._differing:
-            return self._differing[one.episode]
-        if one.kind == NotificationKind.SUMMARY:
+    def _why_told(self, name: str, one: Announcement) -> Cause:
+        key = one.fingerprint, one.fired_at
+        if key in self._differing:
+            return self._differing[key]
+        if one.kind is NotificationKind.SUMMARY:
             return Cause.CATCH_UP
-        if one.notification in self._decided:  # what was not told before began no cooldown for this one
-            earlier = [key for key, held in self._held.items() if held and key[0] == fingerprint and key[1] < fired_at]
-            return self._quiet(max(earlier, default=one.episode), None)
-        if self._facts.is_foreign(minute_of(fired_at)):
+        if name in self._decided:  # what was not told before began no cooldown for this one
+            earlier = [other for other, held in self._held.items() if held and other[0] == key[0] and other < key]
+            return self._quiet(max(earlier, default=key), None)
+        if self._facts.is_foreign(minute_of(one.fired_at)):
             return Cause.CONFIGURATION
-        known = self._about.get(fingerprint)
-        return (self._inhibited(known.rule_id, known.labels, one.at) if known else None) or Cause.UNEXPLAINED
+        return self._inhibited(one.rule_id, one.labels, one.at) or Cause.UNEXPLAINED
 
     def _inhibited(self, rule_id: str, labels: Labels, at: datetime) -> Cause | None:
         """Why an alert differs that keeps this one quiet; None when none does."""

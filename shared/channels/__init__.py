@@ -15,14 +15,20 @@ from ..notifications import Notification
 MAX_RETRY_AFTER = timedelta(hours=1)
 
 
+def no_picture() -> bytes | None:
+    """Where nothing is drawn."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What else is known of what fires. ``usual`` is the range of the value in ordinary times, in its unit.
 
-    ``chart`` is a PNG with its background filled, ``worst`` names what contributes most, the greatest first.
+    ``draw`` gives its chart, a PNG with its background filled, or None; it takes a while and raises nothing, and only
+    a channel that shows the chart asks for it. ``worst`` names what contributes most, the greatest first.
     """
 
-    chart: bytes | None = None
+    draw: Callable[[], bytes | None] = no_picture
     usual: tuple[float, float] | None = None
     worst: tuple[str, ...] = ()
     ack: Ack | None = None

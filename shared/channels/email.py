@@ -155,7 +155,7 @@ class EmailChannel:
         if notification.kind in _SILENT:
             return Answer("nothing to tell", turn.handle)
         story = tell(notification, turn, self.dashboard_url, NAME)
-        chart = turn.evidence.chart if self.attach_chart else None
+        chart = turn.evidence.draw() if self.attach_chart else None
         message = payload(notification, story, self.sender, self.recipients, self.place, chart)
         try:
             refused = self.transmit(self.server, self.sender, self.recipients, message.as_bytes())

@@ -291,7 +291,7 @@ class SlackBot:
 
     def _upload(self, notification: Notification, turn: Turn) -> str:
         """The id of the uploaded chart; empty without one, or where the upload fails: the words go out all the same."""
-        chart = turn.evidence.chart
+        chart = turn.evidence.draw()
         if not chart:
             return ""
         try:

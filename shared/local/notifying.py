@@ -126,7 +126,7 @@ def _mail(settings: Settings, told: Notification, turn: Turn) -> EmailMessage:
     known = settings.channels.get("email")
     to = (known.addresses if isinstance(known, Email) else ()) or ("oncall@example.com",)
     story, place = tell(told, turn, DASHBOARD, "email"), f"{settings.service} {settings.environment}"
-    return mails.payload(told, story, f"ion-monitoring@{to[0].rpartition('@')[2]}", to, place, turn.evidence.chart)
+    return mails.payload(told, story, f"ion-monitoring@{to[0].rpartition('@')[2]}", to, place, turn.evidence.draw())
 
 
 def send_test(name: str, config: Config, settings: Settings, now: datetime) -> tuple[bool, list[str]]:

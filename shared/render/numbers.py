@@ -24,6 +24,8 @@ _CONTINUOUS = ("ms", "s", "us", "µs", "pt")
 _NEAR_AN_END = 10.0
 _TERMINAL_SI_FROM = 1e7
 _EXPONENT_FROM = 1e15
+_CHANGE_EXPONENT_FROM = 9.99e13
+"""A change has an arrow and a unit beside its digits, and room for fewer of them."""
 _TICK_SI_FROM = 1e5
 _TERMINAL_UNITS = {"req/s": "r/s"}
 _HTML_UNITS = {"r/s": "req/s"}
@@ -213,7 +215,7 @@ def _close_to_an_end(limit: Limit | None) -> bool:
 
 
 def _change_digits(size: float, unit: str, like: Limit | None) -> str:
-    if size >= _EXPONENT_FROM:
+    if size >= _CHANGE_EXPONENT_FROM:
         return _exponent(size)
     if unit == "pt":
         return f"{size:.{2 if _close_to_an_end(like) else 1}f}"

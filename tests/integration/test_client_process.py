@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -120,6 +121,28 @@ def test_all_arrives_once(run: Run, service: str) -> None:
             if series.metric == "response_time":
                 found[int(dict(series.labels)["endpoint"][1:])] += count
     assert found == Counter(ARRIVES[service])
+
+
+LOADS = """
+import json, sys
+from shared.metrics_collector import ProductionMetricsCollector
+collector = ProductionMetricsCollector()
+before = set(sys.modules)
+for number in range(5000):
+    collector.record_response_time("r", "/x", 1.0)
+collector.record("m", 1.0)
+collector.close()
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def test_publishing_loads_nothing() -> None:
+    """Once there is a collector, recording and publishing import nothing: a fork leaves no module half loaded."""
+    environment = {"PATH": os.defpath, "ION_PROJECT": "my-project", "PUBSUB_EMULATOR_HOST": "localhost:1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == []
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from shared.config import load_config
-from shared.grants import IAP_AGENT, PUBSUB_AGENT, Access, Grant, Role, grants
+from shared.config import Access, load_config
+from shared.grants import IAP_AGENT, PUBSUB_AGENT, Grant, Role, grants
 from shared.manifest import MANIFEST_PATH, HttpTrigger, Manifest, PushTrigger, ScheduleTrigger, load_manifest
 from tests.fakes import RecordingEnvironment
 from tests.terraform import Deployment, Variant, Workspace, deployed, missing, of_kind, resources

@@ -123,6 +123,20 @@ def test_where_nothing_interferes_nothing_differs() -> None:
     assert found.live_told == found.replayed_told == 5
 
 
+def test_alerts_that_were_told_together_are_compared_one_by_one() -> None:
+    """Two regions that fire at once are one message live and two alerts in history, as in the replay."""
+    live = Deployment()
+    for value in (GOOD, BAD, BAD, GOOD):
+        live.minute(eu=value, us=value)
+    found = live.compared()
+    assert found.differences == ()
+    assert found.live_told == found.replayed_told == 4
+    assert len(live.world.inbox()) == 2
+    stored = Stored(live.world.store, live.clock())
+    told = stored.history(stored.span(1)).tellings()
+    assert [[one.kind for one in tellings] for tellings in told.values()] == [["firing", "resolved"]] * 2
+
+
 def test_late_data_is_named() -> None:
     """What a minute holds only after it was judged makes the replay fire, from there to the end of the episode."""
     live = Deployment()

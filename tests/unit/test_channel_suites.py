@@ -293,7 +293,7 @@ ATTACKED = {
     for kind in CASES
 }
 ATTACK_TURN = Turn(
-    START, evidence=Evidence(CHART, (1.0, 2.0), (HOSTILE,), Ack(FIRING.fingerprint, START, HOSTILE, START))
+    START, evidence=Evidence(lambda: CHART, (1.0, 2.0), (HOSTILE,), Ack(FIRING.fingerprint, START, HOSTILE, START))
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import Config, Secret, load_config
+from shared.config import Access, Config, Secret, load_config
 from shared.errors import ConfigError
 from shared.manifest import load_manifest
 from tests.fakes import RecordingEnvironment
@@ -50,6 +50,9 @@ def test_every_variable_is_kept() -> None:
             "ION_WEBHOOK_URL": "https://hooks.example/token",
             "ION_WEBHOOK_SECRET": "whsec_1",
             "ION_HEARTBEAT_URL": "https://watchdog.example/token",
+            "ION_DASHBOARD_ACCESS": "iap",
+            "ION_IAP_AUDIENCE": "/projects/1/locations/us-central1/services/ion-dashboard-iap",
+            "ION_OPERATORS": "Ana@example.com,jon@example.com",
             "FIRESTORE_EMULATOR_HOST": "127.0.0.1:8080",
             "PUBSUB_EMULATOR_HOST": "[::1]:8085",
         }
@@ -70,6 +73,9 @@ def test_every_variable_is_kept() -> None:
         webhook_url=Secret("https://hooks.example/token"),
         webhook_secret=Secret("whsec_1"),
         heartbeat_url=Secret("https://watchdog.example/token"),
+        dashboard_access=Access.IAP,
+        iap_audience="/projects/1/locations/us-central1/services/ion-dashboard-iap",
+        operators=frozenset({"ana@example.com", "jon@example.com"}),
         firestore_emulator_host="127.0.0.1:8080",
         pubsub_emulator_host="[::1]:8085",
     )
@@ -89,6 +95,10 @@ def test_every_variable_is_kept() -> None:
         ("ION_WEBHOOK_URL", "https://[hooks.example/x"),
         ("ION_WEBHOOK_URL", "https://hooks.example/a b"),
         ("ION_HEARTBEAT_URL", "http://watchdog.example/x"),
+        ("ION_DASHBOARD_ACCESS", "everybody"),
+        ("ION_IAP_AUDIENCE", "ion-dashboard"),
+        ("ION_OPERATORS", "ana@example.com, jon@example.com"),
+        ("ION_OPERATORS", "group:team"),
         ("FIRESTORE_EMULATOR_HOST", "8080"),
         ("PUBSUB_EMULATOR_HOST", "http://127.0.0.1:8085"),
     ],

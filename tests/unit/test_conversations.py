@@ -241,7 +241,7 @@ def test_what_slack_refuses_with_its_picture_goes_out_in_words() -> None:
         assert isinstance(workspace, vendors.Slack)
         refused = vendors.said(ok=False, error="invalid_blocks")
         workspace.answers = [lambda: None, lambda: None, lambda: None, *[refused] * refusals]
-        rig.channel.send(FIRING, Turn(START, evidence=Evidence(chart=CHART)))
+        rig.channel.send(FIRING, Turn(START, evidence=Evidence(lambda: CHART)))
         (message,) = workspace.conversations()
         assert "image" not in {block["type"] for block in message.blocks}
         assert bool(message.blocks) is (refusals == 1)

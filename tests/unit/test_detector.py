@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,18 @@ def test_time_that_stands_still_or_goes_back_changes_nothing_but_the_slot() -> N
         one.observe(5.0, at)
     assert (one.first, one.last, one.count) == (1000.0, 1060.0, 4)
     one.observe(5.0)
-    assert one.last == 1120.0
+    assert one.last == 1360.0
+
+
+def test_a_time_may_be_an_aware_datetime() -> None:
+    """It is the same as its Unix seconds; a naive one is a ValueError."""
+    one, other = OnlineDetector(), OnlineDetector()
+    for minute in range(50):
+        at = datetime(2026, 3, 2, tzinfo=UTC) + timedelta(minutes=minute)
+        assert one.observe(minute % 5, at) == other.observe(minute % 5, at.timestamp())
+    assert one.to_dict() == other.to_dict()
+    with pytest.raises(ValueError, match="aware"):
+        one.observe(1.0, datetime(2026, 3, 2))  # noqa: DTZ001 - what is refused
 
 
 def test_an_incident_is_told_once() -> None:

@@ -13,6 +13,8 @@ from shared.evidence import EvidenceFrom
 from shared.logs import Captured
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification, NotificationKind
+from shared.usual import Usual
+from shared.usual_store import Learned, put_baselines, rule_key
 from tests.conversations import FIRING
 from tests.fakes import START, Clock, RefusingStore
 from tests.ticks import MINUTE
@@ -84,6 +86,17 @@ def test_where_nothing_is_known_nothing_is_said(world: World, change: Mapping[st
     assert worst_of(world, told) == ()
 
 
+def test_what_is_usual(world: World) -> None:
+    """What was learned of the rule's value is told as the range of that hour of the week, for its own group alone."""
+    rule = CONFIG.get_rule("high-response-time-critical")
+    usual = Usual((40.0,) * 168, (5.0,) * 168, (20.0, 20.0), 0.0, 5000)
+    world.store.commit([put_baselines(Learned(rule_key(CONFIG, rule), START - MINUTE, {labels(region="eu"): usual}))])
+    evidence = EvidenceFrom(world.store, CONFIG)
+    assert evidence(rule_notification(rule.id, region="eu")).usual == (30.0, 50.0)
+    us = replace(rule_notification(rule.id, region="us"), fingerprint="1" * 16)
+    assert evidence(us).usual is None
+
+
 def test_what_breaks_costs_a_line() -> None:
     """A store that refuses and a drawing that breaks leave a message without them, and an event in the log."""
     store = RefusingStore(SqliteStore(":memory:", Clock()), lambda *_: True)
@@ -93,12 +106,13 @@ def test_what_breaks_costs_a_line() -> None:
 
     with Captured() as logs:
         found = EvidenceFrom(store, CONFIG, broken)(rule_notification("high-response-time-critical", region="eu"))
-    assert (found.chart, found.worst) == (None, ())
-    assert [event["message"] for event in logs.events] == ["chart_failed", "evidence_failed"]
+        chart = found.draw()
+    assert (chart, found.usual, found.worst) == (None, None, ())
+    assert [event["message"] for event in logs.events] == ["evidence_failed", "evidence_failed", "chart_failed"]
 
 
 def test_it_is_looked_up_once(world: World) -> None:
-    """Five channels ask, and the chart is drawn once."""
+    """The chart is drawn when a channel asks for it, and once for five channels."""
     drawn: list[str] = []
 
     def draw(told: Notification) -> bytes:
@@ -107,5 +121,7 @@ def test_it_is_looked_up_once(world: World) -> None:
 
     evidence = EvidenceFrom(world.store, CONFIG, draw)
     told = rule_notification("high-response-time-critical", region="eu")
-    assert {evidence(told).chart for _ in range(5)} == {b"png"}
+    assert evidence(told).worst
+    assert drawn == []
+    assert {evidence(told).draw() for _ in range(5)} == {b"png"}
     assert drawn == [told.id]

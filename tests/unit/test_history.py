@@ -148,6 +148,18 @@ def test_of_one_alert(world: World) -> None:
     assert events(world, Wanted(fingerprint=eu)) == events(world, Wanted(labels=labels(region=EU)))
 
 
+def test_alerts_that_were_told_together_are_announced_each(world: World) -> None:
+    """One message told of both regions at minute 4; each alert's history has it, with its own value and that one id."""
+    told = [one for one in events(world) if isinstance(one, Told) and one.at == START + 4 * MINUTE]
+    assert len({one.announcement.id for one in told}) == 1
+    assert [(one.announcement.labels, one.announcement.value) for one in told] == [
+        (labels(region=EU), 91.0), (labels(region=US), 92.0)
+    ]  # fmt: skip
+    assert [short(events(world, Wanted(labels=labels(region=name))))[-1] for name in (EU, US)] == [
+        f"4 {name} told firing: inbox sent+slack skipped" for name in ("eu", "us")
+    ]
+
+
 def test_both_ends_are_included(world: World) -> None:
     """A range of one instant holds what happened then; what has expired is gone, each kind at its own age."""
 

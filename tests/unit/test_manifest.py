@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from shared.bus import RetryPolicy, Subscription
+from shared.config import Access
 from shared.errors import ConfigError
-from shared.grants import Access, Grant, Role, callers_of, grants, grants_of, iam_markdown, openers, roles_markdown
+from shared.grants import Grant, Role, callers_of, grants, grants_of, iam_markdown, openers, roles_markdown
 from shared.manifest import MANIFEST_PATH, HttpTrigger, Manifest, PushTrigger, ScheduleTrigger, load_manifest
 from shared.manifest_reader import from_plain
 

@@ -118,7 +118,9 @@ def test_transitions_there_and_back(some: list[Transition]) -> None:
 @given(st.lists(notifications, max_size=4))
 def test_announcements_there_and_back(some: list[Notification]) -> None:
     """What history keeps of a notification is its own: which alert, to whom, and what was judged."""
-    found = announcements_in(Document("history/x~n000", {"d": packed(map(announcement_line, some))}, START))
+    found = announcements_in(
+        Document("history/x~n000", {"d": packed(announcement_line(one.id, one) for one in some)}, START)
+    )
     assert found == [
         Announcement(one.id, one.kind, one.fingerprint, one.rule_id, one.labels, one.severity, one.fired_at, one.at,
                one.value, one.reason, AlertKind(one.about), one.channels, one.config_hash)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.panels import Limit
@@ -148,6 +148,7 @@ def test_percentages_are_honest(value: float, limit: Limit | None) -> None:
 
 
 @given(st.floats(allow_nan=True), st.sampled_from(["ms", "%", "req/s", "", "B", "s"]))
+@example(1e14, "req/s")
 def test_any_float_is_short(value: float, unit: str) -> None:
     """Whatever the value, a short number is made, without an exponent for what a service can measure."""
     shown = [numbers.number(value, unit), numbers.terminal_number(value, unit), numbers.change(value, unit),

@@ -31,6 +31,8 @@ from shared.silences import Matcher, read_silences
 from shared.store import Put
 from shared.timeline import minute_floor, minute_id
 from shared.turns import Turns
+from shared.usual import Usual
+from shared.usual_store import Learned, put_baselines, read_baselines
 from tests.fakes import START, Clock, FakeChannel
 from tests.world import World, point
 
@@ -67,7 +69,7 @@ def world() -> World:
     elsewhere = [Matcher("region", "nowhere")]
     silence(world.store, "s", elsewhere, START, START + timedelta(hours=1), "ann", "a test", START)
     hold_or_count(world.store, "slack", notification_of(world), 1, START)
-    world.store.commit([Outage("slack", START, "gone", "setup").write(), REQUEST])
+    world.store.commit([Outage("slack", START, "gone", "setup").write(), REQUEST, put_baselines(LEARNED)])
     return world
 
 
@@ -105,6 +107,7 @@ def _conversation(world: World, now: datetime) -> Conversation:
     return Turns(world.store, lambda: now).conversation(notification_of(world).id, "inbox")
 
 
+LEARNED = Learned("key", START, {(): Usual((1.0,) * 168, (1.0,) * 168, (1.0, 1.0), 0.0, 100)})
 REQUEST = Put(request_path(b"signature"), {"expires_at": START + KNOWN_FOR})
 CAP = f"caps/slack~{minute_id(minute_floor(START))}"
 CASES = {
@@ -137,6 +140,7 @@ CASES = {
     "what people did": Case(
         "audit", "audit", lambda world, now: world.services.reader.actions(MINUTE, MINUTE + 60, now)
     ),
+    "baselines": Case("baselines", "baselines", lambda world, now: read_baselines(world.store, [LEARNED.key], now)),
     "conversations": Case("conversations", "conversations", lambda world, now: _conversation(world, now).handle),
     "caps": Case("caps", "caps", lambda world, now: read_cap(world.store, CAP, now)[0]["count"]),
     "outages": Case("outages", "outages", lambda world, now: read_outages(world.store, now)),
