@@ -1,4 +1,4 @@
-"""The dashboard: an address becomes a page in one of its formats. Reads only."""
+"""The dashboard: an address becomes a page in one of its formats, and a form becomes a deed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .errors import ConfigError, PermanentError, TransientError
 from .forms import COOKIE, TOKEN_BYTES, Sent, check_sent, cookie_header, is_token
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
+from .notifications import Notification
 from .overview import build_overview
 from .panels import KEPT_ROWS, Board, Deeds, Page, Shown, Status, Tab
 from .reader import Reader
@@ -84,6 +85,8 @@ class DashboardPages:
     gate: Gate = field(default_factory=Gate)
     """Who may change something; by itself, nobody."""
     new_token: Callable[[int], str] = secrets.token_urlsafe
+    tell: Callable[[Notification], object] = lambda _: None
+    """Has a notification told; again is harmless, as its id is the same. Raises TransientError."""
 
     def __call__(self, request: PageRequest) -> PageResponse:
         """Answer one request; every failure is a page with one sentence, a transient one a 503."""
@@ -118,8 +121,11 @@ class DashboardPages:
         check_sent(request.sent)
         author = self.gate.author(request.assertion, self.now())
         form = {**request.sent.form, **({"author": author} if author else {})}
-        there = carry_out(self.reader.store, self.reader.alerts(), request.path, form, self.now())
-        return PageResponse(303, b"", Format.TEXT.content_type, {"Location": there, "Cache-Control": "no-store"})
+        done = carry_out(self.reader.store, self.config, self.reader.alerts(), request.path, form, self.now())
+        if done.told is not None:
+            self.tell(done.told)
+        headers = {"Location": done.href, "Cache-Control": "no-store"}
+        return PageResponse(303, b"", Format.TEXT.content_type, headers)
 
     def _page(self, view: View, request: PageRequest) -> PageResponse:
         page = self._build(view)

@@ -17,7 +17,7 @@ from .errors import PermanentError
 from .monitoring_config import AlertRule, MetricThreshold, MetricType, MonitoringConfig
 from .notifications import Member, Notification, NotificationKind
 from .series import make_labels
-from .silences import RULE, Matcher, matchers_of
+from .silences import RULE, Matcher, Silence, matchers_of
 from .store import Store
 from .together import MAX_NAMED
 from .wording import describe
@@ -67,6 +67,12 @@ def silence_conversation(
     ]
     told = _notification(config, alerts, NotificationKind.SILENCED, made[0].author, made[0].created_at, made[0].ends_at)
     return Reaction(told, None, is_new=True)
+
+
+def silenced(config: MonitoringConfig, alert: AlertState, silence: Silence) -> Notification:
+    """What is told of a silence of one alert, in the conversation in which that was told."""
+    kind = NotificationKind.SILENCED
+    return _notification(config, [alert], kind, silence.author, silence.created_at, silence.ends_at)
 
 
 def _notification(

@@ -58,6 +58,8 @@ class Services:
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
     heartbeat_url: Secret | None = None
+    slack_signing_secret: Secret | None = None
+    pagerduty_webhook_secret: Secret | None = None
     settings: Config | None = None
     """The environment of a deployment, secrets included; None in a local run, which collects nothing."""
     _set_up: list[dict[str, Channel]] = field(default_factory=list, repr=False)
@@ -122,8 +124,7 @@ class Services:
         from .channels.posting import tell_in_slack
         from .hooks import Hooks
 
-        known, topic = self.settings, self.topic("notifications")
-        slack, pagerduty = (known.slack_signing_secret, known.pagerduty_webhook_secret) if known else (None, None)
+        topic, slack, pagerduty = self.topic("notifications"), self.slack_signing_secret, self.pagerduty_webhook_secret
         return Hooks(self.store, self.bus, self.config, topic, self.now, slack, pagerduty, tell_in_slack)
 
     def tune(self) -> Tune:
@@ -136,7 +137,11 @@ class Services:
         """The function ``dashboard``."""
         from .dashboard import DashboardPages
 
-        return DashboardPages(self.config, self.reader, self.now, has_inbox="inbox" in self.channels, gate=self._gate)
+        def tell(told: Notification) -> None:
+            self.bus.publish(self.topic("notifications"), told.to_json(), {"notification": told.id})
+
+        has_inbox = "inbox" in self.channels
+        return DashboardPages(self.config, self.reader, self.now, has_inbox=has_inbox, gate=self._gate, tell=tell)
 
     @cached_property
     def _gate(self) -> Gate:
@@ -220,6 +225,8 @@ def build(config: Config) -> Services:
         channels={},
         topic=lambda name: f"{config.prefix}{name}",
         heartbeat_url=config.heartbeat_url,
+        slack_signing_secret=config.slack_signing_secret,
+        pagerduty_webhook_secret=config.pagerduty_webhook_secret,
         settings=config,
     )
 

@@ -88,8 +88,7 @@ class Episodes:
         listener = self._stack.enter_context(bind(0))
         self.hosted: Hosted = self._stack.enter_context(host.serving(self._backend(self.clock), listener))
         channels: dict[str, Channel] = {name: rig.channel for name, rig in self.rigs.items()}
-        environment = Config(PROJECT, slack_signing_secret=Secret(SLACK_SECRET))
-        use(replace(self.hosted.services, channels=channels, settings=environment))
+        use(replace(self.hosted.services, channels=channels, slack_signing_secret=Secret(SLACK_SECRET)))
         self.hosted.evaluate()
         return self
 

@@ -68,11 +68,13 @@ class Host:
             now=self.now,
             sleep=self.sleep,
             heartbeat_url=self.config.heartbeat_url,
+            slack_signing_secret=self.config.slack_signing_secret,
+            pagerduty_webhook_secret=self.config.pagerduty_webhook_secret,
         )
         use(services)
         functions = Functions.load(self.manifest, PROJECT, self.failed)
         route = PublishRoute(backend.bus, PROJECT, self.manifest.topics)
-        app = router(functions.app("dashboard"), route, backend.pushed)
+        app = router(functions.app("dashboard"), route, backend.pushed, functions.app("hooks"))
         server = Server(listener, app) if listener else None
         try:
             if server:

@@ -1,4 +1,6 @@
-"""The one web server of a local run: the dashboard at ``/``, Pub/Sub's publish route at ``/v1/``, loopback only.
+"""The one web server of a local run, loopback only: the dashboard at ``/``, and beside it what others call.
+
+Pub/Sub's publish route is below ``/v1/``, and what Slack and PagerDuty sign is taken below ``/hooks/``.
 
 It answers only requests that name it by a name of loopback: a page of another site whose name was made to lead here
 names that site, and gets 403.
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 PORTS_TRIED = 50
 PUSH_PREFIX = "/functions/"
+HOOKS_PREFIX = "/hooks"
 MAX_PORT = 65_535
 _DEFAULT_PORT = 80
 """Of HTTP: a Host may leave it out."""
@@ -49,8 +52,9 @@ def router(
     dashboard: WSGIApplication,
     publish: Callable[[Request], Response],
     pushed: Callable[[str], WSGIApplication | None],
+    hooks: WSGIApplication,
 ) -> WSGIApplication:
-    """One application of three: ``pushed`` gives the one behind ``/functions/{name}``, or None for no such path."""
+    """One application of four: ``pushed`` gives the one behind ``/functions/{name}``, or None for no such path."""
 
     def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = str(environ.get("PATH_INFO", ""))
@@ -60,6 +64,9 @@ def router(
             found = pushed(path.removeprefix(PUSH_PREFIX))
             if found is not None:
                 return found(environ, start_response)
+        if path.startswith(f"{HOOKS_PREFIX}/"):
+            below = {"SCRIPT_NAME": HOOKS_PREFIX, "PATH_INFO": path.removeprefix(HOOKS_PREFIX)}
+            return hooks({**environ, **below}, start_response)
         return dashboard(environ, start_response)
 
     return route

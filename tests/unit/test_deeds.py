@@ -12,9 +12,13 @@ import pytest
 from shared.acks import ack_path, read_acks
 from shared.alerts import fingerprint
 from shared.dashboard import DashboardPages, PageRequest, PageResponse
-from shared.errors import PermanentError
+from shared.errors import PermanentError, TransientError
 from shared.forms import COOKIE, Sent, check_sent, is_token
+from shared.notifications import NotificationKind
 from shared.timeline import iso
+from tests import vendors
+from tests.conversations import pagerduty, slack
+from tests.fakes import Countdown, CrashingBus
 from tests.pages import run, world
 from tests.world import World
 
@@ -114,6 +118,61 @@ class TestDone:
         answer = post(slow, "acknowledge", sent(form(slow, fired_at="2025-10-18T09:00:00Z")))
         assert answer.status == 409
         assert acks(slow) == []
+
+    @pytest.mark.parametrize("deed", ["acknowledge", "silence"])
+    def test_those_who_were_told_hear_of_it(self, deed: str) -> None:
+        """What somebody does here is said in Slack's conversation, and taking it acknowledges PagerDuty's incident."""
+        team, pager = slack(), pagerduty()
+        running = world()
+        channels = {**running.services.channels, "slack": team.channel, "pagerduty": pager.channel}
+        running.services = replace(running.services, channels=channels)
+        run(running, 3)
+        run(running, 7, slow="europe-west1")
+        assert isinstance(pager.vendor, vendors.PagerDuty)
+        assert isinstance(team.vendor, vendors.Slack)
+        (incident,) = pager.vendor.open()
+        assert incident.status == "triggered"
+        assert post(running, deed, sent(form(running))).status == 303
+        running.deliver()
+        (incident,) = pager.vendor.open()
+        assert incident.status == ("acknowledged" if deed == "acknowledge" else "triggered")
+        word = "Acknowledged by Maria" if deed == "acknowledge" else "Silenced by Maria"
+        (message,) = [one for one in team.vendor.conversations() if word in str(one.blocks)]
+        assert any(word in reply for reply in team.vendor.thread(message.ts))
+
+    def test_twice_is_told_once(self, slow: World) -> None:
+        """Sending a form again publishes the notification that was published: no channel says it twice."""
+        for _ in range(2):
+            post(slow, "acknowledge", sent(form(slow)))
+            post(slow, "silence", sent(form(slow)))
+        slow.deliver()
+        kinds = [one.kind for one in slow.notified.values() if one.author == "Maria"]
+        assert sorted(kinds) == [NotificationKind.ACKNOWLEDGED, NotificationKind.SILENCED]
+
+    def test_a_bus_that_refuses_is_asked_again(self, slow: World) -> None:
+        """What could not be told is a 503, and sending the form again tells it."""
+        services = slow.services
+        slow.services = replace(
+            services, bus=CrashingBus(services.bus, Countdown(0, failure=lambda: TransientError("down", "")))
+        )
+        assert post(slow, "acknowledge", sent(form(slow))).status == 503
+        slow.services = services
+        assert post(slow, "acknowledge", sent(form(slow))).status == 303
+        slow.deliver()
+        assert [one.author for one in slow.notified.values() if one.kind is NotificationKind.ACKNOWLEDGED] == ["Maria"]
+
+    def test_what_nobody_was_told_of_is_silenced_quietly(self, slow: World) -> None:
+        """A silence of an alert that is pending tells nobody."""
+        content = form(slow)
+        running = world()
+        run(running, 3)
+        run(running, 2, slow="europe-west1")
+        (state,) = [one for one in running.services.reader.alerts() if one.fingerprint == FIRED]
+        assert not state.is_firing
+        assert post(running, "silence", sent(content)).status == 303
+        running.deliver()
+        assert len(silences(running)) == 1
+        assert running.notified == {}
 
     def test_origin_alone_is_enough(self, slow: World) -> None:
         """A browser that sends only Origin is believed, when it is this site's."""

@@ -20,7 +20,7 @@ from shared.adapters.local_bus import LocalBus
 from shared.adapters.sqlite_store import SqliteStore
 from shared.audit import read_entries
 from shared.channels.slack import ACKNOWLEDGE, OPEN, SILENCE
-from shared.config import Config, Secret
+from shared.config import Secret
 from shared.decided import decided
 from shared.errors import TransientError
 from shared.hooks import FRESH, MAX_BODY_BYTES, PAGERDUTY_FRESH, HookRequest, HookResponse, Hooks
@@ -401,8 +401,8 @@ def test_a_store_that_does_not_answer_is_503() -> None:
 def served() -> Client:
     """The function behind the real functions-framework, in this process, with a store of a thousand alerts."""
     bench = Bench(regions=tuple(f"region-{number}" for number in range(200)))
-    environment = Config("ion-test", slack_signing_secret=Secret(SLACK), pagerduty_webhook_secret=Secret(PAGERDUTY))
-    use(Services(bench.config, bench.hooks.store, bench.hooks.bus, {}, now=bench.clock, settings=environment))
+    services = Services(bench.config, bench.hooks.store, bench.hooks.bus, {}, now=bench.clock)
+    use(replace(services, slack_signing_secret=Secret(SLACK), pagerduty_webhook_secret=Secret(PAGERDUTY)))
     source = Path(__file__).parents[2] / "functions" / "hooks" / "main.py"
     create: Callable[[str, str, str], WSGIApplication] = functions_framework.create_app  # which has no types
     client = Client(create("hooks", str(source), "http"))

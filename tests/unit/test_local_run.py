@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Request
 
 from shared.adapters.sqlite_store import SqliteStore
-from shared.config import Config
+from shared.channels.slack import ACKNOWLEDGE
+from shared.config import Config, Secret
 from shared.errors import ConfigError
 from shared.formats.compact import decode
 from shared.local.__main__ import CANNOT_START, main
@@ -30,12 +32,13 @@ from shared.local.replay import shown_range, table, transitions_of
 from shared.local.run import evaluate_what_is_settled
 from shared.local.scheduler import RETRY_SECONDS, call_with_retries, seconds_to_next_minute
 from shared.local.series_file import Point, read_series, target_of
-from shared.local.server import bind, port_of, router
+from shared.local.server import HOST, bind, port_of, router
 from shared.local.traffic import MAX_CATCH_UP_SECONDS, Traffic, seconds_to_next_slice
 from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import notification_from_json
 from shared.timeline import minute_floor
+from tests.hook_requests import SLACK_SECRET, button, headers_of
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2025, 10, 18, 12, 0, tzinfo=UTC)
@@ -113,8 +116,8 @@ def test_a_busy_port_gives_the_next_free_one() -> None:
         assert port_of(second) > port_of(first)
 
 
-def test_the_server_tells_its_three_parts_apart() -> None:
-    """Publishing, pushes to known functions and everything else go to their own applications."""
+def test_the_server_tells_its_four_parts_apart() -> None:
+    """Publishing, pushes to known functions, vendors' requests and everything else go to their own applications."""
 
     def named(name: str) -> object:
         return lambda environ, start: (start("200 OK", []), [f"{name} {environ['PATH_INFO']}".encode()])[1]
@@ -123,8 +126,11 @@ def test_the_server_tells_its_three_parts_apart() -> None:
         named("dashboard"),  # type: ignore[arg-type]
         route(),
         lambda name: named("ingest") if name == "ingest" else None,  # type: ignore[arg-type,return-value]
+        named("hooks"),  # type: ignore[arg-type]
     )
     client = Client(app)
+    assert client.post("/hooks/slack").text == "hooks /slack"
+    assert client.get("/hooks").text == "dashboard /hooks"
     assert client.get("/").text == "dashboard /"
     assert client.post("/functions/ingest").text == "ingest /functions/ingest"
     assert client.post("/functions/unknown").text == "dashboard /functions/unknown"
@@ -350,6 +356,22 @@ def test_the_first_page_has_numbers_without_a_wait(second: int) -> None:
     assert page.json is not None
     assert page.json["dashboard"]["overview"]["throughput"] > 1000
     assert clock.now() == NOON + timedelta(seconds=second)
+
+
+@pytest.mark.parametrize(("secret", "status"), [(SLACK_SECRET, 200), ("another", 401), (None, 404)])
+def test_a_signed_press_is_taken_here_too(secret: str | None, status: int) -> None:
+    """Below /hooks the server answers what Slack signed; with another secret it is refused, without one unknown."""
+    clock = ManualClock(NOON)
+    manifest = load_manifest()
+    backend = Stepped(manifest, SqliteStore(":memory:", clock.now), clock.now, lambda *_: None, seed=1)
+    environment = Config(PROJECT, slack_signing_secret=Secret(secret) if secret else None)
+    host = Host(manifest, MonitoringConfig(), environment, lambda _: None, fail, clock.now, clock.sleep)
+    body = button(ACKNOWLEDGE, "20251018T1200-0123456789abcdef-firing")
+    listener = bind(0)
+    here = HTTPConnection(HOST, port_of(listener), timeout=10)
+    with host.serving(backend, listener), closing(here) as connection:
+        connection.request("POST", "/hooks/slack", body, headers_of(body, clock.now()))
+        assert connection.getresponse().status == status
 
 
 def _walk(hosted: Hosted, clock: ManualClock, minutes: int) -> None:

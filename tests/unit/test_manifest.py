@@ -76,11 +76,12 @@ def test_chunks_expire_in_the_collection_that_holds_them(manifest: Manifest) -> 
 
 def test_a_function_that_only_reads_may_not_write(manifest: Manifest, document: dict[str, Any]) -> None:
     """The dashboard may write what people do; one that took nothing from them would view the database alone."""
-    assert grants_of(manifest.functions["dashboard"]) == (Grant("dashboard", Role.FIRESTORE_USER, "database"),)
+    tells = Grant("dashboard", Role.PUBLISHER, "topic notifications")
+    assert grants_of(manifest.functions["dashboard"]) == (Grant("dashboard", Role.FIRESTORE_USER, "database"), tells)
     functions = document["functions"]
     functions["dashboard"]["writes"] = []
     changed = from_plain(document).functions["dashboard"]
-    assert grants_of(changed) == (Grant("dashboard", Role.FIRESTORE_VIEWER, "database"),)
+    assert grants_of(changed) == (Grant("dashboard", Role.FIRESTORE_VIEWER, "database"), tells)
 
 
 def test_a_writer_publishes_only_to_its_topics_and_reads_only_its_secrets(manifest: Manifest) -> None:
