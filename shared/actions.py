@@ -49,7 +49,7 @@ def acknowledge(store: Store, fingerprint: str, fired_at: datetime, author: str,
 
 
 def firing_in(store: Store, conversation: str) -> list[AlertState]:
-    """The alerts that were told in a conversation and fire, by labels; it is the id of its first notification.
+    """The alerts that were told in a conversation and fire, by labels; it is the id of what it began with.
 
     Raises PermanentError ``not_firing`` when there is none.
     """
@@ -57,7 +57,7 @@ def firing_in(store: Store, conversation: str) -> list[AlertState]:
         alert
         for document in store.list("alerts").documents
         for alert in alerts_in(document)
-        if alert.is_firing and alert.told and alert.told[0].notification_id == conversation
+        if alert.is_firing and any(told.notification_id == conversation for told in alert.told)
     ]
     if not found:
         raise PermanentError("not_firing", f"nothing of {conversation[:80]} fires")

@@ -103,8 +103,15 @@ class Notification:
 
     @property
     def conversation(self) -> str:
-        """The id of the first notification of those that belong together: one conversation on each channel."""
+        """The id of the first notification of those that belong together."""
         return self.follows[0].notification_id if self.follows else self.id
+
+    def conversation_on(self, channel: str) -> str:
+        """The conversation on a channel: the id of the first notification of those that went there.
+
+        An alert of several that is raised to a channel of which the others have not heard begins one there.
+        """
+        return next(iter(self.before_on(channel)), self.id)
 
     def ends_on(self, channel: str) -> bool:
         """Whether nothing that a channel has heard of in this conversation fires any more."""

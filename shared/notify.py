@@ -225,7 +225,7 @@ class Notify:
         By us, or, while somebody else speaks, by them when they have done.
         """
         late = {**answer.handle, "notification": notification.id}
-        current = self._turns.mark_late(notification.conversation, name, late)
+        current = self._turns.mark_late(notification.conversation_on(name), name, late)
         if not current.is_busy(self.now()):
             self._undo(notification, channel, current)
 

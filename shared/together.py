@@ -26,15 +26,15 @@ def together(result: TickResult) -> TickResult:
         groups.setdefault(_group(one), []).append(one)
     still: dict[str, list[AlertState]] = {}
     for state in result.states:
-        if state.is_firing and state.told:
-            still.setdefault(state.told[0].notification_id, []).append(state)
-    told = [_one(group, still) for group in groups.values()]
+        for told in state.told if state.is_firing else ():
+            still.setdefault(told.notification_id, []).append(state)
+    leading = [_one(group, still) for group in groups.values()]
     if all(len(group) == 1 for group in groups.values()):
-        return replace(result, notifications=tuple(told))
-    leads = {one.id: lead.id for lead, group in zip(told, groups.values(), strict=True) for one in group}
+        return replace(result, notifications=tuple(leading))
+    leads = {one.id: lead.id for lead, group in zip(leading, groups.values(), strict=True) for one in group}
     states = tuple(_led(state, leads) for state in result.states)
     separate = tuple((leads[one.id], one) for one in result.notifications)
-    return replace(result, notifications=tuple(told), states=states, separate=separate)
+    return replace(result, notifications=tuple(leading), states=states, separate=separate)
 
 
 def _group(one: Notification) -> object:
@@ -44,15 +44,18 @@ def _group(one: Notification) -> object:
 
 
 def _one(group: Sequence[Notification], still_firing: Mapping[str, Sequence[AlertState]]) -> Notification:
-    """One notification of several; ``still_firing`` are the alerts that fire on, by conversation."""
+    """One notification of several; ``still_firing`` are the alerts that fire on, by what was told of them."""
     first, *others = sorted(group, key=lambda one: one.labels)
     named = tuple(Member(one.labels, one.value) for one in others[:MAX_NAMED])
     lead = replace(first, also=named, more=len(others) - len(named))
     if lead.kind is not NotificationKind.RESOLVED:
         return lead
-    still = still_firing.get(lead.conversation, ())
-    heard = {channel for state in still for told in state.told for channel in told.channels}
-    return replace(lead, still_firing=len(still), open_on=tuple(one for one in lead.channels if one in heard))
+    open_on = (one for one in lead.channels if _is_told(still_firing.get(lead.conversation_on(one), ()), one))
+    return replace(lead, still_firing=len(still_firing.get(lead.conversation, ())), open_on=tuple(open_on))
+
+
+def _is_told(states: Sequence[AlertState], channel: str) -> bool:
+    return any(channel in told.channels for state in states for told in state.told)
 
 
 def _led(state: AlertState, leads: Mapping[str, str]) -> AlertState:

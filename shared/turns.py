@@ -53,13 +53,14 @@ class Turns:
         """
         now = self.now()
         before = notification.before_on(channel) if now < notification.fired_at + KEPT else []
-        own, talk = Delivery(notification.id, channel).path, Conversation(notification.conversation, channel).path
+        conversation = notification.conversation_on(channel)
+        own, talk = Delivery(notification.id, channel).path, Conversation(conversation, channel).path
         outage = f"{COLLECTION}/{channel}"
         found = self.store.get([own, talk, outage, *(delivery_path(one, channel) for one in before)])
         earlier = [read_delivery(one, channel, found.get(delivery_path(one, channel)), now) for one in before]
         return Known(
             read_delivery(notification.id, channel, found.get(own), now),
-            read_conversation(notification.conversation, channel, found.get(talk), now),
+            read_conversation(conversation, channel, found.get(talk), now),
             outage_in(found.get(outage), now),
             tuple(one for one in earlier if not one.is_done),
         )

@@ -70,9 +70,10 @@ class Judged:
         """What changed its state."""
         return [transition for document in self._put("history") for transition in transitions_in(document)]
 
-    def announced(self) -> list[str]:
-        """The ids that history names as told."""
-        return [one.id for document in self._put("history") for one in announcements_in(document)]
+    def announced(self) -> Counter[tuple[str, Told]]:
+        """The ids that history names as told, with the episode of each alert that each is about."""
+        found = [one for document in self._put("history") for one in announcements_in(document)]
+        return Counter((one.id, (one.fingerprint, one.fired_at)) for one in found)
 
     def alerts(self) -> dict[str, list[AlertState]]:
         """The rules whose alerts changed, with the alerts that are remembered from then on."""
@@ -225,8 +226,8 @@ def _check_history(ledger: Ledger) -> None:
             assert transition.before is known, f"no state is skipped: {transition}"
             assert transition.at == from_minute(one.minute)
             states[transition.fingerprint] = transition.after
-        told = Counter({told.id: told.alerts for told in one.notifications()})
-        assert Counter(one.announced()) == told, "what is told is announced in history, of each alert"
+        told = Counter((two.id, episode) for two in one.notifications() for episode in _episodes(two))
+        assert one.announced() == told, "what is told is announced in history"
         kept |= {w.path: w.fields["d"] for w in one.writes if isinstance(w, Put) and w.path.startswith("history/")}
     assert {one.path: one.fields["d"] for one in ledger.inner.list("history").documents} == kept
 
@@ -475,11 +476,12 @@ def _check_conversations(known: _Channels) -> None:
     conversations: dict[tuple[str, str], list[Sighting]] = {}
     for one in known.ledger.sightings:
         if one.notification.kind is not NotificationKind.SUMMARY:
-            conversations.setdefault((one.notification.conversation, one.channel), []).append(one)
+            conversations.setdefault((one.notification.conversation_on(one.channel), one.channel), []).append(one)
     for (conversation, channel), sightings in conversations.items():
         for first, then in itertools.pairwise(sightings):
             _check_turns(first, then, known.records[delivery_path(first.notification.id, channel)])
-        ends = [one.id for one in known.decided.values() if one.conversation == conversation and one.ends_on(channel)]
+        talk = [one for one in known.decided.values() if one.conversation_on(channel) == conversation]
+        ends = [one.id for one in talk if one.ends_on(channel)]
         last, refused = sightings[-1].notification, known.ledger.refused
         assert last.ends_on(channel) or any(delivery_path(one, channel) in refused for one in ends), (
             f"the last that {channel} sees is the end: {last.id}"

@@ -99,9 +99,16 @@ def _config(rng: random.Random, rules: list[AlertRule]) -> MonitoringConfig:
 
 
 def draw_letters(rng: random.Random) -> dict[str, str]:
-    """A letter of ``VALUES`` a minute for each region, ``.`` for no data; it ends well."""
-    length = rng.randrange(6, 10)
-    return {region: f"{_letters(rng, length)}ggg" for region in REGIONS}
+    """A letter of ``VALUES`` a minute for each region, ``.`` for no data; it ends well.
+
+    In half of the nights all regions begin alike, and their alerts fire together; in some they get worse in turn.
+    """
+    if rng.random() < 0.1:
+        first, then = rng.randrange(1, 3), rng.randrange(1, 3)
+        worse = [f"h{'c' * first}gg{'g' * then}", f"h{'h' * (first + then)}cc"]
+        return {region: f"{letters}ggg" for region, letters in zip(REGIONS, worse, strict=True)}
+    length, alike = rng.randrange(6, 10), rng.choice(["", "h", "hh", "lh", "c", ""])
+    return {region: f"{(alike + _letters(rng, length))[:length]}ggg" for region in REGIONS}
 
 
 def _letters(rng: random.Random, length: int) -> str:

@@ -157,6 +157,11 @@ def end_forgotten(patch: pytest.MonkeyPatch) -> None:
     _known_as(patch, lambda known: replace(known, conversation=replace(known.conversation, end="", ended_at=None)))
 
 
+def one_for_all_channels(patch: pytest.MonkeyPatch) -> None:
+    """What began on one channel is the conversation on all."""
+    patch.setattr(Notification, "conversation_on", lambda self, _: self.conversation)
+
+
 def told_apart(patch: pytest.MonkeyPatch) -> None:
     """Alerts that fire together are told one by one."""
     patch.setattr(evaluator, "together", lambda result: result)
@@ -196,6 +201,7 @@ SHOWN_LATE: dict[str, tuple[Breakage, str]] = {
         "no state is skipped|states are what the definitions give",
     ),
     "two speak at once": (spoken_at_once, "one speaks at a time|one sends at a time"),
+    "one conversation for all channels": (one_for_all_channels, "only what is over is superseded"),
     "what came too late stays": (left_undone, "too late is undone"),
     "sent after the lease": (sent_after_the_lease, "is not sent again|one sends at a time|comes after"),
 }

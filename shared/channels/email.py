@@ -91,7 +91,7 @@ def payload(
 ) -> EmailMessage:
     """The mail. ``place`` is what stands first in the subject, such as ``ION Mentoring production``."""
     domain = sender.rpartition("@")[2]
-    root = f"<conversation-{notification.conversation}@{domain}>"
+    root = f"<conversation-{notification.conversation_on(NAME)}@{domain}>"
     chart_id = f"chart-{notification.id}@{domain}" if chart else ""
     mail = Mail(story, place, chart_id)
     message = EmailMessage(POLICY)

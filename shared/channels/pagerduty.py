@@ -82,7 +82,7 @@ def payload(
 
 def dedup_key(notification: Notification) -> str:
     """The conversation's key: its id is at most 60 characters of letters, digits and ``-``."""
-    return f"ion-{notification.conversation}"[:MAX_DEDUP_KEY]
+    return f"ion-{notification.conversation_on(NAME)}"[:MAX_DEDUP_KEY]
 
 
 @dataclass(frozen=True, slots=True)

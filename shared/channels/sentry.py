@@ -62,7 +62,7 @@ def payload(notification: Notification, story: Story) -> dict[str, Any]:
     }  # fmt: skip
     alert: dict[str, Any] = {"what": story.sentence, "description": story.description}
     alert |= {one.name: one.value for one in story.facts}
-    alert |= {"dashboard": story.url, "runbook": story.runbook_url, "conversation": told.conversation}
+    alert |= {"dashboard": story.url, "runbook": story.runbook_url, "conversation": told.conversation_on(NAME)}
     return {
         "event_id": hashlib.sha256(told.id.encode()).hexdigest()[:32],
         "timestamp": iso(told.at),

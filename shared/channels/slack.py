@@ -212,7 +212,7 @@ class SlackBot:
 
     def _begin(self, notification: Notification, story: Story, turn: Turn) -> Answer:
         file_id = self._upload(notification, turn)
-        body = payload(story, notification.conversation, self.icons, self.mention, file_id)
+        body = payload(story, notification.conversation_on(NAME), self.icons, self.mention, file_id)
         message = {**_QUIET, **body, "channel": self.channel, "metadata": _metadata(notification)}
         said = self._say("chat.postMessage", message, turn)
         handle = {
@@ -226,7 +226,7 @@ class SlackBot:
         place = {"channel": known["channel"], "ts": known["ts"]}
         if notification.id == known.get("began"):
             return Answer(f"found {known['ts']}", known)
-        body = payload(story, notification.conversation, self.icons, self.mention, known.get("file", ""))
+        body = payload(story, notification.conversation_on(NAME), self.icons, self.mention, known.get("file", ""))
         if _edits(notification):
             self._say("chat.update", {**body, **place, "metadata": _metadata(notification)}, turn)
         if not (turn.attempted_at and self._has_replied(notification, place, turn)):
@@ -261,11 +261,11 @@ class SlackBot:
             asked = {"channel": channel, "oldest": f"{oldest:.6f}", "limit": SEARCHED, "include_all_metadata": True}
             messages = self._call("conversations.history", asked, turn).get("messages", [])
         except PermanentError:
-            log("slack_not_searched", "WARNING", conversation=notification.conversation)
+            log("slack_not_searched", "WARNING", conversation=notification.conversation_on(NAME))
             return {}
         for message in messages:
             told = _payload_of(message)
-            if told.get("conversation") == notification.conversation and "thread_ts" not in message:
+            if told.get("conversation") == notification.conversation_on(NAME) and "thread_ts" not in message:
                 began = str(told.get("notification", ""))
                 return {"channel": channel, "ts": str(message["ts"]), "began": began, "file": ""}
         return {}
@@ -295,7 +295,7 @@ class SlackBot:
         if not chart:
             return ""
         try:
-            name = f"{notification.conversation}.png"
+            name = f"{notification.conversation_on(NAME)}.png"
             place = self._call("files.getUploadURLExternal", {"filename": name, "length": len(chart)}, turn, form=True)
             url, file_id = str(place["upload_url"]), str(place["file_id"])
             vendor = Vendor(NAME, self.vendor.post, (*self.vendor.secrets, url))
@@ -336,7 +336,7 @@ def _edits(notification: Notification) -> bool:
 
 
 def _metadata(notification: Notification) -> dict[str, Any]:
-    told = {"conversation": notification.conversation, "notification": notification.id}
+    told = {"conversation": notification.conversation_on(NAME), "notification": notification.id}
     return {"event_type": EVENT, "event_payload": told}
 
 
@@ -364,7 +364,7 @@ class SlackWebhook:
     def send(self, notification: Notification, turn: Turn) -> Answer:
         """Post one message. Slack says in plain text why it does not take one."""
         story = tell(notification, turn, self.dashboard_url, NAME)
-        body = payload(story, notification.conversation, self.icons, self.mention)
+        body = payload(story, notification.conversation_on(NAME), self.icons, self.mention)
         body["blocks"] = [block for block in map(_without_actions, body["blocks"]) if block]
         answer = self.vendor.ask(self.url, json.dumps(body).encode(), {"Content-Type": "application/json"})
         said = answer.body[:100].decode("utf-8", "replace").strip()

@@ -103,7 +103,7 @@ def _rendered(settings: Settings, told: Notification, turn: Turn, folder: Path) 
     service = settings.channels.get("pagerduty")
     mail = _mail(settings, told, turn)
     bodies: dict[str, object] = {
-        "slack": slack.payload(tell(told, turn, DASHBOARD, "slack"), told.conversation, icons, mention),
+        "slack": slack.payload(tell(told, turn, DASHBOARD, "slack"), told.conversation_on("slack"), icons, mention),
         "pagerduty": pagerduty.payload(
             told, tell(told, turn, DASHBOARD, "pagerduty"), "***",
             service.service if isinstance(service, PagerDuty) else "service", settings.environment,

@@ -8,11 +8,13 @@ import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, Told
+from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification, NotificationKind
+from shared.rules import Severity
 from shared.tick import TickResult
 from shared.together import MAX_NAMED, together
-from tests.fakes import START, Clock
-from tests.ticks import GROUPED, MINUTE, RULE, config_of
+from tests.fakes import START, Clock, FakeChannel
+from tests.ticks import GROUPED, LEVELLED, MINUTE, RULE, VALUES, config_of
 from tests.world import World, labels, point
 
 TELLING = replace(RULE, query=GROUPED, cooldown_period=0, notification_channels=("inbox",))
@@ -87,6 +89,27 @@ def test_a_channel_that_heard_of_one_alone_is_told_its_end() -> None:
     )
     (lead,) = together(_result((end,), (other,))).notifications
     assert (lead.ends_on("pagerduty"), lead.ends_on("slack"), lead.still_firing) == (True, False, 1)
+
+
+def test_the_second_of_two_to_be_raised_to_a_channel_is_told_there() -> None:
+    """What is told on the pager of one alert of several, its end included, is another conversation than the next's."""
+    clock, pager = Clock(START), FakeChannel()
+    config = config_of(replace(LEVELLED, query=GROUPED, notification_channels=()))
+    routing = {"inbox": tuple(Severity), "pager": (Severity.CRITICAL,)}
+    world = World(
+        SqliteStore(":memory:", clock), clock, config=MonitoringConfig(replace(config.settings, routing=routing))
+    )
+    world.services = replace(world.services, channels={**world.services.channels, "pager": pager})
+    world.next_minute()
+    bad, worst = VALUES["h"], VALUES["c"]
+    tell(world, us=bad, eu=bad)
+    (eu_raised,) = tell(world, us=bad, eu=worst)
+    (eu_ended,) = tell(world, us=bad, eu=GOOD)
+    (us_raised,) = tell(world, us=worst, eu=GOOD)
+    (us_ended,) = tell(world, us=GOOD, eu=GOOD)
+    assert pager.sent == [one.id for one in (eu_raised, eu_ended, us_raised, us_ended)]
+    assert [one.ends_on("pager") for one in (eu_ended, us_ended)] == [True, True]
+    assert [one.ends_on("inbox") for one in (eu_ended, us_ended)] == [False, True]
 
 
 @pytest.mark.parametrize("change", [{"rule_id": "other"}, {"channels": ("slack",)}, {"reason": "gone"}], ids=str)
