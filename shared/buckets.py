@@ -6,14 +6,13 @@ write is a blind merge of a value that depends on the message alone, so writing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from .cells import Cells
-from .errors import PermanentError
 from .formats.columns import too_large
 from .formats.compact import MAX_BODY_BYTES, Chunk, Section, decode, encode
 from .identity import Identity
@@ -162,22 +161,24 @@ def _parts(section: Section) -> Iterable[bytes]:
     return [part for piece in pieces for part in _parts(Section(section.minute, section.cells.take(piece)))]
 
 
-def chunks_in(documents: Sequence[Document]) -> tuple[list[Cells], int]:
-    """The chunks of one minute's documents, each with its writer, in order of document and key.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A chunk as it lies in the store, and its writer (unsigned 64 bits)."""
 
-    A chunk that cannot be read (written by a newer version) is passed over; the second item counts those, so that
-    nothing blocks the minute.
-    """
-    parts: list[Cells] = []
-    unreadable = 0
+    writer: int
+    data: bytes
+
+    def cells(self) -> list[Cells]:
+        """Its cells, each row with the writer. Raises PermanentError when a newer version wrote it."""
+        return [section.cells.written_by(self.writer) for section in decode(self.data).sections]
+
+
+def stored_in(documents: Iterable[Document]) -> Iterator[Stored]:
+    """The chunks of one minute's documents, in order of document and key."""
     for document in documents:
         writer = int(writer_id(document), 16)
         for _, data in sorted(document.fields["c"].items()):
-            try:
-                parts.extend(section.cells.written_by(writer) for section in decode(data).sections)
-            except PermanentError:
-                unreadable += 1
-    return parts, unreadable
+            yield Stored(writer, data)
 
 
 def writer_id(document: Document) -> str:

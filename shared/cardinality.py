@@ -47,18 +47,34 @@ class Kept:
     by_writer: Mapping[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Which rows are within the limits, and how many are beyond: as in ``Kept``."""
+
+    rows: Bools
+    by_metric: Mapping[str, int] = field(default_factory=dict)
+    by_writer: Mapping[int, int] = field(default_factory=dict)
+
+
 def within_limits(cells: Cells, parts: Sequence[Cells]) -> Kept:
     """What a rollup may hold of cells; ``parts`` are the chunks, each of one writer, that they were merged from."""
-    shares = shares_of(cells.series, np.diff(cells.bin_start))
+    allowed = allowed_rows(cells, np.diff(cells.bin_start), parts)
+    kept = cells if allowed.rows.all() else cells.take(np.flatnonzero(allowed.rows))
+    return Kept(kept, allowed.by_metric, allowed.by_writer)
+
+
+def allowed_rows(cells: Cells, bins: Ints, parts: Sequence[Cells]) -> Allowed:
+    """Which rows of cells a rollup may hold, with each one's number of bins, whether or not the cells have them."""
+    shares = shares_of(cells.series, bins)
     if shares.sum(axis=0).max(initial=0.0) <= WRITER_SHARE:
-        return Kept(cells)
+        return Allowed(np.ones(len(cells), np.bool_))
     costs = shares / np.maximum(cells.writers, 1)[:, None]
     rows_of = _rows_by_writer(cells, parts)
     kept, by_writer = _within_writers(cells.series, rows_of, costs)
     kept = fitting(cells.series, shares, kept, _smallest_writer(rows_of, costs, kept))
     if kept.all():
-        return Kept(cells)
-    return Kept(cells.take(np.flatnonzero(kept)), beyond(cells.series, kept), by_writer)
+        return Allowed(kept)
+    return Allowed(kept, beyond(cells.series, kept), by_writer)
 
 
 def shares_of(series: Sequence[Series], bins: Ints) -> Floats:

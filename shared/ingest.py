@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from .buckets import LATE_AFTER, MAX_WRITES, Late, apart, commits_of
+from .buckets import LATE_AFTER, MAX_WRITES, Late, apart, commits_of, expired
 from .bus import Bus, Message
 from .cells import Observation, fold
 from .dead_letters import REJECTED_METRIC, dead_letter
@@ -76,12 +76,15 @@ class Ingest:
             published = _first_publish_time(message)
             chunk, refused = decode(message.data, message.attributes, self.kinds, self.label_rule, weigh)
             kept = chunk.only(list(_timely(chunk, published)))
-            late = self._store(kept, identify(message.data, chunk.writer, chunk.boot, chunk.seq))
+            late, gone = self._store(kept, identify(message.data, chunk.writer, chunk.boot, chunk.seq))
         except PermanentError as error:
             return self._reject(message, error, Outcome(0))
-        stored = Outcome(sum(int(section.cells.count.sum()) for section in kept.sections), late_minutes=late)
+        counts = [int(section.cells.count.sum()) for section in kept.sections if section.minute not in gone]
+        stored = Outcome(sum(counts), late_minutes=len(late))
         if len(kept.sections) < len(chunk.sections):
             refused = refused or _untimely(chunk, kept, published)
+        if gone:
+            refused = refused or _expired(gone)
         return self._reject(message, refused, stored) if refused else stored
 
     def reject_envelope(self, event: object, error: PermanentError, now: datetime) -> Outcome:
@@ -89,15 +92,18 @@ class Ingest:
         data = json.dumps(event, default=repr).encode()
         return self._reject(Message(data, {}, "", now), error, Outcome(0))
 
-    def _store(self, chunk: Chunk, identity: Identity) -> int:
-        """Commit a chunk and mark the minutes whose rollup may lack it; how many were marked."""
+    def _store(self, chunk: Chunk, identity: Identity) -> tuple[set[int], set[int]]:
+        """Commit a chunk and mark the minutes whose rollup may lack it: these, and those that had expired by then."""
         marked: set[int] = set()
+        gone: set[int] = set()
         for commit in [*commits_of(chunk, identity)]:  # all of them before the first: a chunk is stored whole or not
             committed_at = self._commit(commit.puts, identity)
-            late = {minute for minute in commit.minutes if committed_at >= from_minute(minute) + self.late_after}
+            dead = {minute for minute in commit.minutes if expired(minute, committed_at)}
+            late = {minute for minute in commit.minutes if committed_at >= from_minute(minute) + self.late_after} - dead
             self._mark(late, identity.wid, committed_at)
             marked |= late
-        return len(marked)
+            gone |= dead
+        return marked, gone
 
     def _commit(self, puts: Sequence[Put], identity: Identity) -> datetime:
         """Commit a chunk's writes. Where the document that its writer's messages share is full, it gets its own."""
@@ -159,3 +165,9 @@ def _untimely(chunk: Chunk, kept: Chunk, published: datetime) -> PermanentError:
     lost = sorted({section.minute for section in chunk.sections} - {section.minute for section in kept.sections})
     reason = "point_too_old" if from_minute(lost[0]) < published else "point_too_early"
     return PermanentError(reason, f"{len(lost)} minutes, first {iso(from_minute(lost[0]))}, published {iso(published)}")
+
+
+def _expired(minutes: set[int]) -> PermanentError:
+    """What came so late that no reader shows its minute any more."""
+    first = iso(from_minute(min(minutes)))
+    return PermanentError("point_expired", f"{len(minutes)} minutes had expired when it came, first {first}")

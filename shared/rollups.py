@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .bins import Ints
-from .buckets import EXPIRY_AFTER, chunks_in, writers_of
-from .cardinality import within_limits
-from .cells import EMPTY, Cells, merge, merge_writers
+from .buckets import EXPIRY_AFTER, writers_of
+from .cells import EMPTY, Cells, merge
 from .errors import PreconditionFailed, TransientError
 from .formats.compact import Chunk, Section, decode, encode
+from .minute_chunks import merge_chunks
 from .parts import ATTEMPTS, CONTENDED, pieces_of, read_parts, write_parts
 from .retention import live
 from .self_watch import own_cells
@@ -68,8 +68,7 @@ def roll_up(store: Store, minute: int, now: datetime, settle: timedelta) -> Roll
 
 def _merged(minute: int, documents: Sequence[Document]) -> Cells:
     """A minute's chunks as far as a rollup may hold them, and what they say about the monitoring; a pure function."""
-    parts, unreadable = chunks_in(documents)
-    kept = within_limits(merge_writers(parts), parts)
+    kept, unreadable = merge_chunks(minute, documents)
     return merge([kept.cells, own_cells(minute, documents, unreadable, kept)])
 
 
@@ -100,5 +99,6 @@ def _cells(documents: Sequence[Document]) -> Cells:
 
 
 def read_live(store: Store, minute: int, now: datetime) -> Cells:
-    """A minute's chunks as they are now, merged and not stored: for what has not settled yet."""
-    return merge_writers(chunks_in(live(store.list(writers_of(minute)).documents, now))[0])
+    """A minute's chunks as they are now, as far as a rollup may hold them, and not stored: for what has none yet."""
+    kept, _ = merge_chunks(minute, live(store.list(writers_of(minute)).documents, now))
+    return kept.cells
