@@ -55,7 +55,7 @@ class WsgiMiddleware:
         if isinstance(files, type) and isinstance(body, files):  # the server may send the file itself, and fast
             done(None)
             return body
-        return _Body(body, done)
+        return _SizedBody(body, done) if hasattr(body, "__len__") else _Body(body, done)
 
     def _endpoint(self, environ: WSGIEnvironment) -> str:
         try:
@@ -83,9 +83,6 @@ class _Body:
             raise
         self._end(None)
 
-    def __len__(self) -> int:
-        return len(self._body)  # type: ignore[arg-type] # raises TypeError as the body itself would
-
     def close(self) -> None:
         """The server has sent it, or has given up."""
         try:
@@ -99,6 +96,13 @@ class _Body:
         done, self._done = self._done, None
         if done is not None:
             done(error)
+
+
+class _SizedBody(_Body):
+    """One whose parts can be counted; a server that finds a length asks for it, so no stream may have one."""
+
+    def __len__(self) -> int:
+        return len(self._body)  # type: ignore[arg-type] # only a body that has one is put in here
 
 
 def _code(line: str) -> int:

@@ -106,6 +106,22 @@ def test_wsgi_bodies() -> None:
     assert here.seen() == {("response_time", "/"): 2}
 
 
+def test_a_stream_has_no_length() -> None:
+    """A body without a length has none through the middleware either: servers look for it and would ask."""
+    here = Measured()
+
+    def parts() -> Iterator[bytes]:
+        yield b"a"
+        yield b"b"
+
+    app = WsgiMiddleware(plain("200 OK", parts), here.collector)
+    environ: Environ = {}
+    setup_testing_defaults(environ)
+    body: Any = app(environ, unheard)
+    assert not hasattr(body, "__len__")
+    assert b"".join(body) == b"ab"
+
+
 def test_paths_are_few() -> None:
     """Where there are no routes the first hundred paths keep their names, and all others are one endpoint."""
     here = Measured()
