@@ -300,19 +300,23 @@ class BackgroundPublisher:
     def _on_sigterm(self, signum: int, _frame: FrameType | None) -> None:
         """Flush on another thread, then have the signal again with the handler there was.
 
-        Nothing is waited for here: the main thread may have been stopped while it held any lock.
+        Nothing is waited for here: the main thread may have been stopped while it held any lock. An event loop has
+        heard of the signal already, by its wakeup file; it must not hear of it twice.
         """
         signal.signal(signum, self._previous)
+        again = not _is_a_loops(self._previous)
         try:
-            _thread.start_new_thread(self._flush_and_signal, (signum,))
+            _thread.start_new_thread(self._flush_and_signal, (signum, again))
         except RuntimeError:  # the interpreter is ending
-            signal.raise_signal(signum)
+            if again:
+                signal.raise_signal(signum)
 
-    def _flush_and_signal(self, signum: int) -> None:
+    def _flush_and_signal(self, signum: int, again: bool) -> None:
         life = self._life
         if life is not None:
             life.ask(END_SECONDS, insist=True)
-        signal.pthread_kill(threading.main_thread().ident or 0, signum)
+        if again:
+            signal.pthread_kill(threading.main_thread().ident or 0, signum)
 
     def _begin_again(self) -> None:
         """In a forked child: be a publisher that has not begun. The parent's files are let go of, not touched."""
@@ -323,6 +327,12 @@ class BackgroundPublisher:
         self._history.begin_again()
         if life is not None:
             life.release(empty=False)
+
+
+def _is_a_loops(handler: object) -> bool:
+    """Whether a handler is the one that does nothing, which ``asyncio`` puts where a loop handles a signal."""
+    events = sys.modules.get("asyncio.unix_events")
+    return events is not None and handler is getattr(events, "_sighandler_noop", events)
 
 
 _ALL: WeakSet[BackgroundPublisher] = WeakSet()

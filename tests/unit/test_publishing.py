@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import signal
 import sys
@@ -474,6 +475,40 @@ def test_sigterm_is_left_alone_off_the_main_thread() -> None:
     with sigterm_is(signal.SIG_DFL), ThreadPoolExecutor(1) as pool:
         pool.submit(quiet).result()
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("by_loop", [True, False], ids=["loop", "handler"])
+def test_sigterm_is_heard_once(by_loop: bool) -> None:
+    """An event loop's handler, as any other, is called once for one SIGTERM, and what was gathered is published."""
+    heard: list[int] = []
+    bus = Bus()
+    flushed = threading.Event()
+
+    def send(data: bytes, attributes: Mapping[str, str]) -> None:
+        bus(data, attributes)
+        flushed.set()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        if by_loop:
+            loop.add_signal_handler(signal.SIGTERM, heard.append, signal.SIGTERM)
+        else:
+            signal.signal(signal.SIGTERM, lambda signum, _: heard.append(signum))
+        publisher = BackgroundPublisher(send, "w", process=Process(at_exit=lambda _: None))
+        publisher.record("m", 1.0, Kind.GAUGE)
+        ended = threading.Event()
+        flush_and_signal = publisher._flush_and_signal
+        publisher._flush_and_signal = lambda *rest: (flush_and_signal(*rest), ended.set())  # type: ignore[method-assign]
+        signal.raise_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(ended.wait, 20)
+        assert flushed.is_set()
+        for _ in range(3):  # whatever the loop was woken for
+            await asyncio.sleep(0)
+        publisher.close()
+
+    with sigterm_is(signal.SIG_DFL):
+        asyncio.run(run())
+    assert (heard, bus.count()) == ([signal.SIGTERM], 1)
 
 
 def test_the_handler_is_given_back() -> None:
