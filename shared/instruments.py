@@ -104,6 +104,11 @@ class Instrument:
         return len(self._held) // 2
 
     @property
+    def is_of_a_series(self) -> bool:
+        """False for one that drops all it gets, since what it was asked for is no series or has no room."""
+        return bool(self.series.metric)
+
+    @property
     def own_references(self) -> int:
         """How many references to itself it holds."""
         return 0 if self._add is self.hold else 1

@@ -175,10 +175,13 @@ class BackgroundPublisher:
         labels: Mapping[str, str] = _NO_LABELS,
         counted: str | None = None,
     ) -> Instrument:
-        """An instrument that is found under ``key`` in ``called`` from now on, until many are."""
+        """An instrument that is found under ``key`` in ``called`` from now on, until many are.
+
+        One that refuses is not: what it was asked for may be of any size, and no bound counts it.
+        """
         found = self.instrument(metric, kind, labels, counted=counted)
         with contextlib.suppress(Exception):  # what cannot be hashed is made again each time
-            if len(self.called) < _MAX_CALLED:
+            if found.is_of_a_series and len(self.called) < _MAX_CALLED:
                 self.called[key] = found
         return found
 

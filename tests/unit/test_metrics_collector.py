@@ -207,6 +207,17 @@ def _sound(name: str) -> Any:
     return "a" if name in texts else Kind.GAUGE if name == "kind" else {"a": "b"} if name == "labels" else 1.0
 
 
+def test_refused_labels_are_not_kept() -> None:
+    """Labels that no series can have are counted each time, and are not in memory afterwards."""
+    collector, service = new()
+    for number in range(50):
+        collector.record_error("/a", "us-central1", f"{number}" + "x" * 5_000)
+        collector.record_response_time("us-central1", f"/{number}" + "x" * 5_000, 1.0)
+    collector.record_response_time("us-central1", "/a", 1.0)
+    assert len(service.metrics.called) == 1
+    assert service.metrics.stats().dropped_observations == 100
+
+
 def test_a_value_beyond_its_limit_is_published_at_once() -> None:
     """It asks for a message now, at most once in five seconds; values within the limit wait for their quarter."""
     asked: list[int] = []
