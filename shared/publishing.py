@@ -144,6 +144,8 @@ class BackgroundPublisher:
             life = self._life or self._begin()
             at_us = self._clock_us() if at is None else to_us(at)
             life.core.record_us(metric, value, at_us, kind, labels)
+            if self._urgent:
+                self._hurry_beyond(metric, value)
         except Exception:  # noqa: BLE001 - a service does not fail for its metrics
             self._lose()
 
@@ -151,6 +153,8 @@ class BackgroundPublisher:
         """Gather one observation."""
         try:
             (self._life or self._begin()).core.observe(observation)
+            if self._urgent:
+                self._hurry_beyond(observation.series.metric, observation.value)
         except Exception:  # noqa: BLE001 - as above
             self._lose()
 
@@ -186,11 +190,9 @@ class BackgroundPublisher:
         return found
 
     def publish_at_once(self, metric: str, beyond: Callable[[float], bool]) -> None:
-        """Publish what was gathered as soon as an instrument of a metric observes a value that is ``beyond``.
-
-        At most once in HURRY_SECONDS. Of instruments that observe for the first time after this.
-        """
+        """Publish what was gathered as soon as a value of a metric is ``beyond``; at most once in HURRY_SECONDS."""
         self._urgent[metric] = beyond
+        self._instruments.begin_anew(metric)
 
     def now_us(self) -> int:
         """The time by this publisher's clock: Unix microseconds."""
@@ -269,13 +271,19 @@ class BackgroundPublisher:
         """An instrument's first observation in this process; with a spool each goes through its journal."""
         self._life or self._begin()
         plain = instrument.hold if self._spool is None else partial(self._observe_durably, instrument)
-        beyond = self._urgent.get(instrument.series.metric)
-        return plain if beyond is None else partial(self._observe_urgently, plain, beyond)
+        return partial(self._observe_urgently, instrument) if instrument.series.metric in self._urgent else plain
 
-    def _observe_urgently(self, plain: Callable[[Pair], object], beyond: Callable[[float], bool], pair: Pair) -> None:
-        plain(pair)
+    def _observe_urgently(self, instrument: Instrument, pair: Pair) -> None:
+        if self._spool is None:
+            instrument.hold(pair)
+        else:
+            self._observe_durably(instrument, pair)
+        self._hurry_beyond(instrument.series.metric, pair[1])
+
+    def _hurry_beyond(self, metric: str, value: float) -> None:
         with contextlib.suppress(Exception):  # whatever the limit says to this value, it is recorded
-            if beyond(pair[1]):
+            beyond = self._urgent.get(metric)
+            if beyond is not None and beyond(value):
                 self.hurry()
 
     def _observe_durably(self, instrument: Instrument, pair: Pair) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared import metrics_collector
-from shared.cells import Cells
+from shared.cells import Cells, Observation
 from shared.config import load_client_config
 from shared.errors import ConfigError
 from shared.metrics_collector import MetricsCollection, ProductionMetricsCollector
@@ -234,6 +234,33 @@ def test_a_value_beyond_its_limit_is_published_at_once() -> None:
     assert [(us - START_US) // 1_000_000 for us in asked] == [1, 6, 11]
     timed = [count for series, count in service.counts().items() if series.metric == "response_time"]
     assert sum(timed) == 1 + 2 * 12
+
+
+@pytest.mark.parametrize("how", ["instrument", "name", "observation"])
+@pytest.mark.parametrize("spooled", [False, True], ids=["memory", "spool"])
+def test_a_limit_that_is_set_late(how: str, spooled: bool, tmp_path: Path) -> None:
+    """However a value is recorded, a limit holds that is set after others of its series were; all values count."""
+    service = Service(tmp_path if spooled else None)
+    collector = ProductionMetricsCollector(service.metrics)
+    held = collector.distribution("m")
+
+    def record(value: float) -> None:
+        if how == "instrument":
+            held.observe(value)
+        elif how == "name":
+            collector.record("m", value)
+        else:
+            service.metrics.observe(Observation(Series("m"), Kind.DISTRIBUTION, START_US + 1, value))
+
+    asked: list[float] = []
+    record(300.0)
+    assert service.metrics._life is not None
+    service.metrics._life.hurry = lambda: asked.append(service.clock.us)  # type: ignore[method-assign]
+    collector.publish_at_once("m", above=200.0)
+    for value in (100.0, 300.0):
+        record(value)
+        assert len(asked) == (value > 200.0)
+    assert service.counts()[Series("m")] == 3
 
 
 def test_the_endpoint_has_one_name() -> None:

@@ -498,7 +498,12 @@ def test_sigterm_is_heard_once(by_loop: bool) -> None:
         publisher.record("m", 1.0, Kind.GAUGE)
         ended = threading.Event()
         flush_and_signal = publisher._flush_and_signal
-        publisher._flush_and_signal = lambda *rest: (flush_and_signal(*rest), ended.set())  # type: ignore[method-assign]
+
+        def tell_the_end(signum: int, again: bool) -> None:
+            flush_and_signal(signum, again)
+            ended.set()
+
+        publisher._flush_and_signal = tell_the_end  # type: ignore[method-assign] # as it is, and told of
         signal.raise_signal(signal.SIGTERM)
         assert await asyncio.to_thread(ended.wait, 20)
         assert flushed.is_set()
