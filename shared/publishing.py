@@ -221,6 +221,14 @@ class BackgroundPublisher:
         life = self._life
         return life is None or life.ask(timeout_seconds)
 
+    def flush_soon(self, tell: Callable[[bool], object]) -> None:
+        """The same without waiting: the publisher's thread calls ``tell``, which must not raise, when it is done."""
+        life = self._life
+        if life is None:
+            tell(True)
+        else:
+            life.ask_for(tell)
+
     def close(self, timeout_seconds: float = END_SECONDS) -> bool:
         """Publish all that was gathered and end the thread; whether the bus took it in time. Again: nothing, True.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..metrics_collector import ProductionMetricsCollector
@@ -36,26 +36,28 @@ class WsgiMiddleware:
         """Serve one request."""
         started = self._requests.clock()
         status = [0]
+        whole_bytes = [0]
 
-        def respond(line: str, *rest: Any) -> Any:
+        def respond(line: str, headers: Any, *rest: Any) -> Any:
             status[0] = _code(line)
-            return start_response(line, *rest)
+            whole_bytes[0] = _length(headers) if self._requests.flushes else 0
+            return start_response(line, headers, *rest)
 
         def done(error: BaseException | None) -> None:
             self._requests.answered(self._endpoint(environ), started, status[0], error)
+            if self._requests.flush_is_due():
+                self._requests.flush()
 
         try:
             body = self._app(environ, respond)
         except BaseException as error:
             done(error)
             raise
-        if self._requests.flush_is_due():
-            self._requests.flush()
         files = environ.get("wsgi.file_wrapper")
         if isinstance(files, type) and isinstance(body, files):  # the server may send the file itself, and fast
             done(None)
             return body
-        return _SizedBody(body, done) if hasattr(body, "__len__") else _Body(body, done)
+        return (_SizedBody if hasattr(body, "__len__") else _Body)(body, done, whole_bytes)
 
     def _endpoint(self, environ: WSGIEnvironment) -> str:
         try:
@@ -69,15 +71,27 @@ class WsgiMiddleware:
 
 
 class _Body:
-    """A body as it is, that says once when it has ended."""
+    """A body as it is, that says once when it has ended.
 
-    def __init__(self, body: Iterable[bytes], done: Callable[[BaseException | None], None]) -> None:
+    Where its length is known (the number in ``whole_bytes``, once it is iterated) that is before its last part: with
+    it a client has the whole response, and what is done afterwards may get no CPU any more.
+    """
+
+    def __init__(
+        self, body: Iterable[bytes], done: Callable[[BaseException | None], None], whole_bytes: Sequence[int]
+    ) -> None:
         self._body = body
         self._done: Callable[[BaseException | None], None] | None = done
+        self._whole_bytes = whole_bytes
 
     def __iter__(self) -> Iterator[bytes]:
+        sent_bytes = 0
         try:
-            yield from self._body
+            for part in self._body:
+                sent_bytes += len(part)
+                if 0 < self._whole_bytes[0] <= sent_bytes:
+                    self._end(None)
+                yield part
         except Exception as error:
             self._end(error)
             raise
@@ -103,6 +117,14 @@ class _SizedBody(_Body):
 
     def __len__(self) -> int:
         return len(self._body)  # type: ignore[arg-type] # only a body that has one is put in here
+
+
+def _length(headers: Any) -> int:
+    """The length that headers say; 0 for none."""
+    try:
+        return int(next(value for name, value in headers if name.lower() == "content-length"))
+    except Exception:  # noqa: BLE001 - a service does not fail for its metrics
+        return 0
 
 
 def _code(line: str) -> int:

@@ -249,30 +249,117 @@ def test_asgi_without_a_router() -> None:
     assert (len(sent), here.seen()) == (4, {("response_time", "/a"): 1})
 
 
+class Asked:
+    """Counts, at each flush that it is asked for, what is recorded by then; answers if it is to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: bool = True) -> None:
+        self.here = Measured()
+        self.found: list[int] = []
+        self.hurried = 0
+        self._answers = answers
+        publisher = self.here.service.metrics
+        monkeypatch.setattr(self.here.collector, "flush", lambda _: self._flush(bool))
+        monkeypatch.setattr(publisher, "flush_soon", self._flush)
+        monkeypatch.setattr(publisher, "hurry", self._hurry)
+
+    def _flush(self, tell: Callable[[bool], object]) -> bool:
+        self.found.append(self.here.service.metrics.stats().waiting_observations)
+        if self._answers:
+            tell(True)
+        return True
+
+    def _hurry(self) -> None:
+        self.hurried += 1
+
+
 def test_flushing_at_the_end_of_an_application(monkeypatch: pytest.MonkeyPatch) -> None:
     """When an application has shut down, what was gathered is published before the server hears of it."""
-    here = Measured()
-    flushed: list[str] = []
-    monkeypatch.setattr(here.collector, "flush", lambda: flushed.append("flushed"))
+    asked = Asked(monkeypatch)
     app = FastAPI()
-    app.add_middleware(AsgiMiddleware, collector=here.collector)
+    app.add_middleware(AsgiMiddleware, collector=asked.here.collector)
     with TestClient(app):
-        assert flushed == []
-    assert flushed == ["flushed"]
+        assert asked.found == []
+    assert len(asked.found) == 1
 
 
 def test_flushing_before_the_end_of_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where asked to, a response waits for what was gathered before it ends, once in ten seconds and no longer."""
-    here = Measured()
-    flushed: list[float] = []
-    monkeypatch.setattr(here.collector, "flush", flushed.append)
-    app = WsgiMiddleware(plain("200 OK"), here.collector, flush_seconds=0.5)
+    """Where asked to, a response waits before its end until it is published, too; once in ten seconds."""
+    asked = Asked(monkeypatch)
+    app = WsgiMiddleware(plain("200 OK"), asked.here.collector, flush_seconds=0.5)
     for _ in range(3):
         call(app)
-    assert flushed == [0.5]
+    assert asked.found == [1]
     app._requests._flushed_at -= FLUSH_EVERY_SECONDS
     call(app)
-    assert flushed == [0.5, 0.5]
-    client = TestClient(AsgiMiddleware(bare, here.collector, flush_seconds=0.25))
+    assert asked.found == [1, 4]
+    client = TestClient(AsgiMiddleware(bare, asked.here.collector, flush_seconds=0.25))
     assert [client.get("/").text for _ in range(3)] == ["x"] * 3
-    assert flushed == [0.5, 0.5, 0.25]
+    assert asked.found == [1, 4, 5]
+    assert asked.here.seen() == {("response_time", "/"): 7}
+
+
+def test_the_last_part_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a response says its length, its metrics are published before the part that completes it."""
+    asked = Asked(monkeypatch)
+
+    def app(_: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        return iter([b"a", b"b"])
+
+    environ: Environ = {}
+    setup_testing_defaults(environ)
+    parts = iter(WsgiMiddleware(app, asked.here.collector, flush_seconds=0.5)(environ, unheard))
+    assert (next(parts), asked.found) == (b"a", [])
+    assert (next(parts), asked.found) == (b"b", [1])
+    assert (list(parts), asked.here.seen()) == ([], {("response_time", "/"): 1})
+
+
+async def failing(*_: Any) -> None:
+    """An ASGI application that fails."""
+    raise KeyError
+
+
+async def failing_late(scope: Any, receive: Any, send: Any) -> None:
+    """One that fails when it has answered."""
+    await bare(scope, receive, send)
+    raise KeyError
+
+
+async def unsent(_: Any) -> None:
+    """Takes what is sent."""
+
+
+def test_flushing_after_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is recorded, once, before it is published and raised."""
+
+    def at_once(_: Environ, __: Any) -> Iterable[bytes]:
+        raise KeyError
+
+    asked = Asked(monkeypatch)
+    with pytest.raises(KeyError):
+        call(WsgiMiddleware(at_once, asked.here.collector, flush_seconds=0.5))
+    for app in (failing, failing_late):
+        middleware: Any = AsgiMiddleware(app, asked.here.collector, flush_seconds=0.5)
+        with pytest.raises(KeyError):
+            asyncio.run(middleware({"type": "http", "path": "/"}, None, unsent))
+    assert asked.found == [2, 4, 5], "the last has answered before it fails"
+    assert asked.here.seen() == {("response_time", "/"): 3, ("errors", "/", "KeyError"): 3}
+
+
+def test_a_flush_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A response goes out after the time that it may wait, whatever the publisher does, and whatever it raises."""
+    asked = Asked(monkeypatch, answers=False)
+    for _ in range(2):
+        app: Any = AsgiMiddleware(bare, asked.here.collector, flush_seconds=0.01)
+        asyncio.run(app({"type": "http", "path": "/"}, None, unsent))
+        monkeypatch.setattr(asked.here.service.metrics, "flush_soon", None)
+    assert (len(asked.found), asked.here.seen()) == (1, {("response_time", "/"): 2})
+
+
+def test_another_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loop that is not asyncio's, publishing is asked for and not waited for."""
+    asked = Asked(monkeypatch)
+    app: Any = AsgiMiddleware(bare, asked.here.collector, flush_seconds=0.5)
+    with pytest.raises(StopIteration):
+        app({"type": "http", "path": "/"}, None, unsent).send(None)
+    assert (asked.hurried, asked.found, asked.here.seen()) == (1, [], {("response_time", "/"): 1})

@@ -219,6 +219,18 @@ def test_flush_now() -> None:
     assert publisher.close()
 
 
+def test_flush_soon() -> None:
+    """Whoever does not wait is told, by the publisher's thread, once the bus has it."""
+    bus = Bus()
+    publisher = own(bus, clock_us=lambda: to_us(START))
+    told: SimpleQueue[tuple[bool, int]] = SimpleQueue()
+    publisher.flush_soon(lambda done: told.put((done, bus.count())))
+    publisher.record("m", 1.0, Kind.GAUGE)
+    publisher.flush_soon(lambda done: told.put((done, bus.count())))
+    assert (told.get(timeout=20), told.get(timeout=20)) == ((True, 0), (True, 1))
+    assert publisher.close()
+
+
 def test_flush_now_while_the_bus_fails() -> None:
     """It returns False and leaves the next try to its turn, so that no request waits on it; ``close`` tries."""
     bus = Bus(down=True)
