@@ -256,7 +256,7 @@ class Life:
             return False
         if self._schedule.failures:
             try_log("publish_recovered", "INFO", failures=self._schedule.failures)
-        self._last_error = ""
+        self._last_error = self.core.refused
         self._schedule.succeeded()
         return True
 

@@ -193,6 +193,21 @@ def test_failure_and_recovery_are_logged_once() -> None:
     assert logs.events[0]["reason"] == "unavailable"
 
 
+def test_a_refused_message_is_told() -> None:
+    """What the bus refuses for good is in the log and the last error with its reason, until it takes another."""
+    stepped = Stepped()
+    stepped.bus.down, stepped.bus.error = True, PermanentError("message_refused", "413 too large")
+    with Captured() as logs:
+        stepped.run(40, every=1)
+        refused = stepped.life.stats()
+        stepped.bus.down = False
+        stepped.run(40, every=1)
+    told = [(event["message"], event["reason"], event["detail"]) for event in logs.events]
+    assert told == [("message_dropped", "message_refused", "413 too large")] * len(told) != []
+    assert sum(event["observations"] for event in logs.events) == refused.dropped_observations > 0
+    assert (refused.last_error, stepped.life.stats().last_error) == ("message_refused", "")
+
+
 def test_nothing_starts_before_the_first_observation(tmp_path: Path) -> None:
     """Until something is recorded there is no thread and no file; then there is one thread."""
     started: list[Callable[[], None]] = []
