@@ -35,7 +35,7 @@ class AsgiMiddleware:
         """``endpoint_of`` is asked at the end of a request. ``flush_seconds``: see ``Requests``."""
         self._app = app
         self._requests = Requests(collector, region, flush_seconds)
-        self._endpoint_of = endpoint_of or self._by_route
+        self._endpoint_of = endpoint_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; what is gathered at the end of the application's lifespan is published before it."""
@@ -49,7 +49,7 @@ class AsgiMiddleware:
 
         def record(error: BaseException | None = None) -> None:
             nonlocal is_recorded
-            endpoint = self._endpoint(scope, mounted_at)
+            endpoint = self._endpoint(scope, mounted_at, status)
             if not is_recorded:
                 self._requests.answered(endpoint, started, status, error)
             elif error is not None:
@@ -84,14 +84,14 @@ class AsgiMiddleware:
 
         return respond
 
-    def _endpoint(self, scope: Scope, mounted_at: str) -> str:
+    def _endpoint(self, scope: Scope, mounted_at: str, status: int) -> str:
         try:
             scope = {**scope, "root_path": str(scope.get("root_path", "")).removeprefix(mounted_at)}
-            return self._endpoint_of(scope)
+            return self._by_route(scope, status) if self._endpoint_of is None else self._endpoint_of(scope)
         except Exception:  # noqa: BLE001 - a service does not fail for its metrics
             return UNMATCHED
 
-    def _by_route(self, scope: Scope) -> str:
+    def _by_route(self, scope: Scope, status: int) -> str:
         """The route's template below where it is mounted; where there is a router and no route, none matched."""
         route, mounted_at = scope.get("route"), str(scope["root_path"])
         if hasattr(route, "app") and hasattr(route, "routes"):  # mounted, and no route within that is known
@@ -99,7 +99,7 @@ class AsgiMiddleware:
         path = getattr(route, "path", None)
         if isinstance(path, str):
             return mounted_at + path
-        return UNMATCHED if "router" in scope else self._requests.path(str(scope.get("path", "/")))
+        return UNMATCHED if "router" in scope else self._requests.path(str(scope.get("path", "/")), status)
 
 
 async def _flush(collector: ProductionMetricsCollector, seconds: float) -> None:

@@ -17,6 +17,7 @@ OTHERS = "/(others)"
 UNMATCHED = "/(unmatched)"
 FLUSH_EVERY_SECONDS = 10.0
 _FIRST_FAILURE = 500
+_NO_ENDPOINT = (404, 405)
 _MS = 1000.0
 
 
@@ -55,8 +56,10 @@ class Requests:
         elif status >= _FIRST_FAILURE:
             collector.record_error(endpoint, region, f"http_{status}")
 
-    def path(self, path: str) -> str:
-        """A path as an endpoint, while there are few."""
+    def path(self, path: str, status: int) -> str:
+        """A path as an endpoint, while there are few; what the application does not know is none, whoever asks."""
+        if status in _NO_ENDPOINT:
+            return UNMATCHED
         if path in self._paths:
             return path
         if len(self._paths) < MAX_PATHS:

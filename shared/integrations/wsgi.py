@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..metrics_collector import ProductionMetricsCollector
@@ -30,7 +31,7 @@ class WsgiMiddleware:
         """``endpoint_of`` is asked at the end of a request. ``flush_seconds``: see ``Requests``."""
         self._app = app
         self._requests = Requests(collector, region, flush_seconds)
-        self._endpoint_of = endpoint_of or self._by_path
+        self._endpoint_of = endpoint_of
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -44,7 +45,7 @@ class WsgiMiddleware:
             return start_response(line, headers, *rest)
 
         def done(error: BaseException | None) -> None:
-            self._requests.answered(self._endpoint(environ), started, status[0], error)
+            self._requests.answered(self._endpoint(environ, status[0]), started, status[0], error)
             if self._requests.flush_is_due():
                 self._requests.flush()
 
@@ -59,15 +60,12 @@ class WsgiMiddleware:
             return body
         return (_SizedBody if hasattr(body, "__len__") else _Body)(body, done, whole_bytes)
 
-    def _endpoint(self, environ: WSGIEnvironment) -> str:
-        try:
-            return self._endpoint_of(environ)
-        except Exception:  # noqa: BLE001 - a service does not fail for its metrics
-            return self._by_path(environ)
-
-    def _by_path(self, environ: WSGIEnvironment) -> str:
+    def _endpoint(self, environ: WSGIEnvironment, status: int) -> str:
+        if self._endpoint_of is not None:
+            with suppress(Exception):  # a service does not fail for its metrics
+                return self._endpoint_of(environ)
         known = environ.get(ROUTE_KEY)
-        return str(known) if known else self._requests.path(str(environ.get("PATH_INFO", "/")))
+        return str(known) if known else self._requests.path(str(environ.get("PATH_INFO", "/")), status)
 
 
 class _Body:

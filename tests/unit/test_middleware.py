@@ -60,7 +60,7 @@ def test_wsgi(status: str, errors: int) -> None:
     """A request is one response time, and an error where the status says that the service is to blame."""
     here = Measured()
     assert call(WsgiMiddleware(plain(status), here.collector), "/a") == (status, b"x")
-    expected = {("response_time", "/a"): 1}
+    expected = {("response_time", UNMATCHED if status.startswith("404") else "/a"): 1}
     assert here.seen() == expected | ({("errors", "/a", "http_503"): 1} if errors else {})
 
 
@@ -132,6 +132,26 @@ def test_paths_are_few() -> None:
     assert here.seen()["response_time", OTHERS] == 50
     assert here.seen()["response_time", "/7"] == 2
     assert len(here.seen()) == MAX_PATHS + 1
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "405 Method Not Allowed"])
+def test_unknown_paths_are_one(status: str) -> None:
+    """Whoever asks for paths that the application does not know takes the place of none that it does."""
+    here = Measured()
+    known = WsgiMiddleware(lambda environ, said: plain(answers(environ))(environ, said), here.collector)
+
+    def answers(environ: Environ) -> str:
+        return "200 OK" if environ["PATH_INFO"] == "/known" else status
+
+    async def unknown(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": int(status[:3]), "headers": []})
+
+    asgi: Any = AsgiMiddleware(unknown, here.collector)
+    for number in range(MAX_PATHS + 5):
+        call(known, f"/{number}")
+        asyncio.run(asgi({"type": "http", "path": f"/{number}"}, None, unsent))
+    call(known, "/known")
+    assert here.seen() == {("response_time", UNMATCHED): 2 * (MAX_PATHS + 5), ("response_time", "/known"): 1}
 
 
 def test_an_endpoint_of_ones_own() -> None:
