@@ -15,6 +15,7 @@ from .bus import RetryPolicy
 from .errors import PermanentError, TransientError
 from .identity import identify
 from .instruments import Instruments
+from .journal import NoJournal
 from .logs import try_log
 from .publisher import Publisher, Send
 from .recent import History
@@ -200,14 +201,14 @@ class Life:
         if self._adopted is not None:
             self._adopted[1].release(empty=False)
 
-    def _open_spool(self, writer: str, boot: str) -> Spool | None:
+    def _open_spool(self, writer: str, boot: str) -> Spool | NoJournal | None:
         if self._folder is None:
             return None
         try:
             return self._folder.open(writer, boot)
         except OSError as error:
             try_log("spool_unavailable", "WARNING", error=str(error))
-            return None
+            return NoJournal()
 
     def _run(self) -> None:
         """The thread: what is due, and what is asked for, until the end is."""

@@ -442,15 +442,16 @@ def test_the_dead_wait_while_the_bus_fails(tmp_path: Path) -> None:
 
 
 def test_a_spool_that_cannot_be_made(tmp_path: Path) -> None:
-    """Where a file stands in the folder's place, publishing goes on without a spool, and the log says so."""
+    """Where a file stands in the folder's place, publishing goes on, and the log and the counters say so."""
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     bus = Bus()
     with Captured() as logs:
         publisher = BackgroundPublisher(bus, "w", spool=blocked, process=Process(at_exit=lambda _: None, sigterm=False))
         publisher.record("m", 1.0, Kind.GAUGE)
+        publisher.instrument("m", Kind.GAUGE).observe(2.0)
         assert publisher.close()
-    assert bus.count() == 1
+    assert (bus.count(), publisher.stats().unspooled_observations) == (2, 2)
     assert [event["message"] for event in logs.events] == ["spool_unavailable"]
 
 
