@@ -320,7 +320,8 @@ def _usable(series: Series, kind: Kind, at_us: int, value: float) -> Observation
         at_us = index(at_us)
     if kind.__class__ is not Kind:
         kind = Kind(kind)
-    if -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE and 0 < at_us <= _MAX_AT_US:
+    least = 0.0 if kind is Kind.COUNTER else -MAX_MAGNITUDE
+    if least <= value <= MAX_MAGNITUDE and 0 < at_us <= _MAX_AT_US:
         return Observation(series, kind, at_us, value)
     raise PermanentError("invalid_observation")
 

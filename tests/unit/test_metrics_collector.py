@@ -218,6 +218,19 @@ def test_refused_labels_are_not_kept() -> None:
     assert service.metrics.stats().dropped_observations == 100
 
 
+def test_what_is_taken_from_a_counter() -> None:
+    """A counter takes nothing below 0, as ingest does not, however it is recorded; other kinds do."""
+    collector, service = new()
+    for value in (2.0, -1.0, 0.0):
+        collector.counter("held").add(value)
+        collector.record("named", value, Kind.COUNTER)
+        collector.gauge("level").set(value)
+        collector.record("other", value)
+    found = {series.metric: count for series, count in service.counts().items()}
+    assert found == {"held": 2, "named": 2, "level": 3, "other": 3}
+    assert service.metrics.stats().dropped_observations == 2
+
+
 def test_a_value_beyond_its_limit_is_published_at_once() -> None:
     """It asks for a message now, at most once in five seconds; values within the limit wait for their quarter."""
     asked: list[int] = []
