@@ -25,11 +25,12 @@ def publisher_from_environment(environ: Mapping[str, str] | None = None) -> Back
     """A publisher; never raises. ``environ`` None is the process's own environment."""
     config = _read(environ)
     send = sender(config)
+    spool = config.spool if config.project else None
     try:
-        return BackgroundPublisher(send, config.writer, spool=config.spool if config.project else None)
+        return BackgroundPublisher(send, config.writer, spool=spool)
     except MonitoringError as error:
         try_log("writer_refused", "WARNING", detail=error.detail)
-        return BackgroundPublisher(send)
+        return BackgroundPublisher(send, spool=spool)
 
 
 def region_from_environment(environ: Mapping[str, str] | None = None) -> str:

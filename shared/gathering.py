@@ -17,17 +17,18 @@ _MAX_SECONDS = 253_402_300_740.0
 
 
 def fold_gathered(taken: Mapping[Series, Gathered]) -> tuple[dict[int, Cells], int]:
-    """Cells by minute, and how many observations were no numbers that may be observed."""
+    """Cells by minute, and how many observations were no numbers that may be observed, or below 0 for a counter."""
     names = tuple(sorted(taken))
     columns = [_columns(taken[name].numbers) for name in names]
     given = np.concatenate(columns)
     owner = np.repeat(np.arange(len(names)), [len(one) for one in columns])
     at, values = given[:, 0], given[:, 1]
+    kinds = np.array([taken[name].kind for name in names], np.int64)
     sound = (np.abs(values) <= MAX_MAGNITUDE) & (at > 0) & (at <= _MAX_SECONDS)
+    sound &= (values >= 0) | (kinds[owner] != Kind.COUNTER)
     if not sound.all():
         at, values, owner = at[sound], values[sound], owner[sound]
     refused = sum(len(one.numbers) // 2 for one in taken.values()) - len(values)
-    kinds = np.array([taken[name].kind for name in names], np.int64)
     at_us = np.rint(at * US_PER_SECOND).astype(np.int64)
     return {minute: fold_segments(names, kinds, *rows) for minute, rows in _by_minute(owner, at_us, values)}, refused
 

@@ -81,6 +81,10 @@ class Instrument:
     def begin_again(self) -> None:
         """Forget what has gathered, and begin with the next observation; for a forked child."""
         self._held.clear()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Ask with the next observation again where it goes; what has gathered stays."""
         self._add = self._begin
 
     def refuse(self, count: Callable[[Pair], object]) -> None:
@@ -102,6 +106,11 @@ class Instrument:
     def waiting(self) -> int:
         """How many observations have gathered."""
         return len(self._held) // 2
+
+    @property
+    def is_of_a_series(self) -> bool:
+        """False for one that drops all it gets, since what it was asked for is no series or has no room."""
+        return bool(self.series.metric)
 
     @property
     def own_references(self) -> int:
@@ -225,6 +234,13 @@ class Instruments:
         self.dropped, self.crowded = 0, {}
         for one in self._all():
             one.begin_again()
+
+    def begin_anew(self, metric: str) -> None:
+        """Have ``begin`` told of a metric's instruments with their next observation again."""
+        with self._lock:
+            for one in self._all():
+                if one.series.metric == metric and not self._ended:
+                    one.begin_anew()
 
     def end(self) -> None:
         """Take nothing more."""

@@ -44,6 +44,29 @@ class Journal(Protocol):
         ...
 
 
+class NoJournal:
+    """The journal of a process whose spool cannot be opened: it keeps nothing, and counts that in ``unspooled``."""
+
+    def __init__(self) -> None:
+        self.unspooled = 0
+
+    def append(self, _: Observation) -> None:
+        """One more that SIGKILL would lose."""
+        self.unspooled += 1
+
+    def rotate(self) -> None:
+        """Nothing ends."""
+
+    def keep(self, _: Sequence[Encoded], __: int, ___: int) -> None:
+        """What is not there need not be said to be in messages."""
+
+    def forget(self, _: int) -> None:
+        """Nor be removed."""
+
+    def release(self, *, empty: bool) -> None:
+        """There is nothing to let go of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """What an earlier process left to a publisher of the same writer and boot."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from threading import RLock
@@ -62,7 +62,6 @@ class MetricsCollector:
         """Without a ``publisher`` the process's own, from its environment; without a ``config`` ION Mentoring's."""
         self.publisher = publisher or own_publisher()
         self._config = config
-        self._urgent: dict[str, Callable[[float], bool]] = {}
 
     @cached_property
     def config(self) -> MonitoringConfig:
@@ -92,7 +91,7 @@ class MetricsCollector:
     def publish_at_once(self, metric: str, *, above: float | None = None, below: float | None = None) -> None:
         """Publish within a second what is observed beyond a limit, not at the end of the quarter of a minute.
 
-        At most once in five seconds. Call it before the metric is recorded.
+        At most once in five seconds.
         """
         self.publisher.publish_at_once(
             metric, lambda value: (above is not None and value > above) or (below is not None and value < below)

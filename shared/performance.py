@@ -133,14 +133,20 @@ def monitor_performance(
 
     ``name`` is the function's own (``module.function``) where none is given.
     """
-    if function is None:
-        return lambda one: _wrapped(one, lambda: measured(name or _name(one), collector, region, endpoint=endpoint))
-    one = function
-    return _wrapped(one, lambda: measured(_name(one)))
+
+    def decorate(one: Callable[..., Any]) -> Callable[..., Any]:
+        named = name or _name(one)
+        return _wrapped(one, lambda: measured(named, collector, region, endpoint=endpoint))
+
+    return decorate if function is None else decorate(function)
 
 
 def _name(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
+    """Its own; of a partial that of what it calls, of an object its class's."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{getattr(named, '__module__', None) or 'unknown'}.{named.__qualname__}"
 
 
 def _wrapped(function: Callable[..., Any], measure: Callable[[], measured]) -> Callable[..., Any]:

@@ -24,6 +24,7 @@ from .formats.compact import CONTENT_TYPE, MAX_MINUTE, MAX_SECTIONS, Chunk, Sect
 from .identity import check_writer
 from .instruments import MAX_NAMED, MAX_SERIES_BYTES, OTHERS, Instruments, series_bytes
 from .journal import NO_LIMIT_US, Encoded, Journal, Left
+from .logs import try_log
 from .recent import History
 from .series import Kind, Series, check_series, make_labels
 from .timeline import US_PER_SECOND, minute_of_us, to_us
@@ -70,6 +71,8 @@ class Publisher:
         self.dropped = 0
         self.crowded: dict[str, int] = {}
         self.sent = 0
+        self.refused = ""
+        """Why the bus refused the last message that was sent; empty where it took it."""
         self._writer = writer
         self._boot = boot
         self._send = send
@@ -253,11 +256,20 @@ class Publisher:
         try:
             self._send(message.data, ATTRIBUTES)
             self.sent += 1
+            self.refused = ""
             taken = True
         except PermanentError as error:
             if error.reason == _NOT_THE_MESSAGE:
                 raise TransientError(error.reason, error.detail) from error
             self._drop(message.observations)
+            self.refused = error.reason
+            try_log(
+                "message_dropped",
+                "ERROR",
+                reason=error.reason,
+                detail=error.detail,
+                observations=message.observations,
+            )
             taken = False
         self._unsent.popleft()
         with self._lock:
@@ -308,7 +320,8 @@ def _usable(series: Series, kind: Kind, at_us: int, value: float) -> Observation
         at_us = index(at_us)
     if kind.__class__ is not Kind:
         kind = Kind(kind)
-    if -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE and 0 < at_us <= _MAX_AT_US:
+    least = 0.0 if kind is Kind.COUNTER else -MAX_MAGNITUDE
+    if least <= value <= MAX_MAGNITUDE and 0 < at_us <= _MAX_AT_US:
         return Observation(series, kind, at_us, value)
     raise PermanentError("invalid_observation")
 

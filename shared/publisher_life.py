@@ -15,6 +15,7 @@ from .bus import RetryPolicy
 from .errors import PermanentError, TransientError
 from .identity import identify
 from .instruments import Instruments
+from .journal import NoJournal
 from .logs import try_log
 from .publisher import Publisher, Send
 from .recent import History
@@ -97,7 +98,7 @@ class Schedule:
 class _Request:
     """Asks the thread to flush at once; ``insist`` even while the bus fails, ``end`` for the last time."""
 
-    reply: SimpleQueue[bool]
+    reply: Callable[[bool], object]
     insist: bool = False
     end: bool = False
 
@@ -143,20 +144,28 @@ class Life:
 
     def ask(self, timeout_seconds: float, *, insist: bool = False, end: bool = False) -> bool:
         """Have the thread flush; whether the bus took everything in time."""
-        request = _Request(SimpleQueue(), insist, end)
+        reply: SimpleQueue[bool] = SimpleQueue()
+        request = _Request(reply.put, insist, end)
         if not self._has_thread:
             return self._serve(request)
         self._requests.put(request)
         try:
-            return request.reply.get(timeout=timeout_seconds)
+            return reply.get(timeout=timeout_seconds)
         except Empty:
             return False
+
+    def ask_for(self, tell: Callable[[bool], object]) -> None:
+        """Have the thread flush, and tell whether the bus took everything."""
+        if self._has_thread:
+            self._requests.put(_Request(tell))
+        else:
+            tell(self._serve(_Request(tell)))
 
     def hurry(self) -> None:
         """Have the thread flush, and wait for nothing; while it is asked already, nothing."""
         if self._has_thread and not self._hurried:
             self._hurried = True
-            self._requests.put(_Request(SimpleQueue()))
+            self._requests.put(_Request(bool))
 
     def step(self) -> float:
         """Do what is due; how many seconds until something is again."""
@@ -192,14 +201,14 @@ class Life:
         if self._adopted is not None:
             self._adopted[1].release(empty=False)
 
-    def _open_spool(self, writer: str, boot: str) -> Spool | None:
+    def _open_spool(self, writer: str, boot: str) -> Spool | NoJournal | None:
         if self._folder is None:
             return None
         try:
             return self._folder.open(writer, boot)
         except OSError as error:
             try_log("spool_unavailable", "WARNING", error=str(error))
-            return None
+            return NoJournal()
 
     def _run(self) -> None:
         """The thread: what is due, and what is asked for, until the end is."""
@@ -211,7 +220,7 @@ class Life:
             except Empty:
                 request = None
             else:
-                request.reply.put(self._serve(request))
+                request.reply(self._serve(request))
 
     def _try_step(self) -> float:
         try:
@@ -248,7 +257,7 @@ class Life:
             return False
         if self._schedule.failures:
             try_log("publish_recovered", "INFO", failures=self._schedule.failures)
-        self._last_error = ""
+        self._last_error = self.core.refused
         self._schedule.succeeded()
         return True
 

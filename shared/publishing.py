@@ -144,6 +144,8 @@ class BackgroundPublisher:
             life = self._life or self._begin()
             at_us = self._clock_us() if at is None else to_us(at)
             life.core.record_us(metric, value, at_us, kind, labels)
+            if self._urgent:
+                self._hurry_beyond(metric, value)
         except Exception:  # noqa: BLE001 - a service does not fail for its metrics
             self._lose()
 
@@ -151,6 +153,8 @@ class BackgroundPublisher:
         """Gather one observation."""
         try:
             (self._life or self._begin()).core.observe(observation)
+            if self._urgent:
+                self._hurry_beyond(observation.series.metric, observation.value)
         except Exception:  # noqa: BLE001 - as above
             self._lose()
 
@@ -175,19 +179,20 @@ class BackgroundPublisher:
         labels: Mapping[str, str] = _NO_LABELS,
         counted: str | None = None,
     ) -> Instrument:
-        """An instrument that is found under ``key`` in ``called`` from now on, until many are."""
+        """An instrument that is found under ``key`` in ``called`` from now on, until many are.
+
+        One that refuses is not: what it was asked for may be of any size, and no bound counts it.
+        """
         found = self.instrument(metric, kind, labels, counted=counted)
         with contextlib.suppress(Exception):  # what cannot be hashed is made again each time
-            if len(self.called) < _MAX_CALLED:
+            if found.is_of_a_series and len(self.called) < _MAX_CALLED:
                 self.called[key] = found
         return found
 
     def publish_at_once(self, metric: str, beyond: Callable[[float], bool]) -> None:
-        """Publish what was gathered as soon as an instrument of a metric observes a value that is ``beyond``.
-
-        At most once in HURRY_SECONDS. Of instruments that observe for the first time after this.
-        """
+        """Publish what was gathered as soon as a value of a metric is ``beyond``; at most once in HURRY_SECONDS."""
         self._urgent[metric] = beyond
+        self._instruments.begin_anew(metric)
 
     def now_us(self) -> int:
         """The time by this publisher's clock: Unix microseconds."""
@@ -215,6 +220,14 @@ class BackgroundPublisher:
         """
         life = self._life
         return life is None or life.ask(timeout_seconds)
+
+    def flush_soon(self, tell: Callable[[bool], object]) -> None:
+        """The same without waiting: the publisher's thread calls ``tell``, which must not raise, when it is done."""
+        life = self._life
+        if life is None:
+            tell(True)
+        else:
+            life.ask_for(tell)
 
     def close(self, timeout_seconds: float = END_SECONDS) -> bool:
         """Publish all that was gathered and end the thread; whether the bus took it in time. Again: nothing, True.
@@ -266,13 +279,19 @@ class BackgroundPublisher:
         """An instrument's first observation in this process; with a spool each goes through its journal."""
         self._life or self._begin()
         plain = instrument.hold if self._spool is None else partial(self._observe_durably, instrument)
-        beyond = self._urgent.get(instrument.series.metric)
-        return plain if beyond is None else partial(self._observe_urgently, plain, beyond)
+        return partial(self._observe_urgently, instrument) if instrument.series.metric in self._urgent else plain
 
-    def _observe_urgently(self, plain: Callable[[Pair], object], beyond: Callable[[float], bool], pair: Pair) -> None:
-        plain(pair)
+    def _observe_urgently(self, instrument: Instrument, pair: Pair) -> None:
+        if self._spool is None:
+            instrument.hold(pair)
+        else:
+            self._observe_durably(instrument, pair)
+        self._hurry_beyond(instrument.series.metric, pair[1])
+
+    def _hurry_beyond(self, metric: str, value: float) -> None:
         with contextlib.suppress(Exception):  # whatever the limit says to this value, it is recorded
-            if beyond(pair[1]):
+            beyond = self._urgent.get(metric)
+            if beyond is not None and beyond(value):
                 self.hurry()
 
     def _observe_durably(self, instrument: Instrument, pair: Pair) -> None:
@@ -300,19 +319,23 @@ class BackgroundPublisher:
     def _on_sigterm(self, signum: int, _frame: FrameType | None) -> None:
         """Flush on another thread, then have the signal again with the handler there was.
 
-        Nothing is waited for here: the main thread may have been stopped while it held any lock.
+        Nothing is waited for here: the main thread may have been stopped while it held any lock. An event loop has
+        heard of the signal already, by its wakeup file; it must not hear of it twice.
         """
         signal.signal(signum, self._previous)
+        again = not _is_a_loops(self._previous)
         try:
-            _thread.start_new_thread(self._flush_and_signal, (signum,))
+            _thread.start_new_thread(self._flush_and_signal, (signum, again))
         except RuntimeError:  # the interpreter is ending
-            signal.raise_signal(signum)
+            if again:
+                signal.raise_signal(signum)
 
-    def _flush_and_signal(self, signum: int) -> None:
+    def _flush_and_signal(self, signum: int, again: bool) -> None:
         life = self._life
         if life is not None:
             life.ask(END_SECONDS, insist=True)
-        signal.pthread_kill(threading.main_thread().ident or 0, signum)
+        if again:
+            signal.pthread_kill(threading.main_thread().ident or 0, signum)
 
     def _begin_again(self) -> None:
         """In a forked child: be a publisher that has not begun. The parent's files are let go of, not touched."""
@@ -323,6 +346,12 @@ class BackgroundPublisher:
         self._history.begin_again()
         if life is not None:
             life.release(empty=False)
+
+
+def _is_a_loops(handler: object) -> bool:
+    """Whether a handler is the one that does nothing, which ``asyncio`` puts where a loop handles a signal."""
+    events = sys.modules.get("asyncio.unix_events")
+    return events is not None and handler is getattr(events, "_sighandler_noop", events)
 
 
 _ALL: WeakSet[BackgroundPublisher] = WeakSet()

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from ..metrics_collector import ProductionMetricsCollector
+from ..publishing import END_SECONDS
 from .requests import UNMATCHED, Requests
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -33,7 +35,7 @@ class AsgiMiddleware:
         """``endpoint_of`` is asked at the end of a request. ``flush_seconds``: see ``Requests``."""
         self._app = app
         self._requests = Requests(collector, region, flush_seconds)
-        self._endpoint_of = endpoint_of or self._by_route
+        self._endpoint_of = endpoint_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; what is gathered at the end of the application's lifespan is published before it."""
@@ -43,42 +45,53 @@ class AsgiMiddleware:
         started = self._requests.clock()
         mounted_at = str(scope.get("root_path", ""))
         status = 0
+        is_recorded = False
+
+        def record(error: BaseException | None = None) -> None:
+            nonlocal is_recorded
+            endpoint = self._endpoint(scope, mounted_at, status)
+            if not is_recorded:
+                self._requests.answered(endpoint, started, status, error)
+            elif error is not None:
+                self._requests.failed(endpoint, 0, error)
+            is_recorded = True
 
         async def respond(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message.get("type") == "http.response.start":
                 status = message.get("status", 0)
             elif not message.get("more_body") and self._requests.flush_is_due():
-                await asyncio.get_running_loop().run_in_executor(None, self._requests.flush)
+                record()
+                await _flush(self._requests.collector, self._requests.flush_seconds)
             await send(message)
 
-        failure: BaseException | None = None
         try:
             await self._app(scope, receive, respond)
         except BaseException as error:
-            failure = error
+            record(error)
+            if isinstance(error, Exception) and self._requests.flush_is_due():
+                await _flush(self._requests.collector, self._requests.flush_seconds)
             raise
-        finally:
-            self._requests.answered(self._endpoint(scope, mounted_at), started, status, failure)
+        record()
 
     def _at_end(self, send: Send) -> Send:
         """A server such as uvicorn ends by a signal, and nothing that is registered for the exit runs."""
 
         async def respond(message: MutableMapping[str, Any]) -> None:
             if message.get("type") in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-                await asyncio.get_running_loop().run_in_executor(None, self._requests.collector.flush)
+                await _flush(self._requests.collector, END_SECONDS)
             await send(message)
 
         return respond
 
-    def _endpoint(self, scope: Scope, mounted_at: str) -> str:
+    def _endpoint(self, scope: Scope, mounted_at: str, status: int) -> str:
         try:
             scope = {**scope, "root_path": str(scope.get("root_path", "")).removeprefix(mounted_at)}
-            return self._endpoint_of(scope)
+            return self._by_route(scope, status) if self._endpoint_of is None else self._endpoint_of(scope)
         except Exception:  # noqa: BLE001 - a service does not fail for its metrics
             return UNMATCHED
 
-    def _by_route(self, scope: Scope) -> str:
+    def _by_route(self, scope: Scope, status: int) -> str:
         """The route's template below where it is mounted; where there is a router and no route, none matched."""
         route, mounted_at = scope.get("route"), str(scope["root_path"])
         if hasattr(route, "app") and hasattr(route, "routes"):  # mounted, and no route within that is known
@@ -86,4 +99,29 @@ class AsgiMiddleware:
         path = getattr(route, "path", None)
         if isinstance(path, str):
             return mounted_at + path
-        return UNMATCHED if "router" in scope else self._requests.path(str(scope.get("path", "/")))
+        return UNMATCHED if "router" in scope else self._requests.path(str(scope.get("path", "/")), status)
+
+
+async def _flush(collector: ProductionMetricsCollector, seconds: float) -> None:
+    """Publish what was gathered, on the publisher's own thread, and wait so long at most; raises nothing.
+
+    On a loop that is not ``asyncio``'s it is asked for, and not waited for.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        collector.publisher.hurry()
+        return
+    flushed = loop.create_future()
+
+    def settle() -> None:
+        if not flushed.done():
+            flushed.set_result(None)
+
+    def tell(_: bool) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle)
+
+    with suppress(Exception):
+        collector.publisher.flush_soon(tell)
+        await asyncio.wait_for(flushed, seconds)

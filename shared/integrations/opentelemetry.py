@@ -8,9 +8,11 @@ it took after all counts once. The oldest is dropped, and counted, beyond that.
 from __future__ import annotations
 
 import gzip
+import os
 from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter
@@ -50,6 +52,13 @@ class IonMetricExporter(MetricExporter):
         self._send = send or sender(load_client_config())
         self._unsent: deque[bytes] = deque()
         self._lock = Lock()
+        _ALL.add(self)
+
+    def begin_again(self) -> None:
+        """In a forked child: another thread may have held the lock, and what is left is the parent's to send."""
+        self._lock = Lock()
+        self._unsent = deque()
+        self.dropped_messages = 0
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
         """Publish what was measured, after what is left from before; FAILURE where that is kept for the next time."""
@@ -92,3 +101,14 @@ class IonMetricExporter(MetricExporter):
         self._unsent.popleft()
         self.dropped_messages += 1
         try_log("message_dropped", "WARNING", reason=reason)
+
+
+_ALL: WeakSet[IonMetricExporter] = WeakSet()
+
+
+def _after_fork() -> None:
+    for exporter in list(_ALL):
+        exporter.begin_again()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -7,6 +7,7 @@ others are one, so that a path with an id in it does not make a series for each.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, perf_counter
 
 from ..metrics_collector import ProductionMetricsCollector, own_collector
@@ -16,6 +17,7 @@ OTHERS = "/(others)"
 UNMATCHED = "/(unmatched)"
 FLUSH_EVERY_SECONDS = 10.0
 _FIRST_FAILURE = 500
+_NO_ENDPOINT = (404, 405)
 _MS = 1000.0
 
 
@@ -29,7 +31,7 @@ class Requests:
         self._collector = collector
         self._region = region
         self._paths: set[str] = set()
-        self._flush_seconds = flush_seconds
+        self.flush_seconds = flush_seconds
         self._flushed_at = float("-inf")
         self.clock: Callable[[], float] = perf_counter
 
@@ -43,13 +45,21 @@ class Requests:
         collector = self.collector
         region = collector.region if self._region is None else self._region
         collector.record_response_time(region, endpoint, (self.clock() - started) * _MS)
+        self.failed(endpoint, status, error)
+
+    def failed(self, endpoint: str, status: int, error: BaseException | None = None) -> None:
+        """The error of a request, if it is one and the service is to blame; ``answered`` does this, too."""
+        collector = self.collector
+        region = collector.region if self._region is None else self._region
         if isinstance(error, Exception):
             collector.record_error(endpoint, region, type(error).__name__)
         elif status >= _FIRST_FAILURE:
             collector.record_error(endpoint, region, f"http_{status}")
 
-    def path(self, path: str) -> str:
-        """A path as an endpoint, while there are few."""
+    def path(self, path: str, status: int) -> str:
+        """A path as an endpoint, while there are few; what the application does not know is none, whoever asks."""
+        if status in _NO_ENDPOINT:
+            return UNMATCHED
         if path in self._paths:
             return path
         if len(self._paths) < MAX_PATHS:
@@ -57,14 +67,20 @@ class Requests:
             return path
         return OTHERS
 
+    @property
+    def flushes(self) -> bool:
+        """Whether any response waits for its metrics."""
+        return self.flush_seconds > 0
+
     def flush_is_due(self) -> bool:
         """Whether this response should wait for what was gathered; the next one then needs not."""
         now = monotonic()
-        if not self._flush_seconds or now - self._flushed_at < FLUSH_EVERY_SECONDS:
+        if not self.flushes or now - self._flushed_at < FLUSH_EVERY_SECONDS:
             return False
         self._flushed_at = now
         return True
 
     def flush(self) -> None:
-        """Publish what was gathered; waits as long as was allowed at most."""
-        self.collector.flush(self._flush_seconds)
+        """Publish what was gathered; waits as long as was allowed at most, and raises nothing."""
+        with suppress(Exception):
+            self.collector.flush(self.flush_seconds)

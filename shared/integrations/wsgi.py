@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..metrics_collector import ProductionMetricsCollector
@@ -30,61 +31,69 @@ class WsgiMiddleware:
         """``endpoint_of`` is asked at the end of a request. ``flush_seconds``: see ``Requests``."""
         self._app = app
         self._requests = Requests(collector, region, flush_seconds)
-        self._endpoint_of = endpoint_of or self._by_path
+        self._endpoint_of = endpoint_of
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         started = self._requests.clock()
         status = [0]
+        whole_bytes = [0]
 
-        def respond(line: str, *rest: Any) -> Any:
+        def respond(line: str, headers: Any, *rest: Any) -> Any:
             status[0] = _code(line)
-            return start_response(line, *rest)
+            whole_bytes[0] = _length(headers) if self._requests.flushes else 0
+            return start_response(line, headers, *rest)
 
         def done(error: BaseException | None) -> None:
-            self._requests.answered(self._endpoint(environ), started, status[0], error)
+            self._requests.answered(self._endpoint(environ, status[0]), started, status[0], error)
+            if self._requests.flush_is_due():
+                self._requests.flush()
 
         try:
             body = self._app(environ, respond)
         except BaseException as error:
             done(error)
             raise
-        if self._requests.flush_is_due():
-            self._requests.flush()
         files = environ.get("wsgi.file_wrapper")
         if isinstance(files, type) and isinstance(body, files):  # the server may send the file itself, and fast
             done(None)
             return body
-        return _Body(body, done)
+        return (_SizedBody if hasattr(body, "__len__") else _Body)(body, done, whole_bytes)
 
-    def _endpoint(self, environ: WSGIEnvironment) -> str:
-        try:
-            return self._endpoint_of(environ)
-        except Exception:  # noqa: BLE001 - a service does not fail for its metrics
-            return self._by_path(environ)
-
-    def _by_path(self, environ: WSGIEnvironment) -> str:
+    def _endpoint(self, environ: WSGIEnvironment, status: int) -> str:
+        if self._endpoint_of is not None:
+            with suppress(Exception):  # a service does not fail for its metrics
+                return self._endpoint_of(environ)
         known = environ.get(ROUTE_KEY)
-        return str(known) if known else self._requests.path(str(environ.get("PATH_INFO", "/")))
+        return str(known) if known else self._requests.path(str(environ.get("PATH_INFO", "/")), status)
 
 
 class _Body:
-    """A body as it is, that says once when it has ended."""
+    """A body as it is, that says once when it has ended.
 
-    def __init__(self, body: Iterable[bytes], done: Callable[[BaseException | None], None]) -> None:
+    Where its length is known (the number in ``whole_bytes``, once it is iterated) that is before its last part: with
+    it a client has the whole response, and what is done afterwards may get no CPU any more.
+    """
+
+    def __init__(
+        self, body: Iterable[bytes], done: Callable[[BaseException | None], None], whole_bytes: Sequence[int]
+    ) -> None:
         self._body = body
         self._done: Callable[[BaseException | None], None] | None = done
+        self._whole_bytes = whole_bytes
 
     def __iter__(self) -> Iterator[bytes]:
+        sent_bytes = 0
         try:
-            yield from self._body
+            for part in self._body:
+                sent_bytes += len(part)
+                if 0 < self._whole_bytes[0] <= sent_bytes:
+                    self._end(None)
+                yield part
         except Exception as error:
             self._end(error)
             raise
         self._end(None)
-
-    def __len__(self) -> int:
-        return len(self._body)  # type: ignore[arg-type] # raises TypeError as the body itself would
 
     def close(self) -> None:
         """The server has sent it, or has given up."""
@@ -99,6 +108,21 @@ class _Body:
         done, self._done = self._done, None
         if done is not None:
             done(error)
+
+
+class _SizedBody(_Body):
+    """One whose parts can be counted; a server that finds a length asks for it, so no stream may have one."""
+
+    def __len__(self) -> int:
+        return len(self._body)  # type: ignore[arg-type] # only a body that has one is put in here
+
+
+def _length(headers: Any) -> int:
+    """The length that headers say; 0 for none."""
+    try:
+        return int(next(value for name, value in headers if name.lower() == "content-length"))
+    except Exception:  # noqa: BLE001 - a service does not fail for its metrics
+        return 0
 
 
 def _code(line: str) -> int:

@@ -299,10 +299,13 @@ def test_series_above_the_bound_are_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert service.counts()[Series("late")] == 1
 
 
-def test_a_held_instrument_is_never_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("urgent", [False, True], ids=["plain", "urgent"])
+def test_a_held_instrument_is_never_let_go(urgent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What somebody still holds is read for as long as it is held, however crowded it has become meanwhile."""
     monkeypatch.setattr(module, "MAX_SERIES_BYTES", 10 * 320)
     service = Service()
+    if urgent:
+        service.metrics.publish_at_once("held", lambda _: False)
     held = service.instrument("held")
     for round_number in range(6):
         held.observe(1.0)

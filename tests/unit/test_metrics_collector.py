@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared import metrics_collector
-from shared.cells import Cells
+from shared.cells import Cells, Observation
 from shared.config import load_client_config
 from shared.errors import ConfigError
 from shared.metrics_collector import MetricsCollection, ProductionMetricsCollector
@@ -207,6 +207,30 @@ def _sound(name: str) -> Any:
     return "a" if name in texts else Kind.GAUGE if name == "kind" else {"a": "b"} if name == "labels" else 1.0
 
 
+def test_refused_labels_are_not_kept() -> None:
+    """Labels that no series can have are counted each time, and are not in memory afterwards."""
+    collector, service = new()
+    for number in range(50):
+        collector.record_error("/a", "us-central1", f"{number}" + "x" * 5_000)
+        collector.record_response_time("us-central1", f"/{number}" + "x" * 5_000, 1.0)
+    collector.record_response_time("us-central1", "/a", 1.0)
+    assert len(service.metrics.called) == 1
+    assert service.metrics.stats().dropped_observations == 100
+
+
+def test_what_is_taken_from_a_counter() -> None:
+    """A counter takes nothing below 0, as ingest does not, however it is recorded; other kinds do."""
+    collector, service = new()
+    for value in (2.0, -1.0, 0.0):
+        collector.counter("held").add(value)
+        collector.record("named", value, Kind.COUNTER)
+        collector.gauge("level").set(value)
+        collector.record("other", value)
+    found = {series.metric: count for series, count in service.counts().items()}
+    assert found == {"held": 2, "named": 2, "level": 3, "other": 3}
+    assert service.metrics.stats().dropped_observations == 2
+
+
 def test_a_value_beyond_its_limit_is_published_at_once() -> None:
     """It asks for a message now, at most once in five seconds; values within the limit wait for their quarter."""
     asked: list[int] = []
@@ -223,6 +247,33 @@ def test_a_value_beyond_its_limit_is_published_at_once() -> None:
     assert [(us - START_US) // 1_000_000 for us in asked] == [1, 6, 11]
     timed = [count for series, count in service.counts().items() if series.metric == "response_time"]
     assert sum(timed) == 1 + 2 * 12
+
+
+@pytest.mark.parametrize("how", ["instrument", "name", "observation"])
+@pytest.mark.parametrize("spooled", [False, True], ids=["memory", "spool"])
+def test_a_limit_that_is_set_late(how: str, spooled: bool, tmp_path: Path) -> None:
+    """However a value is recorded, a limit holds that is set after others of its series were; all values count."""
+    service = Service(tmp_path if spooled else None)
+    collector = ProductionMetricsCollector(service.metrics)
+    held = collector.distribution("m")
+
+    def record(value: float) -> None:
+        if how == "instrument":
+            held.observe(value)
+        elif how == "name":
+            collector.record("m", value)
+        else:
+            service.metrics.observe(Observation(Series("m"), Kind.DISTRIBUTION, START_US + 1, value))
+
+    asked: list[float] = []
+    record(300.0)
+    assert service.metrics._life is not None
+    service.metrics._life.hurry = lambda: asked.append(service.clock.us)  # type: ignore[method-assign]
+    collector.publish_at_once("m", above=200.0)
+    for value in (100.0, 300.0):
+        record(value)
+        assert len(asked) == (value > 200.0)
+    assert service.counts()[Series("m")] == 3
 
 
 def test_the_endpoint_has_one_name() -> None:

@@ -60,7 +60,7 @@ def test_wsgi(status: str, errors: int) -> None:
     """A request is one response time, and an error where the status says that the service is to blame."""
     here = Measured()
     assert call(WsgiMiddleware(plain(status), here.collector), "/a") == (status, b"x")
-    expected = {("response_time", "/a"): 1}
+    expected = {("response_time", UNMATCHED if status.startswith("404") else "/a"): 1}
     assert here.seen() == expected | ({("errors", "/a", "http_503"): 1} if errors else {})
 
 
@@ -106,6 +106,22 @@ def test_wsgi_bodies() -> None:
     assert here.seen() == {("response_time", "/"): 2}
 
 
+def test_a_stream_has_no_length() -> None:
+    """A body without a length has none through the middleware either: servers look for it and would ask."""
+    here = Measured()
+
+    def parts() -> Iterator[bytes]:
+        yield b"a"
+        yield b"b"
+
+    app = WsgiMiddleware(plain("200 OK", parts), here.collector)
+    environ: Environ = {}
+    setup_testing_defaults(environ)
+    body: Any = app(environ, unheard)
+    assert not hasattr(body, "__len__")
+    assert b"".join(body) == b"ab"
+
+
 def test_paths_are_few() -> None:
     """Where there are no routes the first hundred paths keep their names, and all others are one endpoint."""
     here = Measured()
@@ -116,6 +132,26 @@ def test_paths_are_few() -> None:
     assert here.seen()["response_time", OTHERS] == 50
     assert here.seen()["response_time", "/7"] == 2
     assert len(here.seen()) == MAX_PATHS + 1
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "405 Method Not Allowed"])
+def test_unknown_paths_are_one(status: str) -> None:
+    """Whoever asks for paths that the application does not know takes the place of none that it does."""
+    here = Measured()
+    known = WsgiMiddleware(lambda environ, said: plain(answers(environ))(environ, said), here.collector)
+
+    def answers(environ: Environ) -> str:
+        return "200 OK" if environ["PATH_INFO"] == "/known" else status
+
+    async def unknown(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": int(status[:3]), "headers": []})
+
+    asgi: Any = AsgiMiddleware(unknown, here.collector)
+    for number in range(MAX_PATHS + 5):
+        call(known, f"/{number}")
+        asyncio.run(asgi({"type": "http", "path": f"/{number}"}, None, unsent))
+    call(known, "/known")
+    assert here.seen() == {("response_time", UNMATCHED): 2 * (MAX_PATHS + 5), ("response_time", "/known"): 1}
 
 
 def test_an_endpoint_of_ones_own() -> None:
@@ -233,30 +269,117 @@ def test_asgi_without_a_router() -> None:
     assert (len(sent), here.seen()) == (4, {("response_time", "/a"): 1})
 
 
+class Asked:
+    """Counts, at each flush that it is asked for, what is recorded by then; answers if it is to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: bool = True) -> None:
+        self.here = Measured()
+        self.found: list[int] = []
+        self.hurried = 0
+        self._answers = answers
+        publisher = self.here.service.metrics
+        monkeypatch.setattr(self.here.collector, "flush", lambda _: self._flush(bool))
+        monkeypatch.setattr(publisher, "flush_soon", self._flush)
+        monkeypatch.setattr(publisher, "hurry", self._hurry)
+
+    def _flush(self, tell: Callable[[bool], object]) -> bool:
+        self.found.append(self.here.service.metrics.stats().waiting_observations)
+        if self._answers:
+            tell(True)
+        return True
+
+    def _hurry(self) -> None:
+        self.hurried += 1
+
+
 def test_flushing_at_the_end_of_an_application(monkeypatch: pytest.MonkeyPatch) -> None:
     """When an application has shut down, what was gathered is published before the server hears of it."""
-    here = Measured()
-    flushed: list[str] = []
-    monkeypatch.setattr(here.collector, "flush", lambda: flushed.append("flushed"))
+    asked = Asked(monkeypatch)
     app = FastAPI()
-    app.add_middleware(AsgiMiddleware, collector=here.collector)
+    app.add_middleware(AsgiMiddleware, collector=asked.here.collector)
     with TestClient(app):
-        assert flushed == []
-    assert flushed == ["flushed"]
+        assert asked.found == []
+    assert len(asked.found) == 1
 
 
 def test_flushing_before_the_end_of_a_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where asked to, a response waits for what was gathered before it ends, once in ten seconds and no longer."""
-    here = Measured()
-    flushed: list[float] = []
-    monkeypatch.setattr(here.collector, "flush", flushed.append)
-    app = WsgiMiddleware(plain("200 OK"), here.collector, flush_seconds=0.5)
+    """Where asked to, a response waits before its end until it is published, too; once in ten seconds."""
+    asked = Asked(monkeypatch)
+    app = WsgiMiddleware(plain("200 OK"), asked.here.collector, flush_seconds=0.5)
     for _ in range(3):
         call(app)
-    assert flushed == [0.5]
+    assert asked.found == [1]
     app._requests._flushed_at -= FLUSH_EVERY_SECONDS
     call(app)
-    assert flushed == [0.5, 0.5]
-    client = TestClient(AsgiMiddleware(bare, here.collector, flush_seconds=0.25))
+    assert asked.found == [1, 4]
+    client = TestClient(AsgiMiddleware(bare, asked.here.collector, flush_seconds=0.25))
     assert [client.get("/").text for _ in range(3)] == ["x"] * 3
-    assert flushed == [0.5, 0.5, 0.25]
+    assert asked.found == [1, 4, 5]
+    assert asked.here.seen() == {("response_time", "/"): 7}
+
+
+def test_the_last_part_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a response says its length, its metrics are published before the part that completes it."""
+    asked = Asked(monkeypatch)
+
+    def app(_: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        return iter([b"a", b"b"])
+
+    environ: Environ = {}
+    setup_testing_defaults(environ)
+    parts = iter(WsgiMiddleware(app, asked.here.collector, flush_seconds=0.5)(environ, unheard))
+    assert (next(parts), asked.found) == (b"a", [])
+    assert (next(parts), asked.found) == (b"b", [1])
+    assert (list(parts), asked.here.seen()) == ([], {("response_time", "/"): 1})
+
+
+async def failing(*_: Any) -> None:
+    """An ASGI application that fails."""
+    raise KeyError
+
+
+async def failing_late(scope: Any, receive: Any, send: Any) -> None:
+    """One that fails when it has answered."""
+    await bare(scope, receive, send)
+    raise KeyError
+
+
+async def unsent(_: Any) -> None:
+    """Takes what is sent."""
+
+
+def test_flushing_after_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is recorded, once, before it is published and raised."""
+
+    def at_once(_: Environ, __: Any) -> Iterable[bytes]:
+        raise KeyError
+
+    asked = Asked(monkeypatch)
+    with pytest.raises(KeyError):
+        call(WsgiMiddleware(at_once, asked.here.collector, flush_seconds=0.5))
+    for app in (failing, failing_late):
+        middleware: Any = AsgiMiddleware(app, asked.here.collector, flush_seconds=0.5)
+        with pytest.raises(KeyError):
+            asyncio.run(middleware({"type": "http", "path": "/"}, None, unsent))
+    assert asked.found == [2, 4, 5], "the last has answered before it fails"
+    assert asked.here.seen() == {("response_time", "/"): 3, ("errors", "/", "KeyError"): 3}
+
+
+def test_a_flush_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A response goes out after the time that it may wait, whatever the publisher does, and whatever it raises."""
+    asked = Asked(monkeypatch, answers=False)
+    for _ in range(2):
+        app: Any = AsgiMiddleware(bare, asked.here.collector, flush_seconds=0.01)
+        asyncio.run(app({"type": "http", "path": "/"}, None, unsent))
+        monkeypatch.setattr(asked.here.service.metrics, "flush_soon", None)
+    assert (len(asked.found), asked.here.seen()) == (1, {("response_time", "/"): 2})
+
+
+def test_another_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loop that is not asyncio's, publishing is asked for and not waited for."""
+    asked = Asked(monkeypatch)
+    app: Any = AsgiMiddleware(bare, asked.here.collector, flush_seconds=0.5)
+    with pytest.raises(StopIteration):
+        app({"type": "http", "path": "/"}, None, unsent).send(None)
+    assert (asked.hurried, asked.found, asked.here.seen()) == (1, [], {("response_time", "/"): 1})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -133,6 +135,22 @@ def test_what_is_not_taken_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     kind, count, _ = service.bus.totals()["time"]
     assert (kind, count) == (Kind.DISTRIBUTION, 31 - service.exporter.dropped_messages)
     assert 0 < count < 31
+
+
+def test_a_fork_in_the_midst_of_an_export() -> None:
+    """A child that is forked while another thread exports does not wait for it, and leaves the parent's messages."""
+    service = Service()
+    service.bus.failures = ["before", "before"]  # the export and the flush after it
+    service.measure(1.0)
+    service.collect()
+    with service.exporter._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # should it wait for the lock after all
+            os._exit(0 if service.exporter.force_flush() and not service.bus.taken else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    service.provider.shutdown()
+    assert service.bus.totals()["time"] == (Kind.DISTRIBUTION, 1, 1.0)
 
 
 def test_nothing_measured_is_no_message() -> None:

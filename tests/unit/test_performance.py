@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import AsyncGenerator, Generator, Iterator
 from typing import Any
@@ -203,6 +204,22 @@ def test_methods(here: Measured) -> None:
 
     assert (Cart().total(), Cart.fixed()) == (1, 3)
     assert here.seen() == {("function_time", "total"): 1, ("function_time", "fixed"): 1}
+
+
+class Doubling:
+    """An object that can be called."""
+
+    def __call__(self, value: int) -> int:
+        return 2 * value
+
+
+def test_what_has_no_name(here: Measured) -> None:
+    """A partial is named for what it calls, an object for its class, and both are called as before."""
+    twice = monitor_performance(functools.partial(functools.partial(pow), exp=2))
+    doubled = monitor_performance(endpoint="")(Doubling())
+    assert (twice(3), doubled(4), monitor_performance(len)("abc")) == (9, 8, 3)
+    names = ("builtins.pow", f"{__name__}.Doubling", "builtins.len")
+    assert here.seen() == {("function_time", name): 1 for name in names}
 
 
 @pytest.fixture

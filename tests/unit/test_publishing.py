@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import signal
 import sys
@@ -192,6 +193,21 @@ def test_failure_and_recovery_are_logged_once() -> None:
     assert logs.events[0]["reason"] == "unavailable"
 
 
+def test_a_refused_message_is_told() -> None:
+    """What the bus refuses for good is in the log and the last error with its reason, until it takes another."""
+    stepped = Stepped()
+    stepped.bus.down, stepped.bus.error = True, PermanentError("message_refused", "413 too large")
+    with Captured() as logs:
+        stepped.run(40, every=1)
+        refused = stepped.life.stats()
+        stepped.bus.down = False
+        stepped.run(40, every=1)
+    told = [(event["message"], event["reason"], event["detail"]) for event in logs.events]
+    assert told == [("message_dropped", "message_refused", "413 too large")] * len(told) != []
+    assert sum(int(str(event["observations"])) for event in logs.events) == refused.dropped_observations > 0
+    assert (refused.last_error, stepped.life.stats().last_error) == ("message_refused", "")
+
+
 def test_nothing_starts_before_the_first_observation(tmp_path: Path) -> None:
     """Until something is recorded there is no thread and no file; then there is one thread."""
     started: list[Callable[[], None]] = []
@@ -215,6 +231,18 @@ def test_flush_now() -> None:
     assert publisher.flush_now()
     assert len(bus.taken) == 1
     assert bus.taken[0][1].sections[0].cells.last_at_us.tolist() == [to_us(START)]
+    assert publisher.close()
+
+
+def test_flush_soon() -> None:
+    """Whoever does not wait is told, by the publisher's thread, once the bus has it."""
+    bus = Bus()
+    publisher = own(bus, clock_us=lambda: to_us(START))
+    told: SimpleQueue[tuple[bool, int]] = SimpleQueue()
+    publisher.flush_soon(lambda done: told.put((done, bus.count())))
+    publisher.record("m", 1.0, Kind.GAUGE)
+    publisher.flush_soon(lambda done: told.put((done, bus.count())))
+    assert (told.get(timeout=20), told.get(timeout=20)) == ((True, 0), (True, 1))
     assert publisher.close()
 
 
@@ -414,15 +442,16 @@ def test_the_dead_wait_while_the_bus_fails(tmp_path: Path) -> None:
 
 
 def test_a_spool_that_cannot_be_made(tmp_path: Path) -> None:
-    """Where a file stands in the folder's place, publishing goes on without a spool, and the log says so."""
+    """Where a file stands in the folder's place, publishing goes on, and the log and the counters say so."""
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     bus = Bus()
     with Captured() as logs:
         publisher = BackgroundPublisher(bus, "w", spool=blocked, process=Process(at_exit=lambda _: None, sigterm=False))
         publisher.record("m", 1.0, Kind.GAUGE)
+        publisher.instrument("m", Kind.GAUGE).observe(2.0)
         assert publisher.close()
-    assert bus.count() == 1
+    assert (bus.count(), publisher.stats().unspooled_observations) == (2, 2)
     assert [event["message"] for event in logs.events] == ["spool_unavailable"]
 
 
@@ -474,6 +503,45 @@ def test_sigterm_is_left_alone_off_the_main_thread() -> None:
     with sigterm_is(signal.SIG_DFL), ThreadPoolExecutor(1) as pool:
         pool.submit(quiet).result()
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("by_loop", [True, False], ids=["loop", "handler"])
+def test_sigterm_is_heard_once(by_loop: bool) -> None:
+    """An event loop's handler, as any other, is called once for one SIGTERM, and what was gathered is published."""
+    heard: list[int] = []
+    bus = Bus()
+    flushed = threading.Event()
+
+    def send(data: bytes, attributes: Mapping[str, str]) -> None:
+        bus(data, attributes)
+        flushed.set()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        if by_loop:
+            loop.add_signal_handler(signal.SIGTERM, heard.append, signal.SIGTERM)
+        else:
+            signal.signal(signal.SIGTERM, lambda signum, _: heard.append(signum))
+        publisher = BackgroundPublisher(send, "w", process=Process(at_exit=lambda _: None))
+        publisher.record("m", 1.0, Kind.GAUGE)
+        ended = threading.Event()
+        flush_and_signal = publisher._flush_and_signal
+
+        def tell_the_end(signum: int, again: bool) -> None:
+            flush_and_signal(signum, again)
+            ended.set()
+
+        publisher._flush_and_signal = tell_the_end  # type: ignore[method-assign] # as it is, and told of
+        signal.raise_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(ended.wait, 20)
+        assert flushed.is_set()
+        for _ in range(3):  # whatever the loop was woken for
+            await asyncio.sleep(0)
+        publisher.close()
+
+    with sigterm_is(signal.SIG_DFL):
+        asyncio.run(run())
+    assert (heard, bus.count()) == ([signal.SIGTERM], 1)
 
 
 def test_the_handler_is_given_back() -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import google.auth
@@ -205,6 +206,18 @@ def test_an_environment_that_is_wrong(environ: dict[str, str], event: str) -> No
         assert publisher.stats().dropped_observations == 0
         publisher.close()
     assert event in [one["message"] for one in logs.events]
+
+
+def test_a_refused_name_keeps_the_spool(tmp_path: Path) -> None:
+    """A writer's name that is refused costs the name alone: what is recorded is in the spool all the same."""
+    environ = {"ION_PROJECT": "my-project", "PUBSUB_EMULATOR_HOST": "127.0.0.1:1", "ION_WRITER": LONG}
+    with Captured() as logs:
+        publisher = publisher_from_environment({**environ, "ION_SPOOL": str(tmp_path)})
+        publisher.record("m", 1.0, Kind.GAUGE)
+        assert list(tmp_path.glob("*.owner"))
+        assert publisher.stats().unspooled_observations == 0
+        publisher.close()
+    assert "writer_refused" in [one["message"] for one in logs.events]
 
 
 def test_from_the_environment_to_the_topic(server: Google, monkeypatch: pytest.MonkeyPatch) -> None:
