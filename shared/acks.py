@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .alerts import AlertState
 from .errors import PermanentError
+from .logs import log
 from .people import check_author, check_comment
 from .retention import live
-from .store import Absent, Fields, Put, Store
+from .store import Absent, Document, Fields, Put, Store
 from .timeline import MINUTE_SECONDS, US_PER_SECOND, minute_id, to_us
 
 KEPT = timedelta(days=90)
@@ -53,9 +54,22 @@ def ack_path_of(alert: AlertState) -> str | None:
 
 
 def read_acks(store: Store, paths: Sequence[str], now: datetime) -> dict[str, Ack]:
-    """The acknowledgements at some paths that were given, by path; none of no path."""
-    found = live(store.get(paths).values(), now) if paths else []
-    return {document.path: ack_from_fields(document.fields) for document in found}
+    """The acknowledgements at some paths that were given, by path; none of no path.
+
+    One that cannot be read, as another version may have written it, acknowledges nothing; it is logged.
+    """
+    return read_each(live(store.get(paths).values(), now)) if paths else {}
+
+
+def read_each(documents: Iterable[Document]) -> dict[str, Ack]:
+    """Those documents that are acknowledgements, by path; any other is logged and left out."""
+    found: dict[str, Ack] = {}
+    for document in documents:
+        try:
+            found[document.path] = ack_from_fields(document.fields)
+        except (KeyError, TypeError) as error:
+            log("document_unreadable", "ERROR", path=document.path, detail=f"{type(error).__name__}: {error}"[:200])
+    return found
 
 
 def check_ack(ack: Ack) -> Ack:

@@ -23,6 +23,7 @@ from .render.report import Report, Section
 from .rules import Severity
 from .timeline import from_minute, iso, parse_iso
 from .tuning import LEAST_VALUES, WANTED_PER_WEEK, Advice, Did, advise
+from .usual_store import Baselines
 
 __all__ = [
     "METHODS",
@@ -60,11 +61,12 @@ class AlertTuningReport:
         span: Span,
         wanted_per_week: float = WANTED_PER_WEEK,
         windows: Mapping[str, Sequence[Labelled]] | None = None,
+        baselines: Baselines | None = None,
     ) -> AlertTuningReport:
         """The report over a span; see ``tuning.advise``. An empty span gives a report without data."""
         if not len(span):
             return cls(config.hash, wanted_per_week)
-        advice = tuple(advise(config, source, span, wanted_per_week, windows))
+        advice = tuple(advise(config, source, span, wanted_per_week, windows, baselines))
         return cls(config.hash, wanted_per_week, from_minute(span.first), from_minute(span.last), advice)
 
     def __str__(self) -> str:

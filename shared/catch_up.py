@@ -68,6 +68,7 @@ def _name_of(config: MonitoringConfig, rule_id: str) -> str:
 def _summary(config: MonitoringConfig, missed: Missed, at: datetime) -> Notification:
     """The summary; an episode of its own, which fired at ``at``, because no T has two of them."""
     count = len(missed.episodes) + missed.more
+    alerts = "1 alert" if count == 1 else f"{count} alerts"
     rule = AlertRule(_NAME, "", MetricType.BUSINESS, MetricThreshold(0.0, severity=missed.worst))
     lines = [*missed.episodes, *([f"and {missed.more} more"] if missed.more else [])]
     return Notification(
@@ -75,7 +76,7 @@ def _summary(config: MonitoringConfig, missed: Missed, at: datetime) -> Notifica
         fingerprint=fingerprint(RULE_ID, ()),
         rule_id=RULE_ID,
         rule_name=_NAME,
-        description="\n".join([f"{count} alerts fired and ended before anybody could be told:", *lines]),
+        description="\n".join([f"{alerts} fired and ended before anybody could be told:", *lines]),
         severity=missed.worst,
         labels=make_labels({}),
         value=float(count),

@@ -74,8 +74,8 @@ def count_operations(config: MonitoringConfig, store: Store, now: datetime) -> O
         chunks=total["ion_chunks"] * day,
         chunk_bytes=total["ion_chunk_bytes"] * day,
         writers=total["ion_writers"] * day,
-        transitions=documents["history"],
-        deliveries=documents["deliveries"],
+        transitions=documents["history"] * day,
+        deliveries=documents["deliveries"] * day,
         queries=queries,
     )
 

@@ -2,7 +2,8 @@
 
     python -m shared.history_command [--hours 24] [--rule ID] [--fingerprint HEX] [--label NAME=VALUE] [--json]
 
-The environment names the deployment, as for the functions. Nothing is changed.
+It reads the deployment that the environment names (ION_PROJECT ...), or else the newest database of a local run.
+Nothing is changed.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from .audit import Entry
-from .errors import MonitoringError
+from .errors import ConfigError, MonitoringError
 from .history import LONGEST, Event, Outcome, Told, Wanted, read_history
 from .render.plain import clean
 from .series import label_text, make_labels
+from .setup_system import find_system
 from .tick import Transition
 from .timeline import iso
-from .wiring import services
+from .wiring import utc_now
 
 MOST_HOURS = LONGEST // timedelta(hours=1)
 
@@ -100,12 +103,12 @@ def main(arguments: Sequence[str]) -> int:
     """The command: 0 when it could look, 1 when the store or the environment did not allow it, 2 for a mistake."""
     chosen = _parser().parse_args(arguments)
     try:
-        running = services()
-        now = running.now()
+        store = find_system(chosen.folder).store
+        now = utc_now()
         wanted = Wanted(chosen.rule, chosen.fingerprint, make_labels(dict(chosen.label)))
-        events = read_history(running.store, now - timedelta(hours=chosen.hours), now, now, wanted)
+        events = read_history(store, now - timedelta(hours=chosen.hours), now, now, wanted)
     except MonitoringError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{error.detail if isinstance(error, ConfigError) else error}\n")
         return 1
     for event in events:
         sys.stdout.write(f"{json.dumps(event_dict(event)) if chosen.json else event_line(event)}\n")
@@ -135,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rule", default="", help="only alerts of the rule with this id")
     parser.add_argument("--fingerprint", default="", help="only the alert with this fingerprint")
     parser.add_argument("--label", type=_label, action="append", default=[], help="only alerts with this label")
+    parser.add_argument("--folder", type=Path, default=Path(".local"), help="where local runs have databases")
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     return parser
 

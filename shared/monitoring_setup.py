@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from .setup_system import System, find_system
 from .tune import read_report
 from .tuning import WANTED_PER_WEEK
 from .urls import Format
+from .usual_store import Baselines
 from .verification import Verification, Verifier, verify_configuration
 from .wiring import monitoring_config, utc_now
 
@@ -69,7 +70,12 @@ class MonitoringSetup:
         """What the rules did and what their values recommend; ``str`` gives the text."""
         if self.source is None or self.span is None:
             return AlertTuningReport(self.config.hash, wanted_per_week)
-        return AlertTuningReport.generate(self.config, self.source, self.span, wanted_per_week)
+        known = self.baselines([self.config])
+        return AlertTuningReport.generate(self.config, self.source, self.span, wanted_per_week, baselines=known)
+
+    def baselines(self, configs: Iterable[MonitoringConfig]) -> Baselines:
+        """What is usual, for the rules that ask; nothing is known but of stored minutes."""
+        return self.source.baselines(configs) if isinstance(self.source, Stored) else {}
 
     def export_configuration_json(self) -> str:
         """The whole configuration; ``MonitoringConfig.from_json`` makes an equal one of it."""
@@ -133,12 +139,9 @@ class _Command:
         return find_system(self.options.folder)
 
     def setup(self) -> MonitoringSetup:
-        """The configuration, with the minutes of what runs where something does."""
-        try:
-            stored = Stored(self.system().store, utc_now())
-            return MonitoringSetup(self.config, stored, stored.span(self.options.hours))
-        except ConfigError:
-            return MonitoringSetup(self.config)
+        """The configuration, with the minutes of what runs. Raises ``ConfigError`` where nothing does."""
+        stored = Stored(self.system().store, utc_now())
+        return MonitoringSetup(self.config, stored, stored.span(self.options.hours))
 
     def show(self, report: Report, plain: object) -> int:
         if self.options.format == "json":
@@ -179,7 +182,8 @@ class _Command:
         )
         if not setting:
             raise ConfigError(f"nothing is recommended for {self.options.rule}")
-        proposal = propose(setup.config, self.options.rule, setting, setup.source, setup.span, _progress(self.tell))
+        tell = _progress(self.tell)
+        proposal = propose(setup.config, self.options.rule, setting, setup.source, setup.span, tell, setup.baselines)
         for line in proposal.lines():
             self.say(line)
         if not self.options.yes and not _agreed(self.options.output):
@@ -190,7 +194,12 @@ class _Command:
         return 0
 
     def export(self) -> int:
-        files = self.setup().export().files()
+        try:
+            setup = self.setup()
+        except ConfigError as error:
+            self.tell(f"No recommendations: {error.detail}")
+            setup = MonitoringSetup(self.config)
+        files = setup.export().files()
         imported(files)
         self.options.output.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .backtest.asked import Asked, Outcome, outcome
@@ -13,6 +14,7 @@ from .backtest.changes import changed, find
 from .backtest.run import Progress, Source, Span
 from .errors import ConfigError
 from .monitoring_config import MonitoringConfig
+from .usual_store import Baselines
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,18 @@ def propose(
     source: Source,
     span: Span,
     progress: Progress = lambda _done, _of: None,
+    baselines: Callable[[Iterable[MonitoringConfig]], Baselines] = lambda _configs: {},
 ) -> Proposal:
     """Try a setting (``threshold=250``) of a rule over a span.
 
+    ``baselines`` knows what is usual, for the rules on it.
     Raises ``ConfigError`` for a rule or setting that is not, or that changes nothing, and what the source raises.
     """
     after = changed(config, find(config, rule_id), [setting])
     if after == config:
         raise ConfigError(f"{setting} changes nothing of {rule_id}")
-    found = outcome(Asked.read(config, rule_id, [setting]), source, span, progress)
+    asked = Asked.read(config, rule_id, [setting])
+    found = outcome(asked, source, span, progress, baselines=baselines(asked.configs()))
     return Proposal(rule_id, setting, tuple(difference(config, after)), found, after)
 
 

@@ -150,7 +150,9 @@ class MetricThreshold:
         return self.baseline is None and self.operator.holds(value, self.value)
 
     def recovered_by(self, value: float) -> bool:
-        """Whether a value is good enough to end an alert that fires."""
+        """Whether a value is good enough to end an alert that fires; any is, where nothing is known to judge it by."""
+        if self.baseline is not None:
+            return True
         limit = self.value if self.recovery_value is None else self.recovery_value
         return not self.operator.holds(value, limit) and not self.violated_by(value)
 

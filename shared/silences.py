@@ -18,7 +18,7 @@ from .logs import log
 from .people import check_author, check_comment, text_bytes
 from .retention import live
 from .series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_NAME_BYTES
-from .store import Fields, Precondition, Put, Store
+from .store import Document, Fields, Precondition, Put, Store
 
 RULE, SEVERITY = "rule", "severity"
 """What a matcher may name besides labels: the rule's id, and the alert's severity."""
@@ -99,8 +99,13 @@ def read_silences(store: Store, now: datetime) -> list[Silence]:
 
     One that cannot be read, as another version may have written it, silences nobody; it is logged.
     """
+    return readable(live(store.list("silences").documents, now))
+
+
+def readable(documents: Iterable[Document]) -> list[Silence]:
+    """Those documents that are silences; any other is logged and left out."""
     found: list[Silence] = []
-    for document in live(store.list("silences").documents, now):
+    for document in documents:
         try:
             found.append(silence_from_fields(document.id, document.fields))
         except (KeyError, TypeError) as error:

@@ -1,7 +1,7 @@
 """Who hears of what an evaluation found. It changes no state, only what is told and what waits.
 
 One ladder of reasons, first match wins. A firing is told once in an episode, a rise in severity and the escalation of
-one that nobody acknowledged once each. Catch-up, inhibition, a silence and the cooldown hold a notification until they
+one that nobody acknowledged once each. Inhibition, a silence, catch-up and the cooldown hold a notification until they
 are over; what still fires then is told. The end of an episode is told to every channel that heard of it, whatever
 holds.
 """
@@ -117,12 +117,12 @@ def _verdict(
     kind = _news(config, alert, hearing, at)
     if kind is None:
         return Quiet.NOTHING
-    if hearing.catching_up:
-        return Quiet.CATCH_UP
     if _is_inhibited(step.rule, alert, firing):
         return Quiet.INHIBITED
     if silenced_by(hearing.silences, alert, at) is not None:
         return Quiet.SILENCED
+    if hearing.catching_up:
+        return Quiet.CATCH_UP
     if kind is NotificationKind.FIRING and _is_cooling(step.rule, alert, at):
         return Quiet.COOLDOWN
     return kind

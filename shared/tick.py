@@ -220,6 +220,7 @@ class _Judging:
     def _judge(self, rule: AlertRule, states: Sequence[AlertState]) -> tuple[list[Step], RuleFailure | None]:
         """What is decided of each group, and that there is not room for all."""
         values = rule_values(self.config, rule, self.minutes, self.at, self.windows)
+        states, others = _apart(states, self.config.query_for(rule).group_by)
         known = {state.labels: state for state in states if state.kind is AlertKind.THRESHOLD}
         missed = {state.labels: state for state in states if state.kind is AlertKind.NO_DATA}
         as_written, steps = rule, list[Step]()
@@ -238,6 +239,7 @@ class _Judging:
             else:
                 beyond += 1
         steps += self._missing(as_written, steps, missed, values)
+        steps += [Step(as_written, state, removed(state, self.at)) for state in others]
         reason = f"too_many_alerts: {beyond} groups violate for which there is no room"
         return steps, _failure(rule.id, reason) if beyond else None
 
@@ -278,6 +280,16 @@ class _Judging:
                 yield Step(rule, before, missing(before, ended[labels], self.at))
             else:
                 yield Step(rule, before, still_missing(before, labels in values, self.at))
+
+
+def _apart(states: Sequence[AlertState], names: Sequence[str]) -> tuple[list[AlertState], list[AlertState]]:
+    """The alerts of groups that there can be, and those of groups by labels that are asked for no more."""
+    mine: list[AlertState] = []
+    others: list[AlertState] = []
+    for state in states:
+        gone = state.kind is not AlertKind.FAILURE and any(name not in names for name, _ in state.labels)
+        (others if gone else mine).append(state)
+    return mine, others
 
 
 def _failure(rule_id: str, reason: str) -> RuleFailure:

@@ -103,7 +103,7 @@ class Tune:
         for one in learned:
             self.store.commit([put_baselines(one)])
             groups += len(one.groups)
-        report = AlertTuningReport.generate(self.config, stored, span)
+        report = AlertTuningReport.generate(self.config, stored, span, baselines=stored.baselines([self.config]))
         self.store.commit([_put_report(report, now)])
         return Tuned(len(learned), groups, sum(bool(one.setting) for one in report.advice), self._digest(report, now))
 

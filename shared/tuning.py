@@ -26,6 +26,7 @@ from .judged import Judged, judged_values
 from .monitoring_config import AlertRule, MonitoringConfig
 from .rules import Operator, Severity
 from .timeline import from_minute
+from .usual_store import Baselines
 
 WANTED_PER_WEEK = 1.0
 FLOOR_TIMES = {Severity.CRITICAL: 5.0, Severity.HIGH: 3.0, Severity.MEDIUM: 2.0, Severity.LOW: 1.5}
@@ -43,6 +44,9 @@ _INCIDENT_SIGMAS, _INCIDENT_SHARE = 10.0, 0.05
 _NEAR = 0.05
 """A recommendation so near to the present limit, of its distance from the mean, is none."""
 _DIGITS = 4
+_UNTRIED = (
+    "The values were always the same: nothing says how far from that is normal, so nothing tighter is recommended."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +92,17 @@ def advise(
     span: Span,
     wanted_per_week: float = WANTED_PER_WEEK,
     windows: Mapping[str, Sequence[Labelled]] | None = None,
+    baselines: Baselines | None = None,
 ) -> list[Advice]:
     """What every enabled rule did over a span, and what its values recommend, in the configuration's order.
 
-    ``windows`` are what was worth an alert, by rule. Raises ValueError for a wish that is negative or no number, and
+    ``windows`` are what was worth an alert, by rule; ``baselines`` what is usual, for the rules on it.
+    Raises ValueError for a wish that is negative or no number, and
     what the source raises.
     """
     if not 0 <= wanted_per_week < math.inf:
         raise ValueError(f"expected a number of alerts a week from 0 on, got {wanted_per_week!r}")
-    (run,) = backtest(source, span, [Candidate(config)])
+    (run,) = backtest(source, span, [Candidate(config, baselines=baselines or {})])
     episodes = run.episodes()
     allowed = math.floor(wanted_per_week * span.days / 7)
     return [
@@ -131,6 +137,8 @@ def _advice(config: MonitoringConfig, judged: Judged, did: Did, allowed: int, wi
         did=did,
         groups=len(judged.groups),
     )
+    if limit.baseline is not None:
+        return replace(advice, note="The limit moves with what is usual.")
     if len(values) < LEAST_VALUES:
         return replace(advice, note=f"{len(values)} values: at least {LEAST_VALUES} say what is normal")
     if limit.operator not in _ORDERED:
@@ -150,7 +158,9 @@ def _recommended(advice: Advice, judged: Judged, allowed: int, windows: Sequence
     by_backtest = _best(judged, windows, upper) if windows else _tightest(_calm(judged), allowed, upper)
     found = (by_backtest,) if windows else (by_sigma, floor, by_backtest)
     recommended = _rounded(max(found) if upper else min(found), upper)
-    if abs(recommended - advice.present) <= _NEAR * abs(advice.present - baseline.mean):
+    near = abs(recommended - advice.present) <= _NEAR * abs(advice.present - baseline.mean)
+    untried = not windows and _never_erred(baseline) and (recommended < advice.present) is upper
+    if near or untried:
         recommended = advice.present
     return replace(
         advice,
@@ -162,8 +172,13 @@ def _recommended(advice: Advice, judged: Judged, allowed: int, windows: Sequence
         recommended=recommended,
         fired_then=len(judged.fired_at(recommended)),
         setting="" if recommended == advice.present else _setting(rule, recommended),
-        note=_note(rule, recommended, upper),
+        note=_UNTRIED if untried else _note(rule, recommended, upper),
     )
+
+
+def _never_erred(baseline: BaselineMetric) -> bool:
+    """Whether all values were 0 or 100, as of errors where there were none: that says nothing of how bad is normal."""
+    return baseline.std_dev == 0 and baseline.mean in (0.0, 100.0)
 
 
 def sigma_limit(baseline: BaselineMetric, severity: Severity, upper: bool) -> float:
@@ -245,7 +260,12 @@ def _rounded(limit: float, upper: bool) -> float:
 
 
 def _setting(rule: AlertRule, recommended: float) -> str:
-    """The change; a recovery value moves with its threshold, at the same distance in proportion."""
+    """The change; a recovery value moves with its threshold, at the same distance in proportion.
+
+    There is none where the limit would pass one of the rule's other levels.
+    """
+    if _passes_a_level(rule, recommended):
+        return ""
     recovery = rule.threshold.recovery_value
     if recovery is None:
         return f"threshold={recommended:g}"
@@ -253,9 +273,15 @@ def _setting(rule: AlertRule, recommended: float) -> str:
     return f"threshold={recommended:g},threshold.recovery_value={moved:g}"
 
 
+def _passes_a_level(rule: AlertRule, recommended: float) -> bool:
+    """Whether a limit lies beyond a level, or at it, on whose other side the present one is."""
+    present = rule.threshold.value
+    return any((one.value - present) * (one.value - recommended) <= 0 for one in rule.levels)
+
+
 def _note(rule: AlertRule, recommended: float, upper: bool) -> str:
-    if rule.levels:
-        return "The rule has further levels: move them with it, or the change is refused."
+    if _passes_a_level(rule, recommended):
+        return "It would pass another level of the rule: move the levels together."
     if recommended == rule.threshold.value:
         return "The threshold is as it should be."
     if (recommended < rule.threshold.value) is upper:

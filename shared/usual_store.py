@@ -95,5 +95,5 @@ def _groups(document: Document) -> dict[Labels, Usual]:
         lines = zlib.decompress(document.fields["d"]).splitlines()
         plain = [json.loads(line) for line in lines]
         return {make_labels(one["labels"]): Usual.from_plain(one) for one in plain}
-    except (KeyError, TypeError, ValueError, zlib.error):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, zlib.error):
         return {}  # of another version, or spoilt: it is made again every day

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..acks import Ack, ack_from_fields
+from ..acks import Ack, read_each
 from ..alerts import AlertState
 from ..buckets import expired
 from ..cells import Cells
@@ -19,7 +19,7 @@ from ..records import Announcement, alerts_in, announcements_in, transitions_in
 from ..retention import live
 from ..rolling import PAST_SECONDS
 from ..rollups import read_rollups, rolled_up_at
-from ..silences import Silence, silence_from_fields
+from ..silences import Silence, readable
 from ..store import Store
 from ..tick import Transition
 from ..timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_id, parse_minute_id
@@ -150,8 +150,8 @@ class Stored:
                 )
                 for one in delivered
             ),
-            tuple(silence_from_fields(one.id, one.fields) for one in self.store.list("silences").documents),
-            tuple(ack_from_fields(one.fields) for one in self.store.list("acks").documents),
+            tuple(readable(self.store.list("silences").documents)),
+            tuple(read_each(self.store.list("acks").documents).values()),
             tuple(alert for one in alerts for alert in alerts_in(one)),
             tuple(told for one in documents for told in announcements_in(one)),
         )

@@ -12,6 +12,7 @@ from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, State
 from shared.errors import PermanentError, PreconditionFailed
 from shared.rules import Severity
+from shared.store import Put
 from tests.fakes import START, Clock, CountingStore
 from tests.ticks import MINUTE, RULE, play
 
@@ -34,6 +35,14 @@ def test_the_first_one_has_it() -> None:
         store.commit([replace(ACK, author="bob").write()])
     (document,) = store.list("acks").documents
     assert ack_from_fields(document.fields).author == "ann"
+
+
+def test_one_that_cannot_be_read_costs_no_other() -> None:
+    """An acknowledgement of another version acknowledges nothing, and those beside it are read."""
+    store = SqliteStore(":memory:", Clock())
+    other = ack_path("f" * 16, START)
+    store.commit([ACK.write(), Put(other, {"fingerprint": "f" * 16, "by": "ann", "expires_at": START + KEPT})])
+    assert read_acks(store, [ACK.write().path, other], START) == {ACK.write().path: ACK}
 
 
 def test_an_acknowledgement_ends_with_its_episode() -> None:

@@ -68,6 +68,7 @@ def test_a_summary_says_what_was_missed() -> None:
         "high: 2025-10-18T12:01:00Z to 2025-10-18T12:02:00Z: Level (region=eu)",
         "low: 2025-10-18T12:03:00Z to 2025-10-18T12:04:00Z: gone",
     ]
+    assert summary_of(transition(1)).description.startswith("1 alert fired and ended")
     assert (summary.kind, summary.value, summary.unit) == (NotificationKind.SUMMARY, 2.0, "alerts")
     assert summary.id == f"20251018T1339-{summary.fingerprint}-summary"
     assert notification_from_json(summary.to_json()) == summary

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from shared import wiring
+from shared import history_command
 from shared.actions import acknowledge, end_silence, silence
 from shared.adapters.sqlite_store import SqliteStore
 from shared.audit import Entry
@@ -17,10 +18,12 @@ from shared.configuration import document
 from shared.history import LONGEST, Event, Told, Wanted, read_history
 from shared.history_command import event_dict, event_line, main
 from shared.monitoring_config import MonitoringConfig
+from shared.setup_system import NOTHING_RUNS, System
 from shared.silences import Matcher
 from shared.store import Put
 from shared.tick import Transition
 from shared.timeline import from_minute, minute_floor
+from shared.wiring import utc_now
 from tests.fakes import START, Clock
 from tests.ticks import MINUTE, RULE
 from tests.world import World, labels, point
@@ -182,9 +185,25 @@ def test_ranges_are_bounded(world: World, since: int, until: int) -> None:
 
 @pytest.fixture
 def used(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The world as the deployment that the command asks."""
-    monkeypatch.setattr(wiring, "_services", [world.services])
+    """The world as what runs, and is found by the command."""
+    found = System("the world", world.store, lambda _topic, _data, _attributes: None, "")
+    monkeypatch.setattr(history_command, "find_system", lambda _folder: found)
+    monkeypatch.setattr(history_command, "utc_now", world.clock)
     return world
+
+
+def test_the_command_finds_a_local_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no deployment is named it reads the newest database of the folder; without one, a line says so."""
+    for name in ("ION_PROJECT", "FIRESTORE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["--folder", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"{NOTHING_RUNS}\n"
+    store = SqliteStore(tmp_path / "run-8080.sqlite", utc_now)
+    silence(store, "s", [Matcher("rule", "x")], utc_now(), utc_now() + HOUR, "ann", "deploy", utc_now())
+    assert main(["--folder", str(tmp_path)]) == 0
+    assert "ann silenced" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("used")

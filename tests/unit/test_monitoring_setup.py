@@ -79,10 +79,20 @@ def local(run: Run, tmp_path: Path, database: Path) -> Run:
     return run
 
 
-@pytest.mark.parametrize("arguments", [(), ("verify",), ("cost",), ("digest",)])
+@pytest.mark.parametrize("arguments", [(), ("verify",), ("cost",), ("digest",), ("apply", "x")])
 def test_where_nothing_runs_one_line_says_how_to_start(run: Run, arguments: tuple[str, ...]) -> None:
     """The command ends with 2 and that line alone."""
     assert run(*arguments) == (2, "", f"{NOTHING_RUNS}\n")
+
+
+def test_why_there_is_nothing_to_learn_from_is_said(local: Run, tmp_path: Path) -> None:
+    """Tuning ends with that line alone; an export says it, and writes its three files without recommendations."""
+    status, out, err = local("tuning", "--hours", "0")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith("hours: expected more than 0")
+    assert local("tuning", "--folder", tmp_path / "nowhere")[2].splitlines()[-1] == NOTHING_RUNS
+    status, out, err = local("export", "--output", tmp_path / "out", "--folder", tmp_path / "nowhere")
+    assert (status, len(out.splitlines()), err) == (0, 3, f"No recommendations: {NOTHING_RUNS}\n")
 
 
 def test_without_a_subcommand_it_prints_the_text_dashboard(local: Run) -> None:

@@ -96,6 +96,18 @@ def test_nothing_violates_while_nothing_is_known() -> None:
         assert _told(_ticks(config, start, [60.0] * 12, baselines)) == []
 
 
+def test_an_alert_ends_when_nothing_is_known_any_more() -> None:
+    """A firing whose baseline is gone ends at the next value, whatever that is, and who was told hears it."""
+    config = _config(baseline="3_sigma")
+    start = MONDAY + timedelta(days=1, hours=2, minutes=30)
+    states = _ticks(config, start, [60.0] * 12, _known(config))[-1].states
+    assert [one.state for one in states] == [State.FIRING]
+    at = start + timedelta(minutes=12)
+    minutes = {minute_floor(at): fold([Observation(SERIES, Kind.GAUGE, to_us(at), 60.0)])}
+    result = tick(config, minutes, states, at, baselines={})
+    assert [(one.kind.value, one.reason) for one in result.notifications] == [("resolved", "resolved")]
+
+
 def test_below_and_on_both_sides() -> None:
     """The operator says on which side of what is usual a value is a violation."""
     start = MONDAY + timedelta(days=1, hours=12, minutes=30)

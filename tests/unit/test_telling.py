@@ -149,17 +149,25 @@ def test_the_state_says_why_it_is_held() -> None:
 
 
 def test_the_first_reason_on_the_ladder_counts() -> None:
-    """Catch-up comes before inhibition, that before a silence, that before the cooldown; each holds by itself."""
+    """Inhibition comes before a silence, that before catch-up, that before the cooldown; each holds by itself."""
     config = config_of(replace(CALM, inhibited_by=("other",)), OTHER)
     minutes = minutes_of({level(): "BgBBBBBB", level(metric="other"): "ggBBBggg"})
 
     def hearing(number: int) -> Hearing:
-        return Hearing((silence(1, 6),), catching_up=number in (2, 3))
+        return Hearing((silence(3, 6),), catching_up=number in (2, 3, 4, 5, 6))
 
     results = run(config, minutes, 8, (), hearing)
     mine = [[state.held for state in result.states if state.rule_id == "level"] for result in results]
-    assert mine == [[""], [""], ["catch_up"], ["catch_up"], ["inhibited"], ["silenced"], [""], [""]]
+    assert mine == [[""], [""], ["inhibited"], ["inhibited"], ["inhibited"], ["silenced"], ["catch_up"], [""]]
     assert held(play(CALM, "BgBBBB", silenced(1, 3))) == ["", "", "silenced", "cooldown", "cooldown", ""]
+
+
+def test_a_silence_holds_in_a_catch_up() -> None:
+    """What was silenced while the evaluator was away is not in the summary of what was missed."""
+    for first, missed in [(0, 0), (7, 1)]:
+        hearing = Hearing((silence(first, 9),), catching_up=True)
+        results = play(RULE, "gBBg", dict.fromkeys(range(4), hearing).__getitem__)
+        assert sum(len(one.unseen) for one in results) == missed
 
 
 def test_all_that_heard_hear_the_end() -> None:

@@ -207,6 +207,18 @@ def test_alerts_of_disabled_and_removed_rules_end() -> None:
     ]  # fmt: skip
 
 
+def test_alerts_by_labels_that_are_grouped_by_no_more_end() -> None:
+    """When ``group_by`` loses a label, what fires under it ends as removed, and no data are missed."""
+    minutes = minutes_of("BBggg", "eu")
+    states = run(config_of(replace(RULE, query=GROUPED)), minutes, 2)[-1].states
+    rule = replace(RULE, no_data_after=60, query=replace(GROUPED, group_by=()))
+    results = [tick(config_of(rule), minutes, states, START + 2 * MINUTE)]
+    for number in (3, 4):
+        results.append(tick(config_of(rule), minutes, results[-1].states, START + number * MINUTE))
+    assert reasons(results) == [(2, "rule_removed")]
+    assert told(results) == [("resolved", 2, 0)]
+
+
 def test_empty_windows_that_alert() -> None:
     """An ungrouped rule with ``on_no_data: alert`` fires although its metric was never seen, and resolves on data."""
     results = play(replace(RULE, on_no_data=OnNoData.ALERT, min_occurrences=2), "...g")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
-from shared.cost import Operations, cost_report, dollars_by_function, savings, total, usages
+from shared.cost import Operations, cost_report, count_operations, dollars_by_function, savings, total, usages
 from shared.digest import digest_report
 from shared.hours import roll_up_hour
 from shared.manifest import load_manifest
@@ -62,7 +62,7 @@ def world() -> World:
         for at in times:
             roll_up(made.store, minute_floor(at), clock.time, timedelta(0))
         roll_up_hour(made.store, minute_floor(times[-1]), clock.time)
-    made.evaluate()
+        made.evaluate()
     assert _tune(made).recommended > 0
     made.settle_deliveries()
     return made
@@ -140,6 +140,15 @@ def test_a_digest_of_an_empty_day_says_so() -> None:
 def _operations(**changes: float) -> Operations:
     day = {"chunks": 200_000.0, "chunk_bytes": 4e8, "writers": 43_200.0, "transitions": 20.0, "deliveries": 40.0}
     return Operations(hours=24, queries=40, **{**day, **changes})
+
+
+def test_what_is_counted_of_a_part_of_a_day_is_of_a_day(world: World) -> None:
+    """Of the hours that there are, transitions and deliveries are brought to a day as the chunks are."""
+    found = count_operations(world.services.config, world.store, END)
+    stored = {name: len(world.store.list(name).documents) for name in ("history", "deliveries")}
+    assert stored["deliveries"] > 0
+    assert (found.hours, found.deliveries) == (HOURS, stored["deliveries"] * 24 / HOURS)
+    assert found.transitions == stored["history"] * 24 / HOURS
 
 
 def test_the_bill_by_function_adds_up_to_the_whole() -> None:

@@ -6,17 +6,24 @@ import json
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from shared.alert_tuning import AlertTuningReport, BaselineMetric
+from shared.backtest.run import Recorded, Span
 from shared.backtest.scores import Labelled
+from shared.cells import Observation
 from shared.errors import ConfigError
 from shared.exports import CONFIGURATION, DASHBOARDS, RECOMMENDATIONS, Exported, imported
 from shared.judged import judged_values
 from shared.monitoring_config import MonitoringConfig, Severity
 from shared.proposals import difference, propose
+from shared.series import Kind, Series
+from shared.timeline import minute_floor, to_us
 from shared.tuning import Advice, f_score, floor_limit, sigma_limit
+from shared.usual import learn
+from shared.usual_store import Baselines, rule_key
 from tests.tuned import BAD, RULE, START, recorded
 
 CONFIG = MonitoringConfig()
@@ -87,6 +94,68 @@ def test_a_real_incident_does_not_loosen_what_is_recommended(report: AlertTuning
     assert advice.by_backtest < 60
     assert advice.recommended < 80
     assert advice.setting == f"threshold={advice.recommended:g}"
+
+
+@pytest.mark.parametrize(("level", "operator"), [(0.0, ">"), (100.0, "<")])
+def test_where_nothing_ever_failed_nothing_tighter_is_recommended(level: float, operator: str) -> None:
+    """Of values that are all 0, or all 100, the first other one is no reason to wake anybody."""
+    advice = _advice({"value": 50.0, "operator": operator, "severity": "critical"}, [level] * 120)
+    assert (advice.recommended, advice.setting) == (50.0, "")
+    assert "nothing tighter" in advice.note
+
+
+def test_a_rule_on_a_baseline_is_judged_by_what_is_usual_and_left_alone() -> None:
+    """What it did is told with the baselines that are given; its limit moves by itself, so nothing is recommended."""
+    levels = [40.0] * 60 + [90.0] * 60
+    usual = learn([(minute_floor(START) + 300 * step, 40 + step % 3) for step in range(600)])
+    assert usual is not None
+    threshold = {"baseline": "3_sigma", "severity": "critical"}
+    config = _config_with(threshold)
+    known: Baselines = {rule_key(config, config.list_alert_rules()[0]): {(("region", "us-central1"),): usual}}
+    told = _advice(threshold, levels, known)
+    assert (told.did.fired, told.recommended, told.setting) == (1, None, "")
+    assert told.note == "The limit moves with what is usual."
+    assert _advice(threshold, levels).did.fired == 0
+
+
+def test_a_limit_that_would_pass_a_level_is_left_to_a_person() -> None:
+    """A change that the configuration would refuse is no setting; one that passes no level can be applied."""
+    values = [40.0 + step % 5 for step in range(120)]
+    for level, passes in [(5000.0, False), (55.0, True)]:
+        levels = [{"value": level, "severity": "critical", "unit": ""}]
+        threshold = {"value": 50.0, "severity": "low"}
+        advice = _advice(threshold, values, levels=levels)
+        assert advice.recommended is not None
+        assert (advice.recommended > level) is passes
+        assert (advice.setting == "") is passes
+        if not passes:
+            config = _config_with(threshold, levels)
+            changed = propose(config, "cpu", advice.setting, *_of(values)).configuration
+            assert changed.list_alert_rules()[0].threshold.value == advice.recommended
+
+
+def _config_with(threshold: dict[str, Any], levels: list[dict[str, Any]] | None = None) -> MonitoringConfig:
+    rule = {"name": "CPU", "metric_type": "cpu_utilization", "threshold": threshold, "levels": levels or []}
+    return MonitoringConfig.from_dict({**CONFIG.to_dict(), "rules": [rule]})
+
+
+def _of(values: list[float]) -> tuple[Recorded, Span]:
+    series = Series("cpu_utilization", (("region", "us-central1"),))
+    times = [START + timedelta(minutes=step + 1) for step in range(len(values))]
+    source = Recorded(
+        Observation(series, Kind.GAUGE, to_us(at), value) for at, value in zip(times, values, strict=True)
+    )
+    return source, source.span()
+
+
+def _advice(
+    threshold: dict[str, Any],
+    values: list[float],
+    baselines: Baselines | None = None,
+    levels: list[dict[str, Any]] | None = None,
+) -> Advice:
+    config = _config_with(threshold, levels)
+    return AlertTuningReport.generate(config, *_of(values), baselines=baselines).find("cpu")
 
 
 def test_rules_without_data_are_told_so(report: AlertTuningReport) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -133,8 +134,12 @@ def test_baselines_are_stored_and_read_back_until_they_are_old() -> None:
     usual = Usual.from_plain(_learned(_office).to_plain())
     labels = (("region", "us-central1"),)
     store.commit([put_baselines(Learned("k", MONDAY, {labels: usual}))])
-    store.commit([Put(baselines_path("x"), {"d": b"nonsense", "made_at": MONDAY, "expires_at": MONDAY + KEPT})])
-    assert read_baselines(store, ["k", "x", "absent"], MONDAY) == {"k": {labels: usual}}
+    plain = {"labels": {}, **usual.to_plain()}
+    spoilt = [json.dumps(one).encode() for one in ({**plain, "labels": [1]}, {**plain, "count": math.inf})]
+    for key, packed in enumerate([b"nonsense", *map(zlib.compress, spoilt)]):
+        fields = {"d": packed, "made_at": MONDAY, "expires_at": MONDAY + KEPT}
+        store.commit([Put(baselines_path(str(key)), fields)])
+    assert read_baselines(store, ["k", "0", "1", "2", "absent"], MONDAY) == {"k": {labels: usual}}
     assert read_baselines(store, ["k"], MONDAY + KEPT) == {}
     assert read_baselines(store, [], MONDAY) == {}
     assert len(usual.levels) == HOURS_OF_WEEK
