@@ -194,6 +194,21 @@ def test_a_version_without_the_channel() -> None:
     assert bench.states() == ["sent", "sent"]
 
 
+def test_what_is_being_sent_is_not_superseded() -> None:
+    """While one instance sends, another that knows of the end by then waits, and does not record it as superseded."""
+    reasons: list[str] = []
+
+    def other() -> None:
+        reasons.extend([bench.fails(RESOLVED), bench.fails(FIRING)])
+
+    bench = Bench(one=FakeChannel(other))
+    bench.notify(FIRING)
+    assert reasons == ["conversation_busy", "delivery_claimed"]
+    assert bench.states() == ["sent", "superseded"]
+    bench.notify(RESOLVED)
+    assert (bench.one.sent, bench.two.sent) == ([FIRING.id, RESOLVED.id], [RESOLVED.id])
+
+
 def test_a_resolution_waits_for_its_firing() -> None:
     """A resolution that comes first is not sent until its firing has come, which is over by then; then it is, once."""
     bench = Bench()
