@@ -116,8 +116,8 @@ class Conversation:
 
     ``holder`` names the attempt whose turn it is, until ``until``. ``attempted_at`` is when the first attempt began
     whose outcome nobody recorded; ``ended_at`` when its end was seen first; ``end`` is the notification of it.
-    ``late`` is the handle of something that was sent after others had gone on without it, and has to be undone; its
-    ``notification`` says of what.
+    ``late`` are the handles of what was sent after others had gone on without it, and has to be undone; the
+    ``notification`` of each says of what.
     """
 
     id: str
@@ -129,7 +129,7 @@ class Conversation:
     attempted_at: datetime | None = None
     end: str = ""
     ended_at: datetime | None = None
-    late: Mapping[str, str] = field(default_factory=dict)
+    late: tuple[Mapping[str, str], ...] = ()
 
     @property
     def path(self) -> str:
@@ -146,7 +146,7 @@ class Conversation:
             "handle": dict(self.handle),
             "holder": self.holder,
             "end": self.end,
-            "late": dict(self.late),
+            "late": [dict(one) for one in self.late],
             "expires_at": now + CONVERSATION_KEPT,
         }
         optional = {"until": self.until, "attempted_at": self.attempted_at, "ended_at": self.ended_at}
@@ -167,7 +167,7 @@ def read_conversation(conversation: str, channel: str, document: Document | None
         until=fields.get("until"),
         attempted_at=fields.get("attempted_at"),
         end=fields["end"],
-        late=dict(fields["late"]),
+        late=tuple(dict(one) for one in fields["late"]),
         ended_at=fields.get("ended_at"),
     )
 

@@ -231,8 +231,9 @@ class Notify:
 
     def _undo(self, notification: Notification, channel: Channel, conversation: Conversation) -> None:
         turn = Turn(self.now(), conversation.handle, is_over=bool(conversation.end))
-        channel.undo(notification, conversation.late, turn)
-        self._turns.mark_late(conversation.id, conversation.channel, {})
+        for late in conversation.late:
+            channel.undo(notification, late, turn)
+        self._turns.mark_undone(conversation)
 
     def _disable(self, notification: Notification, name: str, channel: Channel, error: Gone) -> None:
         """Ask a channel no more, and tell it through another."""

@@ -118,14 +118,29 @@ class Turns:
         return read_conversation(conversation, channel, self.store.get([path]).get(path), self.now())
 
     def mark_late(self, conversation: str, channel: str, late: Mapping[str, str]) -> Conversation:
-        """Note what has to be undone, or with an empty ``late`` that it was; the conversation then."""
+        """Note what has to be undone; the conversation then."""
         for _ in range(ATTEMPTS):
-            marked = replace(self.conversation(conversation, channel), late=late)
+            current = self.conversation(conversation, channel)
+            marked = replace(current, late=(*(one for one in current.late if one != late), late))
             try:
                 return replace(marked, read=Unchanged(self.store.commit([marked.write(self.now())])))
             except PreconditionFailed:
                 continue
         raise TransientError("contended", f"{conversation}~{channel}")
+
+    def mark_undone(self, conversation: Conversation) -> None:
+        """Note that what was late is undone; what somebody else has noted meanwhile stays."""
+        for _ in range(ATTEMPTS):
+            current = self.conversation(conversation.id, conversation.channel)
+            left = tuple(one for one in current.late if one not in conversation.late)
+            if left == current.late:
+                return
+            try:
+                self.store.commit([replace(current, late=left).write(self.now())])
+            except PreconditionFailed:
+                continue
+            return
+        raise TransientError("contended", conversation.path)
 
     def _commit(self, writes: list[Write], reason: str, path: str) -> Unchanged:
         try:

@@ -161,7 +161,7 @@ class Ledger:
             case "deliveries":
                 self.records.append(Record(self.number, committed_at, threading.get_ident(), write.path, write.fields))
             case "conversations" if write.fields["late"]:
-                self.late.add(write.fields["late"]["seen"])
+                self.late.update(one["seen"] for one in write.fields["late"])
             case "buckets":
                 self.chunks.append((committed_at, write.path))
 

@@ -22,6 +22,7 @@ from shared.notify import PATIENCE, Delivered, Notify
 from shared.outages import read_outages
 from shared.rules import Operator, Severity
 from shared.store import Delete, Store
+from shared.turns import Turns
 from tests.fakes import START, Clock, Countdown, Crash, CrashingStore, FakeChannel, Hook
 from tests.world import labels
 
@@ -192,6 +193,21 @@ def test_a_version_without_the_channel() -> None:
     bench.notify()
     assert reasons == ["delivery_claimed"]
     assert bench.states() == ["sent", "sent"]
+
+
+def test_what_is_being_sent_is_not_superseded() -> None:
+    """While one instance sends, another that knows of the end by then waits, and does not record it as superseded."""
+    reasons: list[str] = []
+
+    def other() -> None:
+        reasons.extend([bench.fails(RESOLVED), bench.fails(FIRING)])
+
+    bench = Bench(one=FakeChannel(other))
+    bench.notify(FIRING)
+    assert reasons == ["conversation_busy", "delivery_claimed"]
+    assert bench.states() == ["sent", "superseded"]
+    bench.notify(RESOLVED)
+    assert (bench.one.sent, bench.two.sent) == ([FIRING.id, RESOLVED.id], [RESOLVED.id])
 
 
 def test_a_resolution_waits_for_its_firing() -> None:
@@ -548,7 +564,7 @@ def test_a_sender_that_outlives_the_conversation_undoes_what_it_did() -> None:
     bench = Bench(one=FakeChannel(slowly))
     assert bench.fails() == "delivery_taken_over"
     assert bench.one.undone == [{"began": FIRING.id, "notification": FIRING.id}]
-    assert bench.store.get([f"conversations/{FIRING.id}~one"])[f"conversations/{FIRING.id}~one"].fields["late"] == {}
+    assert bench.store.get([f"conversations/{FIRING.id}~one"])[f"conversations/{FIRING.id}~one"].fields["late"] == []
 
 
 def test_an_undoing_that_fails_is_tried_again() -> None:
@@ -572,3 +588,14 @@ def test_an_undoing_that_fails_is_tried_again() -> None:
     bench.notify()
     bench.notify()
     assert len(bench.one.undone) == 2
+
+
+def test_two_that_came_too_late_are_both_undone() -> None:
+    """What is noted of one late sender is not lost to the next, nor to whoever undoes the first meanwhile."""
+    bench = Bench()
+    turns = Turns(bench.store, bench.clock)
+    first = turns.mark_late("talk", "one", {"ts": "1"})
+    both = turns.mark_late("talk", "one", {"ts": "2"})
+    turns.mark_undone(first)
+    assert both.late == ({"ts": "1"}, {"ts": "2"})
+    assert turns.conversation("talk", "one").late == ({"ts": "2"},)
