@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from .bus import REASON_ATTRIBUTE, Bus, Received
 from .dead_letters import DETAIL_ATTRIBUTE
@@ -34,12 +35,13 @@ class Redriven:
 
 
 def redrive(
-    bus: Bus, subscription: str, topic: str, limit: int, *, reason: str = "", list_only: bool = False
+    bus: Bus, subscription: str, topic: str, limit: int, *, now: datetime, reason: str = "", list_only: bool = False
 ) -> Redriven:
-    """Publish up to ``limit`` letters of a pull subscription to ``topic`` again.
+    """Publish up to ``limit`` letters of a pull subscription to ``topic`` again, none of them published after ``now``.
 
-    With ``reason`` only those that were rejected under it; with ``list_only`` none. What is passed over is given
-    back to the subscription at the end, so that no letter is met twice. An empty subscription gives an empty result.
+    Such a letter may be of what was just sent, and come back for the same reason. With ``reason`` only those that were
+    rejected under it; with ``list_only`` none. What is passed over is given back to the subscription at the end, so
+    that no letter is met twice. An empty subscription gives an empty result.
     """
     found: Counter[str] = Counter()
     passed: list[str] = []
@@ -47,9 +49,11 @@ def redrive(
     try:
         while sum(found.values()) < limit:
             batch = bus.pull(subscription, min(BATCH, limit - sum(found.values())))
-            if not batch:
+            older = [letter for letter in batch if letter.message.publish_time <= now]
+            passed += [letter.ack_id for letter in batch if letter.message.publish_time > now]
+            if not older:
                 break
-            for letter in batch:
+            for letter in older:
                 why = letter.message.attributes.get(REASON_ATTRIBUTE, _FORWARDED)
                 found[why] += 1
                 if list_only or (reason and why != reason):
@@ -81,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
         letters = running.topic(f"{chosen.topic}-dead-letter-pull")
         result = redrive(
             running.bus, letters, running.topic(chosen.topic), chosen.limit,
-            reason=chosen.reason, list_only=chosen.list_only,
+            now=running.now(), reason=chosen.reason, list_only=chosen.list_only,
         )  # fmt: skip
     except MonitoringError as error:
         sys.stderr.write(f"{error}\n")

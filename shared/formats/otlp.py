@@ -45,7 +45,7 @@ from ..series import Kind, Labels, Series
 from ..timeline import minute_of_us
 from .bin_columns import MAX_CHUNK_BINS
 from .columns import too_large
-from .compact import MAX_SECTIONS, Chunk, Section
+from .compact import MAX_MESSAGE_COUNT, MAX_SECTIONS, Chunk, Section
 from .exponential import Histogram, cells_of
 from .otlp_histograms import malformed as malformed_point
 from .otlp_histograms import read_explicit, read_exponential
@@ -114,6 +114,7 @@ class _Points:
         self._times: dict[int, tuple[int, int]] = {}
         self._observations: dict[int, list[Observation]] = {}
         self._histograms: dict[int, list[Histogram]] = {}
+        self._counts: Counter[tuple[int, Series]] = Counter()
         self._bins = 0
         self._refused: Counter[str] = Counter()
         self._first: PermanentError | None = None
@@ -180,10 +181,18 @@ class _Points:
         if histogram.count == 1:
             self._observe(Observation(histogram.series, Kind.DISTRIBUTION, histogram.at_us, histogram.sum), minute)
             return
+        self._hold(histogram.series, histogram.count, minute)
         self._bins += len(histogram.keys)
         self._histograms.setdefault(minute, []).append(histogram)
 
+    def _hold(self, series: Series, count: int, minute: int) -> None:
+        """Count what a series has in a minute. Raises PermanentError for what a chunk cannot hold of it."""
+        if self._counts[minute, series] + count > MAX_MESSAGE_COUNT:
+            raise malformed_point(f"with it the series has more than {MAX_MESSAGE_COUNT} observations in its minute")
+        self._counts[minute, series] += count
+
     def _observe(self, observation: Observation, minute: int) -> None:
+        self._hold(observation.series, 1, minute)
         self._observations.setdefault(minute, []).append(observation)
 
     def _time_of(self, at_ns: int) -> tuple[int, int]:

@@ -236,7 +236,7 @@ def test_a_refusal_at_any_call_loses_nothing(name: str, after: bool) -> None:
         assert {one.data for one in letters} <= {sent.data}
         assert {one.attributes[REASON_ATTRIBUTE] for one in letters} <= {REFUSED, sent.reason}
         assert letters or (bench.buckets() == clean.buckets() and not sent.reason)
-        redrive(bench.world.bus, LETTERS, "metrics", 100)
+        redrive(bench.world.bus, LETTERS, "metrics", 100, now=bench.world.clock())
         bench.world.settle_deliveries()
         assert bench.buckets() == clean.buckets()
         assert bench.late() >= clean.late()

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 from opentelemetry.metrics import Meter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from shared.adapters.sqlite_store import SqliteStore
 from shared.bus import REASON_ATTRIBUTE, Message
@@ -108,3 +110,20 @@ def test_a_dead_letter_can_be_read_again_whatever_attributes_it_came_with(world:
     (received,) = world.bus.pull(DEAD_LETTERS, 10)
     assert {"ce-type", "content-type", "content-encoding"} <= received.message.attributes.keys()
     assert world.services.ingest()(received.message).reason == "cumulative_temporality"
+
+
+def test_histograms_of_one_series_that_are_too_many_together_cost_no_other_metric(world: World) -> None:
+    """The point that no longer fits is refused by its metric's name; the one before it and the gauge are stored."""
+    request = ExportMetricsServiceRequest()
+    metrics = request.resource_metrics.add().scope_metrics.add().metrics
+    histogram = metrics.add(name="huge").histogram
+    histogram.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+    for at in range(2):
+        histogram.data_points.add(
+            time_unix_nano=AT_NS + at, count=2**32, sum=1.0, explicit_bounds=[1.0], bucket_counts=[2**32, 0]
+        )
+    metrics.add(name="sound").gauge.data_points.add(time_unix_nano=AT_NS, as_double=3.0)
+    outcome = world.services.ingest()(_message(world, request.SerializeToString()))
+    assert (outcome.observations, outcome.reason) == (2**32 + 1, "malformed_point")
+    assert 'metric "huge": with it the series has more than 4294967296 observations' in outcome.detail
+    assert _stored(world)[Series("sound")] == 3.0
