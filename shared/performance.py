@@ -27,8 +27,12 @@ _MS = 1000.0
 class Watch:
     """What happens around each measured piece: Sentry's spans, for one. None of it may raise."""
 
-    def begin(self, name: str) -> object:
-        """A piece begins; what is returned is given to ``end``."""
+    def begin(self, name: str, *, apart: bool = False) -> object:
+        """A piece begins; what is returned is given to ``end``.
+
+        One that is ``apart`` runs in turns with its consumer: what happens until its end is not all within it, and
+        the end may come in another context.
+        """
 
     def end(self, begun: object, error: BaseException | None) -> None:
         """It has ended, with an error or without."""
@@ -45,7 +49,7 @@ WATCHES: list[Watch] = []
 class measured:  # noqa: N801 # used as a function is: `with measured("load"):`
     """A context manager that records how long its block takes, and whether it fails."""
 
-    __slots__ = ("_begun", "_collector", "_endpoint", "_name", "_region", "_started")
+    __slots__ = ("_apart", "_begun", "_collector", "_endpoint", "_name", "_region", "_started")
 
     def __init__(
         self,
@@ -54,15 +58,17 @@ class measured:  # noqa: N801 # used as a function is: `with measured("load"):`
         region: str | None = None,
         *,
         endpoint: str = "",
+        apart: bool = False,
     ) -> None:
-        """``name`` is what it is recorded under; without a ``region`` the process's own."""
+        """``name`` is what it is recorded under; without a ``region`` the process's own. ``apart``: see ``Watch``."""
+        self._apart = apart
         self._collector = collector
         self._endpoint = endpoint
         self._name = name
         self._region = region
 
     def __enter__(self) -> None:
-        self._begun = [(watch, _begin(watch, self._name)) for watch in WATCHES]
+        self._begun = [(watch, _begin(watch, self._name, self._apart)) for watch in WATCHES]
         self._started = perf_counter()
 
     def __exit__(
@@ -85,9 +91,9 @@ class measured:  # noqa: N801 # used as a function is: `with measured("load"):`
             _end(watch, begun, error)
 
 
-def _begin(watch: Watch, name: str) -> object:
+def _begin(watch: Watch, name: str, apart: bool) -> object:
     try:
-        return watch.begin(name)
+        return watch.begin(name, apart=apart)
     except Exception:  # noqa: BLE001 - a service does not fail for whoever watches it
         return None
 
@@ -136,7 +142,8 @@ def monitor_performance(
 
     def decorate(one: Callable[..., Any]) -> Callable[..., Any]:
         named = name or _name(one)
-        return _wrapped(one, lambda: measured(named, collector, region, endpoint=endpoint))
+        apart = inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one)
+        return _wrapped(one, lambda: measured(named, collector, region, endpoint=endpoint, apart=apart))
 
     return decorate if function is None else decorate(function)
 

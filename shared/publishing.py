@@ -349,9 +349,12 @@ class BackgroundPublisher:
 
 
 def _is_a_loops(handler: object) -> bool:
-    """Whether a handler is the one that does nothing, which ``asyncio`` puts where a loop handles a signal."""
+    """Whether a handler was put there by an event loop: asyncio's, which does nothing, or uvloop's, a method of it."""
     events = sys.modules.get("asyncio.unix_events")
-    return events is not None and handler is getattr(events, "_sighandler_noop", events)
+    loop = getattr(sys.modules.get("asyncio.events"), "AbstractEventLoop", ())
+    return events is not None and (
+        handler is getattr(events, "_sighandler_noop", events) or isinstance(getattr(handler, "__self__", None), loop)
+    )
 
 
 _ALL: WeakSet[BackgroundPublisher] = WeakSet()

@@ -6,7 +6,7 @@ profiled. What the SDK meets never reaches the service.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sentry_sdk
@@ -45,22 +45,36 @@ def current_trace_id() -> str:
     return traceparent.partition("-")[0]
 
 
-class SentryWatch(Watch):
-    """Opens a span around each measured piece: below the one that runs, else as a transaction of its own."""
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """A span that was begun, and is not the one that runs."""
 
-    def begin(self, name: str) -> object:
+    span: Span
+
+
+class SentryWatch(Watch):
+    """Opens a span around each measured piece: below the one that runs, else as a transaction of its own.
+
+    A piece that is apart has a span, and what its consumer does meanwhile is not below it.
+    """
+
+    def begin(self, name: str, *, apart: bool = False) -> object:
         """A span begins."""
         if sentry_sdk.get_current_span() is None:
             started: Span = sentry_sdk.start_transaction(op="function", name=name)
         else:
             started = sentry_sdk.start_span(op="function", name=name)
-        return started.__enter__()
+        return _Apart(started) if apart else started.__enter__()
 
     def end(self, begun: object, error: BaseException | None) -> None:
         """The span ends; an error marks it, and is not reported from here: the service may handle it."""
-        if isinstance(begun, Span):
-            begun.set_status("ok" if error is None else "internal_error")
-            begun.__exit__(None, None, None)
+        span = begun.span if isinstance(begun, _Apart) else begun
+        if isinstance(span, Span):
+            span.set_status("ok" if error is None else "internal_error")
+            if span is begun:
+                span.__exit__(None, None, None)
+            else:
+                span.finish()
 
     def happened(self, event: Event) -> Event:
         """A breadcrumb with what happened, its numbers as data of the span that runs, its trace on both."""

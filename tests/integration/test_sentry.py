@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gzip
 import json
 import random
@@ -115,6 +116,36 @@ def test_spans_and_events(here: Measured, sentry: tuple[Received, Callable[..., 
     ]  # fmt: skip
     assert message["contexts"]["trace"]["trace_id"] == mine, "a report leads to the trace, and the trace to it"
     assert here.seen_metrics() >= {"persona_requests", "persona_process_time", "cache_requests", "errors"}
+
+
+def test_generators(here: Measured, sentry: tuple[Received, Callable[..., None]]) -> None:
+    """A generator is a span beside what its consumer does meanwhile, wherever and in whichever order they end."""
+    received, set_up = sentry
+    set_up(traces_sample_rate=1.0, profile_session_sample_rate=0.0)
+
+    @monitor_performance(name="steps")
+    def steps() -> Iterator[int]:
+        yield from range(3)
+
+    with measured("outer"):
+        one, other = steps(), steps()
+        next(one)
+        next(other)
+        with measured("consumer"):
+            list(one)
+        list(other)
+    alone = steps()
+    next(alone)
+    assert sentry_sdk.get_current_span() is None
+    assert contextvars.Context().run(list, alone) == [1, 2]
+    sentry_sdk.flush(20)
+    outer = received.of("outer")
+    below = {(span["description"], span["parent_span_id"], span["status"]) for span in outer["spans"]}
+    top = outer["contexts"]["trace"]["span_id"]
+    assert below == {("steps", top, "ok"), ("consumer", top, "ok")}
+    assert sorted(span["description"] for span in outer["spans"]) == ["consumer", "steps", "steps"]
+    assert received.of("steps")["contexts"]["trace"]["status"] == "ok"
+    assert {where: count for (_, where, *_), count in here.seen().items()} == {"outer": 1, "consumer": 1, "steps": 3}
 
 
 def test_a_tenth_is_sampled(here: Measured, sentry: tuple[Received, Callable[..., None]]) -> None:

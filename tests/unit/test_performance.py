@@ -235,16 +235,16 @@ def test_watches(here: Measured, watches: list[Watch]) -> None:
     told: list[Any] = []
 
     class Telling(Watch):
-        def begin(self, name: str) -> object:
-            told.append(name)
+        def begin(self, name: str, *, apart: bool = False) -> object:
+            told.append(("apart", name) if apart else name)
             return 7
 
         def end(self, begun: object, error: BaseException | None) -> None:
             told.append((begun, type(error)))
 
     class Failing(Watch):
-        def begin(self, name: str) -> object:
-            raise OSError(name)
+        def begin(self, name: str, *, apart: bool = False) -> object:
+            raise OSError(name, apart)
 
         def end(self, begun: object, error: BaseException | None) -> None:
             raise OSError(begun, error)
@@ -254,5 +254,6 @@ def test_watches(here: Measured, watches: list[Watch]) -> None:
         pass
     with pytest.raises(KeyError), measured("b"):
         raise KeyError
-    assert told == ["a", (7, type(None)), "b", (7, KeyError)]
+    assert list(monitor_performance(name="c")(lambda: (yield 1))()) == [1]
+    assert told == ["a", (7, type(None)), "b", (7, KeyError), ("apart", "c"), (7, type(None))]
     assert here.seen()["function_time", "a"] == 1
