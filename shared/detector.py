@@ -105,10 +105,10 @@ class OnlineDetector:
     def observe(self, value: float, at: float | datetime | None = None) -> Verdict:
         """Take the next value at Unix seconds or an aware ``datetime``, by default five minutes after the last.
 
-        A time before the last counts as the last. Raises ValueError for a value that is not finite or beyond
+        A time before the last counts as the last. Raises ValueError for a value that is no finite number or beyond
         ``MAX_MAGNITUDE``, and for a time that is naive or not finite; nothing is remembered of it then.
         """
-        if not abs(value) <= MAX_MAGNITUDE:
+        if isinstance(value, str | bytes | bool | None) or not abs(value) <= MAX_MAGNITUDE:
             raise ValueError(f"expected a finite number of at most {MAX_MAGNITUDE:g}, got {value!r}")
         seconds = self.last + STEP_SECONDS if at is None else _seconds(at)
         value = float(value)
@@ -245,7 +245,7 @@ class OnlineDetector:
 def _seconds(at: float | datetime) -> float:
     if isinstance(at, datetime):
         return to_us(at) / US_PER_SECOND
-    if not abs(at) <= _LATEST_SECONDS:
+    if isinstance(at, str | bytes | bool) or not abs(at) <= _LATEST_SECONDS:
         raise ValueError(f"expected a time in Unix seconds, got {at!r}")
     return float(at)
 

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from .alert_tuning import AlertTuningReport
-from .backtest.episodes import Episode, episodes_of
+from .alerts import ENDINGS
+from .backtest.episodes import Episode, Key, episodes_of
 from .backtest.run import Span
-from .backtest.stored import Stored
+from .backtest.stored import History, Stored
 from .cells import merge
 from .cost import cost_report, count_operations
 from .hours import hour_of, read_hours
 from .monitoring_config import MonitoringConfig
 from .render.report import Report, Section
-from .rules import MetricType
+from .rules import MetricType, Severity
 from .series import label_text
 from .store import Store
-from .timeline import HOUR_SECONDS, MINUTE_SECONDS, minute_floor
+from .timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_floor
 from .windows import evaluate
 
 RULE_ID = "~digest"
@@ -34,19 +35,37 @@ def digest_report(config: MonitoringConfig, store: Store, tuning: AlertTuningRep
     last = minute_floor(now)
     span = Span(last - int(DAY.total_seconds()) + MINUTE_SECONDS, last)
     history = Stored(store, now).history(span)
-    episodes = episodes_of(history.transitions, history.tellings())
+    began = episodes_of(history.transitions, history.tellings())
+    episodes = [*began_before(history, from_minute(span.first)), *began]
     settings = config.settings
     sections = [
         _incidents(config, episodes, now),
         _worst(episodes, now),
         _uptime(config, store, span, now),
-        _noisy(config, episodes),
+        _noisy(config, began),
         _recommendations(tuning),
         *cost_report(count_operations(config, store, now), now).sections[:1],
     ]
     since = now - DAY
     subtitle = f"{settings.environment}, {since:%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M} UTC"
     return Report(f"{settings.service}: daily digest", subtitle, sections)
+
+
+def began_before(history: History, first: datetime) -> list[Episode]:
+    """The episodes that fired before ``first`` and ended after it, or fire still, oldest first."""
+    found: dict[Key, Episode] = {}
+    for alert in history.alerts:
+        if alert.is_firing and alert.fired_at is not None and alert.fired_at < first:
+            found[alert.fingerprint, alert.fired_at] = Episode(
+                alert.fingerprint, alert.rule_id, alert.labels, alert.kind, alert.severity, alert.fired_at, alert.value
+            )
+    for one in history.transitions:
+        if one.reason in ENDINGS and one.episode is not None and one.episode < first:
+            severity, value = Severity(one.severity), None
+            found[one.fingerprint, one.episode] = Episode(
+                one.fingerprint, one.rule_id, one.labels, one.kind, severity, one.episode, value, one.at, one.reason
+            )
+    return sorted(found.values(), key=lambda one: (one.fired_at, one.rule_id, one.labels))
 
 
 def _name(config: MonitoringConfig, one: Episode) -> str:

@@ -90,6 +90,13 @@ def read_baselines(store: Store, keys: Iterable[str], now: datetime) -> dict[str
     return {key: groups for key, groups in read.items() if groups}
 
 
+def read_made_at(store: Store, keys: Iterable[str], now: datetime) -> dict[str, datetime]:
+    """When the baselines of some keys were made (aware UTC); one that is not there or is too old is left out."""
+    paths = sorted({baselines_path(key) for key in keys})
+    found = live(store.get(paths).values(), now) if paths else []
+    return {document.id: document.fields["made_at"] for document in found if "made_at" in document.fields}
+
+
 def _groups(document: Document) -> dict[Labels, Usual]:
     try:
         lines = zlib.decompress(document.fields["d"]).splitlines()

@@ -19,6 +19,7 @@ from ..local.series_file import read_series, target_of
 from ..monitoring_config import MonitoringConfig
 from ..store import Store
 from ..timeline import to_us
+from ..usual_store import moving_keys
 from ..wiring import build, monitoring_config, utc_now
 from .asked import Asked, labelled, outcome
 from .causes import Cause, Replayed
@@ -33,6 +34,7 @@ CANNOT_RUN = 2
 LOCAL_PROJECT = "ion-local"
 DEFAULT_HOURS = 72.0
 _BAR = 30
+_NOTHING_USUAL = "Of a file nothing is known that is usual: a rule on a baseline does not fire."
 _HOURS_ONLY = "Older than 76 hours, only hours are kept: percentiles over more than a minute may be too high there."
 
 
@@ -63,6 +65,8 @@ def _over_files(asked: Asked, options: argparse.Namespace, windows: Windows) -> 
     """Each file on its own, as the same collection, and the score of all of them."""
     if not options.collection:
         raise ConfigError("a file needs a collection, such as cpu_utilization_us")
+    if any(moving_keys(one) for one in asked.configs()):
+        _say([_NOTHING_USUAL])
     target = target_of(asked.config, options.collection)
     total: dict[str, Score] = {}
     for path in _files(options.csv):
@@ -108,7 +112,8 @@ def _compare(config: MonitoringConfig, environment: Config, options: argparse.Na
     earlier = [MonitoringConfig.from_json(path.read_text("utf-8")) for path in options.earlier]
     cooldown = max((rule.cooldown_period for rule in config.evaluated_rules()), default=0)
     history = stored.history(span, cooldown)
-    then = Replayed(config, history, stored.rolled_up_at, earlier, stored.first_judged())
+    known, made_at = stored.baselines([config, *earlier]), stored.made_at([config, *earlier])
+    then = Replayed(config, history, stored.rolled_up_at, earlier, stored.first_judged(), known, made_at)
     found = compare(stored, span, then, _progress())
     _say(comparison(config, span, found))
     return UNEXPLAINED if Cause.UNEXPLAINED in found.causes() else 0

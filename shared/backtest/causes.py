@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -20,6 +20,7 @@ from ..series import Labels
 from ..telling import Hearing
 from ..tick import longest_reach_seconds
 from ..timeline import from_minute, to_us
+from ..usual_store import Baselines, rule_key
 from .run import Candidate, Source, Span
 from .stored import History
 
@@ -32,6 +33,7 @@ class Cause(StrEnum):
 
     LATE_DATA = "late data"
     CONFIGURATION = "changed configuration"
+    BASELINE = "changed baseline"
     BEGAN_BEFORE = "began before"
     ROLLUP_FAILED = "rollup failed"
     SILENCE = "silence"
@@ -45,6 +47,7 @@ class Cause(StrEnum):
 MEANINGS: Mapping[Cause, str] = {
     Cause.LATE_DATA: "a minute that the rule looked at changed after it had been judged",
     Cause.CONFIGURATION: "another configuration judged, or may have judged, than the one that was replayed",
+    Cause.BASELINE: "the rule moves with what is usual, and the baseline that is kept was made later",
     Cause.BEGAN_BEFORE: "the alert was pending, firing or in its cooldown when the replay began",
     Cause.ROLLUP_FAILED: "a minute could not be rolled up, so live judged chunks that the replay did not have",
     Cause.SILENCE: "somebody had silenced it",
@@ -78,7 +81,8 @@ class Replayed:
     """What to compare with, and how: ``configs`` are those that are known besides the present one.
 
     ``rolled_up_at`` says when minutes were rolled up last. ``first_judged`` is the first minute that was ever judged,
-    where that is known: nothing began before it.
+    where that is known: nothing began before it. ``baselines`` are what is usual now, and ``made_at`` since when, by
+    key.
     """
 
     config: MonitoringConfig
@@ -86,6 +90,8 @@ class Replayed:
     rolled_up_at: Callable[[Sequence[int]], Mapping[int, datetime]]
     configs: Sequence[MonitoringConfig] = ()
     first_judged: int | None = None
+    baselines: Baselines = field(default_factory=dict)
+    made_at: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def timeline(then: Replayed) -> list[tuple[int, MonitoringConfig]]:
@@ -166,10 +172,12 @@ class Facts:
         self._judged = sorted(self._hashes)
         self._rollup = [change for change in then.history.transitions if change.rule_id == ROLLUP_ID]
 
-    def why(self, began: int, minute: int) -> Cause | None:
+    def why(self, rule_id: str, began: int, minute: int) -> Cause | None:
         """The cause of a difference at T in an alert that had been inactive until ``began``; None: none is known."""
         if self.is_foreign(minute):
             return Cause.CONFIGURATION
+        if self._knew_other(rule_id, began):
+            return Cause.BASELINE
         if self._had_failed(minute):
             return Cause.ROLLUP_FAILED
         return Cause.LATE_DATA if self._came_late(began, minute) else None
@@ -181,6 +189,15 @@ class Facts:
         if around != [minute]:
             around += self._judged[place : place + 1]
         return any(self._hashes[one] != self._candidate.at(minute).hash for one in around)
+
+    def _knew_other(self, rule_id: str, minute: int) -> bool:
+        """Whether a rule on a baseline judged T by another than the one that is kept, or by one that is not."""
+        config = self._candidate.at(minute)
+        rule = config.find_rule(rule_id)
+        if rule is None or rule.threshold.baseline is None:
+            return False
+        made_at = self.then.made_at.get(rule_key(config, rule))
+        return made_at is None or self._clock.decided_at(minute) < made_at
 
     def inhibitors(self, rule_id: str, minute: int) -> tuple[str, ...]:
         """The rules that keep one quiet at T."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..alerts import State
 from ..series import Labels
@@ -44,9 +44,9 @@ def compare(source: Source, span: Span, then: Replayed, progress: Progress = lam
     """Replay a span and explain what differs from its history. Raises what the source raises."""
     late = LateMinutes(source)
     clock = Clock(then.history)
-    alone = Candidate(then.config, earlier=timeline(then))
+    alone = Candidate(then.config, earlier=timeline(then), baselines=then.baselines)
     people = People(then.history, clock)
-    runs = backtest(late, span, [alone, Candidate(then.config, people.hear, alone.earlier)], progress)
+    runs = backtest(late, span, [alone, replace(alone, hears=people.hear)], progress)
     facts = Facts(then, span, alone, clock, late.found)
     transitions = _Transitions(facts, runs[0])
     tellings = Tellings(facts, runs[0], runs[1], transitions.episodes)
@@ -117,7 +117,7 @@ class _Transitions:
         if not stretch.firing:
             stretch.began, stretch.cause = minute, None
         if not _same(live, replayed):
-            stretch.cause = self._facts.why(stretch.began, minute) or stretch.cause
+            stretch.cause = self._facts.why(change.rule_id, stretch.began, minute) or stretch.cause
             self._differs(change, live, replayed, stretch.cause or Cause.UNEXPLAINED)
         for side, is_live in ((live, True), (replayed, False)):
             if side is not None:

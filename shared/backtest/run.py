@@ -6,6 +6,7 @@ longest window of them. Alerts begin inactive. Pure but for what the source read
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,9 +50,9 @@ class Recorded:
     def span(self, hours: float | None = None) -> Span:
         """From the first minute with data to the last, because a recording that ends is no failure; the last ``hours``.
 
-        Raises ``ConfigError`` without any data, and for hours that are not positive.
+        Raises ``ConfigError`` without any data, and for hours that are not positive and finite.
         """
-        if not self._by_minute or (hours is not None and hours <= 0):
+        if not self._by_minute or (hours is not None and not 0 < hours < math.inf):
             raise ConfigError("expected data and a positive number of hours")
         first, newest = min(self._by_minute), max(self._by_minute)
         if hours is not None:

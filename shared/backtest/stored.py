@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ..acks import Ack, read_each
 from ..alerts import AlertState
-from ..buckets import expired
+from ..buckets import EXPIRY_AFTER, expired
 from ..cells import Cells
 from ..deliveries import DeliveryState
 from ..errors import ConfigError
@@ -23,7 +23,7 @@ from ..silences import Silence, readable
 from ..store import Store
 from ..tick import Transition
 from ..timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_id, parse_minute_id
-from ..usual_store import Baselines, moving_keys, read_baselines
+from ..usual_store import Baselines, moving_keys, read_baselines, read_made_at
 from .episodes import Key, Telling
 from .run import Span
 
@@ -123,13 +123,25 @@ class Stored:
         return None if first is None else int(first)
 
     def judged(self, span: Span) -> Span:
-        """What of a span the evaluator has judged: nothing before its first evaluation ever, or without minutes."""
-        kept = next(one for one in range(span.first, span.last + 1, MINUTE_SECONDS) if not self.is_old(one))
+        """What of a span the evaluator has judged: nothing before its first evaluation ever, or without minutes.
+
+        Raises ``ConfigError`` when no minute of it is kept any more.
+        """
+        minutes = range(span.first, span.last + 1, MINUTE_SECONDS)
+        kept = next((one for one in minutes if not self.is_old(one)), None)
+        if kept is None:
+            raise ConfigError(
+                f"minutes are kept for {EXPIRY_AFTER // timedelta(hours=1)} hours, and the last was judged before that"
+            )
         return Span(max(kept, self.first_judged() or kept), span.last)
 
     def baselines(self, configs: Iterable[MonitoringConfig]) -> Baselines:
         """What is usual now, for the rules that ask."""
         return read_baselines(self.store, {key for one in configs for key in moving_keys(one)}, self.now)
+
+    def made_at(self, configs: Iterable[MonitoringConfig]) -> dict[str, datetime]:
+        """Since when it is usual, by key."""
+        return read_made_at(self.store, {key for one in configs for key in moving_keys(one)}, self.now)
 
     def history(self, span: Span, cooldown_seconds: int = 0) -> History:
         """What the evaluator did over a span, and what was told of it and for ``cooldown_seconds`` before."""

@@ -25,6 +25,8 @@ from shared.silences import Matcher, Silence
 from shared.store import Absent, Put
 from shared.tick import Transition
 from shared.timeline import MINUTE_SECONDS, from_minute, minute_floor
+from shared.usual import learn
+from shared.usual_store import Learned, put_baselines, rule_key
 from tests.fakes import START, Clock
 from tests.stories import FIRST, MINUTES, first_known, native, story
 from tests.world import World, labels, point
@@ -93,7 +95,8 @@ class Deployment:
         stored = Stored(self.world.store, self.clock() + timedelta(hours=1))
         span = stored.judged(stored.span(hours))
         history = stored.history(span, cooldown_seconds=7200)
-        then = Replayed(self.config, history, stored.rolled_up_at, earlier, stored.first_judged())
+        known, made_at = stored.baselines([self.config]), stored.made_at([self.config])
+        then = Replayed(self.config, history, stored.rolled_up_at, earlier, stored.first_judged(), known, made_at)
         return compare(stored, span, then)
 
     def silence(self, starts_at: datetime, ends_at: datetime) -> None:
@@ -352,3 +355,25 @@ def test_every_difference_of_a_story_is_explained(seed: int) -> None:
     found = compare(stored, span, Replayed(world.services.config, stored.history(span), stored.rolled_up_at))
     assert set(found.causes()) <= {Cause.LATE_DATA, Cause.NOT_DELIVERED}
     assert found.live_transitions > 0
+
+
+def test_a_baseline_that_was_made_again_is_a_cause() -> None:
+    """With the baseline that judged there is no difference; with one that was made later, that is the cause."""
+    deployment = Deployment(threshold={"baseline": "3_sigma", "severity": "critical"})
+    rule = deployment.config.list_alert_rules()[0]
+
+    def learned(level: float, made_at: datetime) -> None:
+        times = [minute_floor(START) - 300 * step for step in range(600, 0, -1)]
+        usual = learn([(at, level + at // 300 % 3) for at in times])
+        assert usual is not None
+        key = rule_key(deployment.config, rule)
+        deployment.world.store.commit([put_baselines(Learned(key, made_at, {labels(region="eu"): usual}))])
+
+    learned(GOOD, START - timedelta(hours=1))
+    deployment.minutes([GOOD] * 3 + [BAD] * 5 + [GOOD] * 3)
+    same = deployment.compared()
+    assert (same.live_transitions, same.differences) == (3, ())
+    learned(BAD, deployment.clock())
+    found = deployment.compared()
+    assert found.replayed_transitions == 0
+    assert set(found.causes()) == {Cause.BASELINE}

@@ -130,6 +130,29 @@ def test_history_is_compared(run: Run, world: World) -> None:
     assert out.splitlines()[-2:] == ["differences:", f"1  unexplained  {MEANINGS[Cause.UNEXPLAINED]}"]
 
 
+def test_what_no_minutes_are_kept_of_is_not_compared(run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of four days ago has no minutes to replay, which is said in one line."""
+    monkeypatch.setattr(command, "utc_now", Clock(world.clock() + timedelta(days=4)))
+    status, out, err = run("--compare", "history")
+    assert (status, out, err) == (2, "", "minutes are kept for 76 hours, and the last was judged before that\n")
+
+
+@pytest.mark.parametrize("hours", ["nan", "inf", "0"])
+def test_hours_of_a_file_are_a_number(run: Run, hours: str) -> None:
+    """Hours that are no positive number are refused in one line."""
+    status, out, err = run("--csv", SAMPLE, "--collection", CPU, "--hours", hours)
+    assert (status, out, err) == (2, "", "expected data and a positive number of hours\n")
+
+
+def test_of_a_file_nothing_is_usual(run: Run) -> None:
+    """Over a file a rule on a baseline does not fire, and the output says why; of other rules it says nothing."""
+    asked = ("--rule", "high-cpu-utilization", "--csv", SAMPLE, "--collection", CPU)
+    line = "Of a file nothing is known that is usual: a rule on a baseline does not fire."
+    assert line not in run(*asked)[1]
+    status, out, _ = run(*asked, "--set", "threshold.baseline=3_sigma")
+    assert (status, out.splitlines()[0]) == (0, line)
+
+
 def test_what_is_past_its_minutes_comes_from_its_hours(run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five days later the minutes have expired: what is kept by the hour is tried, and the output says so."""
     clock = world.clock

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,8 +85,8 @@ def test_the_state_is_bounded() -> None:
     assert abs(sizes[1] - sizes[0]) < 200
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e201])
-def test_what_is_no_number_is_refused_and_not_remembered(value: float) -> None:
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e201, "x", "1", b"1", None, True])
+def test_what_is_no_number_is_refused_and_not_remembered(value: Any) -> None:
     """Such a value is a ValueError, and the detector is as it was."""
     one = OnlineDetector()
     for row in range(200):
@@ -95,6 +96,8 @@ def test_what_is_no_number_is_refused_and_not_remembered(value: float) -> None:
         one.observe(value, 20_000)
     with pytest.raises(ValueError, match="time in Unix seconds"):
         one.observe(1.0, math.nan)
+    with pytest.raises(ValueError, match="time in Unix seconds"):
+        one.observe(1.0, "x")  # type: ignore[arg-type]  # as a caller without types may
     assert one.to_dict() == before
 
 

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
+from shared.alerts import AlertState, Reason, State
+from shared.backtest.stored import History
 from shared.cost import Operations, cost_report, count_operations, dollars_by_function, savings, total, usages
-from shared.digest import digest_report
+from shared.decided import decided
+from shared.digest import began_before, digest_report
 from shared.hours import roll_up_hour
 from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
@@ -21,6 +24,8 @@ from shared.overview import build_overview
 from shared.prices import bill
 from shared.reader import Reader
 from shared.rollups import roll_up
+from shared.rules import Severity
+from shared.tick import TickResult, Transition
 from shared.timeline import minute_floor
 from shared.tune import Tuned, asked, digest_channels, read_report
 from shared.usual_store import moving_keys, read_baselines
@@ -127,6 +132,27 @@ def test_nobody_gets_a_digest_who_wants_none() -> None:
     plain["channels"]["email"]["digest"] = "none"
     assert digest_channels(MonitoringConfig()) == ("email", "inbox")
     assert digest_channels(MonitoringConfig.from_dict(plain)) == ()
+
+
+def test_the_digest_has_what_began_before_its_day() -> None:
+    """An alert that fires since before the day is in it, and so is one that ended in it; neither is noisy for that."""
+    before = END - timedelta(hours=30)
+    still = AlertState("still", (), Severity.HIGH, State.FIRING, fired_at=before)
+    young = AlertState("young", (), Severity.HIGH, State.FIRING, fired_at=END - timedelta(hours=1))
+    ended = Transition(
+        "f", "ended", (), "low", END - timedelta(hours=2), State.FIRING, State.INACTIVE, Reason.RESOLVED, 1.0, 0,
+        before, "h",
+    )  # fmt: skip
+    found = began_before(History((ended,), alerts=(still, young)), END - timedelta(hours=24))
+    assert [(one.rule_id, one.fired_at, one.ended_at) for one in found] == [
+        ("ended", before, ended.at), ("still", before, None)
+    ]  # fmt: skip
+    store = SqliteStore(":memory:", Clock(END))
+    states = TickResult(END, (still,), (), (), ())
+    store.commit(decided((), states))
+    text = digest_report(MonitoringConfig(), store, None, END).render("text")
+    assert "1800 min +" in text
+    assert "1: 1 high" in text
 
 
 def test_a_digest_of_an_empty_day_says_so() -> None:
