@@ -173,7 +173,7 @@ class _Slice:
         instances = round(10 + 6 * self.load)
         yield self._one("instance_count", Kind.GAUGE, float(instances))
         busy = round(instances * _CONNECTIONS_PER_INSTANCE * (0.55 + 0.35 * self.load) + 2 * jitter[1])
-        yield self._one("database_connections", Kind.GAUGE, float(busy))
+        yield self._one("database_connections", Kind.GAUGE, float(busy), database="main")
         used = 100.0 * busy / (instances * _CONNECTIONS_PER_INSTANCE)
         yield self._plain("connection_pool_utilization", Kind.GAUGE, round(used, 1), pool="default")
         yield self._one("up", Kind.GAUGE, 1.0)
