@@ -9,8 +9,8 @@ by far is believed only in part, so that the second incident of a kind is found 
 
 Nothing is judged before ``WARM_VALUES`` values. One incident is told once in ``QUIET_SECONDS``. On clean Gaussian
 noise it tells less than 1 in 10,000 values (measured: see the tests); on a clean daily cycle it is silent after two
-days. State is bounded: about 140 numbers for a series, whatever its length. The same values give the same output,
-also when the state is saved and restored between any two of them.
+days, for which the last face is not judged before four. State is bounded: about 140 numbers for a series, whatever its
+length. The same values give the same output, also when the state is saved and restored between any two of them.
 """
 
 from __future__ import annotations
@@ -75,6 +75,9 @@ _MAX_GROWTH, _LEAST_SHARE = 1.8, 0.1
 """A record that is broken grows at most by this factor, or to this share of what broke it."""
 _FREE_SECONDS = 2.5 * DAY_SECONDS
 """In which a record is believed whole: the first nights and mornings are news."""
+_TIME_OF_DAY = 4
+"""The face that is learned of for ``_LEARNING_SECONDS`` before it is judged: a short peak comes once a day."""
+_LEARNING_SECONDS = 4 * DAY_SECONDS
 _EARLY_DAYS = 0.1
 _SLOT_WEIGHT = 0.2
 _TINY = 1e-100
@@ -175,7 +178,7 @@ class OnlineDetector:
             error = shown - centre
             side, distance, record = (3, error, above) if error >= 0.0 else (4, -error, below)
             reach = 0.0
-            if count >= WARM_VALUES:
+            if count >= WARM_VALUES and (number != _TIME_OF_DAY or age >= _LEARNING_SECONDS):
                 least = _LEAST_DEVIATIONS * (spread if spread > floor else floor) + 1e-9 * abs(centre) + _TINY
                 reach = record if record > least else least
                 score = distance / reach * _WEIGHTS[number] * limit

@@ -38,7 +38,7 @@ def test_clean_gaussian_noise_is_told_less_than_once_in_ten_thousand_values() ->
     assert sum(len(_begun(_noise(seed, 6000))) for seed in range(10)) <= 6
 
 
-@pytest.mark.parametrize("shape", ["sine", "square", "working day"])
+@pytest.mark.parametrize("shape", ["sine", "square", "working day", "five minutes", "a minute"])
 @pytest.mark.parametrize("seconds", [60, 300])
 def test_a_clean_daily_cycle_is_silent_after_two_days(shape: str, seconds: int) -> None:
     """From the third day on nothing of a clean daily cycle is told, whenever in the day it begins."""
@@ -46,9 +46,11 @@ def test_a_clean_daily_cycle_is_silent_after_two_days(shape: str, seconds: int) 
         "sine": lambda day: 100 + 50 * math.sin(2 * math.pi * day),
         "square": lambda day: 20.0 if day % 1 < 0.45 else 80.0,
         "working day": lambda day: 5 + 90 * math.exp(-(((day % 1) - 0.6) ** 2) / 0.01),
+        "five minutes": lambda day: 100.0 if 0.125 <= day % 1 < 0.125 + 299 / DAY else 10.0,
+        "a minute": lambda day: 100.0 if 0.125 <= day % 1 < 0.125 + 59 / DAY else 10.0,
     }
     for phase in (0.0, 0.37, 0.8):
-        values = [shapes[shape](phase + row * seconds / DAY) for row in range(6 * DAY // seconds)]
+        values = [shapes[shape](phase + row * seconds / DAY) for row in range(8 * DAY // seconds)]
         assert [row for row in _begun(values, seconds) if row * seconds > 2 * DAY] == []
 
 
