@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from .buckets import LATE_AFTER, MAX_WRITES, Late, apart, commits_of, expired
+from .buckets import LATE_AFTER, MAX_WRITES, Late, apart, commits_of
 from .bus import Bus, Message
 from .cells import Observation, fold
 from .dead_letters import REJECTED_METRIC, dead_letter
@@ -76,15 +76,12 @@ class Ingest:
             published = _first_publish_time(message)
             chunk, refused = decode(message.data, message.attributes, self.kinds, self.label_rule, weigh)
             kept = chunk.only(list(_timely(chunk, published)))
-            late, gone = self._store(kept, identify(message.data, chunk.writer, chunk.boot, chunk.seq))
+            late = self._store(kept, identify(message.data, chunk.writer, chunk.boot, chunk.seq))
         except PermanentError as error:
             return self._reject(message, error, Outcome(0))
-        counts = [int(section.cells.count.sum()) for section in kept.sections if section.minute not in gone]
-        stored = Outcome(sum(counts), late_minutes=len(late))
+        stored = Outcome(sum(int(section.cells.count.sum()) for section in kept.sections), late_minutes=late)
         if len(kept.sections) < len(chunk.sections):
             refused = refused or _untimely(chunk, kept, published)
-        if gone:
-            refused = refused or _expired(gone)
         return self._reject(message, refused, stored) if refused else stored
 
     def reject_envelope(self, event: object, error: PermanentError, now: datetime) -> Outcome:
@@ -92,18 +89,15 @@ class Ingest:
         data = json.dumps(event, default=repr).encode()
         return self._reject(Message(data, {}, "", now), error, Outcome(0))
 
-    def _store(self, chunk: Chunk, identity: Identity) -> tuple[set[int], set[int]]:
-        """Commit a chunk and mark the minutes whose rollup may lack it: these, and those that had expired by then."""
+    def _store(self, chunk: Chunk, identity: Identity) -> int:
+        """Commit a chunk and mark the minutes whose rollup may lack it; how many were marked."""
         marked: set[int] = set()
-        gone: set[int] = set()
         for commit in [*commits_of(chunk, identity)]:  # all of them before the first: a chunk is stored whole or not
             committed_at = self._commit(commit.puts, identity)
-            dead = {minute for minute in commit.minutes if expired(minute, committed_at)}
-            late = {minute for minute in commit.minutes if committed_at >= from_minute(minute) + self.late_after} - dead
+            late = {minute for minute in commit.minutes if committed_at >= from_minute(minute) + self.late_after}
             self._mark(late, identity.wid, committed_at)
             marked |= late
-            gone |= dead
-        return marked, gone
+        return len(marked)
 
     def _commit(self, puts: Sequence[Put], identity: Identity) -> datetime:
         """Commit a chunk's writes. Where the document that its writer's messages share is full, it gets its own."""
@@ -165,9 +159,3 @@ def _untimely(chunk: Chunk, kept: Chunk, published: datetime) -> PermanentError:
     lost = sorted({section.minute for section in chunk.sections} - {section.minute for section in kept.sections})
     reason = "point_too_old" if from_minute(lost[0]) < published else "point_too_early"
     return PermanentError(reason, f"{len(lost)} minutes, first {iso(from_minute(lost[0]))}, published {iso(published)}")
-
-
-def _expired(minutes: set[int]) -> PermanentError:
-    """What came so late that no reader shows its minute any more."""
-    first = iso(from_minute(min(minutes)))
-    return PermanentError("point_expired", f"{len(minutes)} minutes had expired when it came, first {first}")

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.firestore_store import FirestoreStore
+from shared.adapters.pubsub_bus import create_resources
 from shared.buckets import writers_of
 from shared.bundle import contents
 from shared.bus import Message
@@ -124,6 +125,7 @@ def server(
     with zipfile.ZipFile(archives / f"{request.param}.zip") as built:
         built.extractall(folder / "unpacked")
     programs = _installed(folder, wheels)
+    create_resources(PROJECT, pubsub_host.host, load_manifest().topics, [], {})
     emulators = {
         "FIRESTORE_EMULATOR_HOST": firestore_host.host,
         "PUBSUB_EMULATOR_HOST": pubsub_host.host,

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
+from shared.buckets import stored_in, writers_of
 from shared.cells import merge
-from shared.rollups import read_live
 from shared.series import Series
 from shared.timeline import minute_floor
 from shared.wiring import utc_now
@@ -74,10 +74,12 @@ def ask(port: int, path: str) -> int:
 
 
 def arrived(run: Run, region: str) -> dict[Series, tuple[int, float]]:
-    """Count and sum of each series that a region's services have published, as the dashboard reads them."""
+    """Count and sum of each series that a region's services have published, of however many series."""
     with closing(SqliteStore(run.database, utc_now)) as store:
         newest = minute_floor(utc_now()) + 120
-        cells = merge([read_live(store, minute, utc_now()) for minute in range(newest - 720, newest, 60)])
+        minutes = range(newest - 720, newest, 60)
+        documents = [one for minute in minutes for one in store.list(writers_of(minute)).documents]
+        cells = merge([part for chunk in stored_in(documents) for part in chunk.cells()])
     rows = zip(cells.series, cells.count.tolist(), cells.sum.tolist(), strict=True)
     return {series: (count, total) for series, count, total in rows if ("region", region) in series.labels}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,12 +9,10 @@ from datetime import timedelta
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
-from shared.buckets import EXPIRY_AFTER
-from shared.bus import Message, Received
-from shared.ingest import Outcome
+from shared.bus import Received
 from shared.redrive import main, redrive
 from shared.series import Series
-from shared.timeline import from_minute, iso, minute_of_us, to_us
+from shared.timeline import minute_of_us, to_us
 from shared.wiring import use
 from tests.fakes import Clock
 from tests.world import World, point
@@ -81,23 +78,6 @@ def test_command_says_what_it_did(world: World, capsys: pytest.CaptureFixture[st
     world.clock.sleep(700)
     assert main([]) == 0
     assert "2 found, 2 sent again" in capsys.readouterr().out
-
-
-def test_what_comes_after_its_minute_has_expired_becomes_a_letter(world: World) -> None:
-    """A message that waited for 76 h is not lost: it is a letter with its reason, and so it is when redriven."""
-    minute = from_minute(minute_of_us(to_us(world.clock())))
-    data = json.dumps({"version": 1, "points": [point("users_active", world.clock(), 9.0)]}).encode()
-    message = Message(data, {}, "late", world.clock())
-    world.clock.time = minute + EXPIRY_AFTER - timedelta(microseconds=2000)
-    assert world.services.ingest()(message).reason == ""
-    world.clock.time = minute + EXPIRY_AFTER
-    assert world.services.ingest()(message) == Outcome(
-        0, "point_expired", f"1 minutes had expired when it came, first {iso(minute)}"
-    )
-    assert redrive(world.bus, LETTERS, "metrics", 100, now=world.clock(), reason="point_expired").published == 1
-    world.deliver()
-    world.clock.sleep(700)
-    assert redrive(world.bus, LETTERS, "metrics", 100, now=world.clock(), list_only=True).found["point_expired"] == 1
 
 
 @dataclass(frozen=True)

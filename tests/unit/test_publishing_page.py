@@ -20,7 +20,6 @@ import pytest
 from shared import ingest, instruments, publisher, spool
 from shared.adapters import pubsub_http
 from shared.adapters.sqlite_store import SqliteStore
-from shared.buckets import EXPIRY_AFTER
 from shared.bus import MAX_MESSAGE_BYTES
 from shared.cardinality import MAX_BINS, MAX_NAME_BYTES, MAX_SERIES, WRITER_SHARE
 from shared.cells import MAX_MAGNITUDE, total_count
@@ -193,7 +192,6 @@ def test_the_json_is_a_message() -> None:
         ("series that one writer alone", f"{MAX_SERIES * WRITER_SHARE:,.0f}"),
         ("series of a minute in all", f"{MAX_SERIES:,}"),
         ("observations in the client", f"{publisher.MAX_OBSERVATIONS:,}"),
-        ("how long after its minute a point may come", f"{EXPIRY_AFTER // timedelta(hours=1)} h"),
         ("unsent messages in the client", f"{publisher.MAX_UNSENT_BYTES >> 20} MiB"),
         ("names and labels in the client", f"{instruments.MAX_SERIES_BYTES >> 20} MiB"),
         ("the spool", f"{MAX_SPOOL_BYTES >> 20} MiB"),
@@ -217,8 +215,7 @@ def test_every_reason_and_metric_is_one() -> None:
     """The reasons and own metrics that the page names are those of the code."""
     code = "".join(path.read_text("utf-8") for path in (ROOT / "shared").rglob("*.py"))
     reasons = set(re.findall(r"(?:dead letter|message is a dead letter|likewise): `([a-z_]+)`", PAGE))
-    points = {"point_too_old", "point_too_early", "point_expired"}
-    assert reasons == {"chunk_too_large", "malformed_message", "invalid_series"} | points
+    assert reasons == {"chunk_too_large", "malformed_message", "invalid_series", "point_too_old", "point_too_early"}
     assert [reason for reason in reasons if f'"{reason}"' not in code] == []
     own = set(re.findall(r"`(ion_(?!reason|detail|monitoring)\w+)`", PAGE))
     assert own <= {one.name for one in OWN_COLLECTIONS}
