@@ -81,16 +81,22 @@ class StoreRaceContract:
         committed: dict[str, datetime] = {}
         listings: list[Listing] = []
         finished: list[int] = []
+        amid: list[Listing] = []
 
         def write(thread: int) -> None:
-            for i in range(15):
+            for i in range(1000):
+                is_last = i >= 14 and bool(amid)  # there is one more commit after a listing amid the others
                 path = f"a/{thread}-{i}"
                 committed[path] = store.commit([Put(path, {"x": b"x" * 200}), Put(f"b/{thread}", {"i": i})])
+                if is_last:
+                    break
             finished.append(thread)
 
         def watch() -> None:
             while len(finished) < 4:
                 listings.append(store.list("a"))
+                if listings[-1].documents and not finished:
+                    amid.append(listings[-1])
 
         writers: list[Callable[[], None]] = [partial(write, thread) for thread in range(4)]
         together([*writers, watch, watch])
