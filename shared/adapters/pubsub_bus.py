@@ -63,7 +63,7 @@ class Clients:
     def close(self) -> None:
         """Close the connections."""
         self.publisher.transport.close()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
-        self.subscriber.transport.close()  # type: ignore[no-untyped-call]
+        self.subscriber.transport.close()  # type: ignore[no-untyped-call]  # as above
 
 
 class PubSubBus:
