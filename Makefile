@@ -70,6 +70,7 @@ test-integration: .venv/.tests ## Tests on the emulators, of the local run, and 
 	$(BIN)/pytest -q tests/integration
 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
+	$(BIN)/pytest -q tests/unit --hypothesis-profile=searching
 	$(BIN)/pytest -q tests/soak -m soak
 
 bench: .venv/.tests ## What it costs, beside references of the same run; PART="ingest sizes reading pages starting memory bill alerts client paging"

@@ -195,7 +195,8 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     below = math.floor(at)
     above = min(below + 1, len(ordered) - 1)
     part = at - below
-    return ordered[below] * (1.0 - part) + ordered[above] * part if part else ordered[below]
+    between = ordered[below] * (1.0 - part) + ordered[above] * part
+    return min(max(between, ordered[below]), ordered[above])  # of two equal numbers rounding would leave the two
 
 
 def _fences(numbers: Sequence[float], method: str) -> tuple[float, float]:

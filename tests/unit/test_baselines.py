@@ -63,6 +63,12 @@ def test_a_baseline_is_exported_and_imported() -> None:
     assert BaselineMetric(**json.loads(json.dumps(baseline.to_dict()))) == baseline
 
 
+def test_percentiles_of_equal_values_are_that_value() -> None:
+    """In proportion between two of the greatest numbers that are allowed lies no greater one."""
+    baseline = ANALYZER.calculate_baseline([-1e200] * 5, "m")
+    assert (baseline.p5, baseline.median, baseline.p95, baseline.p99) == (-1e200,) * 4
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(FINITE, min_size=2, max_size=40))
 def test_no_threshold_of_finite_values_is_anything_but_finite(values: list[float]) -> None:
