@@ -12,18 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from .alert_tuning import AlertTuningReport
 from .backtest.run import Progress, Source, Span
+from .backtest.scores import Labelled, read_windows
 from .backtest.stored import Stored
 from .config import load_config
 from .cost import cost_report, count_operations
 from .dashboard import DashboardPages, PageRequest
 from .digest import digest_report
+from .digest_preview import digest_page
 from .errors import ConfigError, MonitoringError, TransientError
 from .exports import Exported, imported
 from .monitoring_config import MonitoringConfig
@@ -41,6 +43,7 @@ from .wiring import monitoring_config, utc_now
 __all__ = ["MonitoringSetup", "main"]
 FAILED, CANNOT_RUN = 1, 2
 DEFAULT_HOURS = 72.0
+_LOCAL = {"ION_PROJECT": "ion-local"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,17 @@ class MonitoringSetup:
         """The dashboards and what stands on them: text."""
         return self.dashboards().render("text")
 
-    def generate_alert_tuning_report(self, wanted_per_week: float = WANTED_PER_WEEK) -> AlertTuningReport:
-        """What the rules did and what their values recommend; ``str`` gives the text."""
+    def generate_alert_tuning_report(
+        self, wanted_per_week: float = WANTED_PER_WEEK, windows: Mapping[str, Sequence[Labelled]] | None = None
+    ) -> AlertTuningReport:
+        """What the rules did and what their values recommend; ``str`` gives the text.
+
+        ``windows`` are what was worth an alert, by a rule's id: then the limit that meets them best is recommended.
+        """
         if self.source is None or self.span is None:
             return AlertTuningReport(self.config.hash, wanted_per_week)
         known = self.baselines([self.config])
-        return AlertTuningReport.generate(self.config, self.source, self.span, wanted_per_week, baselines=known)
+        return AlertTuningReport.generate(self.config, self.source, self.span, wanted_per_week, windows, known)
 
     def baselines(self, configs: Iterable[MonitoringConfig]) -> Baselines:
         """What is usual, for the rules that ask; nothing is known but of stored minutes."""
@@ -133,7 +141,7 @@ class _Command:
 
     @property
     def config(self) -> MonitoringConfig:
-        return monitoring_config(load_config(defaults={"ION_PROJECT": "ion-local"}))
+        return monitoring_config(load_config(defaults=_LOCAL))
 
     def system(self) -> System:
         return find_system(self.options.folder)
@@ -167,21 +175,28 @@ class _Command:
     def tuning(self) -> int:
         self.tell("Reading minutes and trying rules on them ...")
         setup = self.setup()
-        report = setup.generate_alert_tuning_report(self.options.wanted)
+        report = self.recommended(setup)
         forms = {"text": report.to_text, "json": report.to_json, "markdown": report.to_markdown, "html": report.to_html}
         self.say(forms[self.options.format]().rstrip("\n"))
         return 0
+
+    def recommended(self, setup: MonitoringSetup) -> AlertTuningReport:
+        """The tuning report, by labelled windows where a file of them is given."""
+        path = self.options.windows
+        windows = None if path is None else read_windows(path.read_text(encoding="utf-8"))
+        return setup.generate_alert_tuning_report(self.options.wanted, windows)
 
     def apply(self) -> int:
         """Show a recommendation's difference and backtest, ask, and write the configuration file."""
         setup = self.setup()
         if setup.source is None or setup.span is None:
             raise ConfigError("there are no minutes to try a change on")
-        setting = (
-            self.options.set or setup.generate_alert_tuning_report(self.options.wanted).find(self.options.rule).setting
-        )
+        setting = self.options.set
         if not setting:
-            raise ConfigError(f"nothing is recommended for {self.options.rule}")
+            advice = self.recommended(setup).find(self.options.rule)
+            setting = advice.setting
+            if not setting:
+                raise ConfigError(f"nothing is recommended for {self.options.rule}: {advice.note}")
         tell = _progress(self.tell)
         proposal = propose(setup.config, self.options.rule, setting, setup.source, setup.span, tell, setup.baselines)
         for line in proposal.lines():
@@ -230,6 +245,10 @@ class _Command:
     def digest(self) -> int:
         now, store = utc_now(), self.system().store
         report = digest_report(self.config, store, read_report(store, now), now)
+        if self.options.format == "html":
+            url = load_config(defaults=_LOCAL).dashboard_url or ""
+            self.say(digest_page(self.config, Reader(store), report, now, url).rstrip("\n"))
+            return 0
         return self.show(report, {section.title: [*section.sentences] for section in report.sections})
 
     def verify(self) -> int:
@@ -316,6 +335,12 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("tuning", "apply"):
         made[name].add_argument(
             "--wanted", type=float, default=WANTED_PER_WEEK, help="alerts a week that are wanted at most"
+        )
+        made[name].add_argument(
+            "--windows",
+            type=Path,
+            metavar="FILE",
+            help='what was worth an alert: {"rule-id": [["first", "last"], ...]}',
         )
     made["apply"].add_argument("rule", help="a rule's id")
     made["apply"].add_argument("--set", default="", help="another setting than the recommended, as threshold=250")

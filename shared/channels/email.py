@@ -93,7 +93,7 @@ def payload(
     domain = sender.rpartition("@")[2]
     root = f"<conversation-{notification.conversation_on(NAME)}@{domain}>"
     chart_id = f"chart-{notification.id}@{domain}" if chart else ""
-    mail = Mail(story, place, chart_id)
+    mail = Mail(story, place, f"cid:{chart_id}" if chart else "")
     message = EmailMessage(POLICY)
     message["From"] = Address("ION Monitoring", addr_spec=sender)
     message["To"] = [Address(addr_spec=one) for one in recipients]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from ..alerts import AlertKind
-from ..notifications import Member, Notification, NotificationKind
+from ..notifications import DIGEST_SPAN, Member, Notification, NotificationKind
 from ..panels import Limit
 from ..render.numbers import NARROW, age, clock, comparison, figure, number
 from ..render.plain import clean, value_text
@@ -59,6 +59,8 @@ class Story:
     rule_id: str
     measured: str = ""
     """The value and its limit, as the end of a sentence that the title begins; empty where there are none."""
+    is_digest: bool = False
+    """The sentence is the report of a day, in lines."""
 
     @property
     def headline(self) -> str:
@@ -84,6 +86,7 @@ def tell(notification: Notification, turn: Turn, dashboard_url: str, channel: st
         runbook_url=safe_url(told.runbook_url),
         rule_id=clean(told.rule_id),
         measured=_measured(told),
+        is_digest=told.is_digest,
     )
 
 
@@ -110,11 +113,16 @@ def place(notification: Notification) -> str:
 
 
 def link(notification: Notification, dashboard_url: str) -> str:
-    """The dashboard at the time of the alert, half an hour before it to its end; empty without a dashboard."""
+    """The dashboard at the time of the alert, half an hour before it to its end; of a digest, at its day.
+
+    Empty without a dashboard.
+    """
     if not dashboard_url:
         return ""
-    ended = notification.at if notification.kind is NotificationKind.RESOLVED else None
+    ended = notification.at if notification.kind is NotificationKind.RESOLVED or notification.is_digest else None
     begin = max(notification.fired_at - BEFORE, notification.at - LONGEST)
+    if notification.is_digest:
+        begin = notification.at - DIGEST_SPAN
     query = {"from": _minute(begin)} | ({"to": _minute(ended)} if ended else {})
     region = dict(notification.labels).get("region", "")
     if is_region(region) and not notification.also:
@@ -171,6 +179,8 @@ def _status(told: Notification, channel: str) -> str:
             return f"Worse, now {told.severity.value}"
         case NotificationKind.ESCALATED:
             return f"Nobody has it after {lasted(told)}"
+        case NotificationKind.SUMMARY if told.is_digest:
+            return f"24 hours to {told.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         case NotificationKind.SUMMARY | NotificationKind.NOTICE:
             return "Notice"
     return told.severity.value.capitalize()

@@ -16,11 +16,13 @@ import pytest
 from shared import monitoring_setup as command
 from shared.adapters.sqlite_store import SqliteStore
 from shared.errors import TransientError
+from shared.evaluator import STATE_PATH
 from shared.exports import CONFIGURATION, DASHBOARDS, RECOMMENDATIONS, imported
 from shared.hours import roll_up_hour
 from shared.monitoring_config import MonitoringConfig
 from shared.rollups import roll_up
 from shared.setup_system import NOTHING_RUNS, find_system
+from shared.store import Put
 from shared.timeline import minute_floor
 from shared.verification import Check, Verification, Verifier, verify_configuration
 from tests.fakes import Clock
@@ -32,9 +34,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 def _fill(world: World, clock: Clock) -> None:
-    """Two hours of CPU of one region, rolled up and evaluated at the end."""
+    """Seven hours of CPU of one region, rolled up, of which the last five minutes are evaluated."""
     drawn = random.Random(3)
-    for hour in (2, 1):
+    for hour in range(7, 0, -1):
         times = [END - timedelta(hours=hour) + timedelta(minutes=step + 1) for step in range(60)]
         clock.time = times[-1] + timedelta(seconds=6)
         world.publish(*(point("cpu_utilization", at, 40 + drawn.gauss(0, 2), region=REGION) for at in times))
@@ -42,6 +44,7 @@ def _fill(world: World, clock: Clock) -> None:
         for at in times:
             roll_up(world.store, minute_floor(at), clock.time, timedelta(0))
         roll_up_hour(world.store, minute_floor(times[-1]), clock.time)
+    world.store.commit([Put(STATE_PATH, {"minute": minute_floor(END) - 300})])
     world.evaluate()
 
 
@@ -63,7 +66,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a local run with two hours of data."""
+    """The database of a local run with seven hours of data."""
     path = tmp_path_factory.mktemp("run") / "run-8080.sqlite"
     clock = Clock(END)
     _fill(World(SqliteStore(path, clock, synchronous="OFF"), clock), clock)
@@ -117,9 +120,17 @@ def test_every_report_has_every_format(local: Run, name: str, form: str, begins:
         json.loads(out)
 
 
+def test_the_preview_of_the_digest_is_its_mail(local: Run) -> None:
+    """As HTML it is what is sent, with the overview's picture in it."""
+    _, out, _ = local("digest", "--format", "html")
+    assert '<img src="data:image/png;base64,' in out
+    assert "Daily digest of 2026-03-02" in out
+    assert "INCIDENTS" in out
+
+
 def test_the_three_files_are_written_and_come_back_the_same(local: Run, tmp_path: Path) -> None:
     """What is exported is what runs, with recommendations from its minutes."""
-    status, out, _ = local("export", "--output", tmp_path / "out", "--hours", "2")
+    status, out, _ = local("export", "--output", tmp_path / "out", "--hours", "7")
     files = {path.name: path.read_text("utf-8") for path in (tmp_path / "out").iterdir()}
     assert (status, len(out.splitlines())) == (0, 3)
     assert set(files) == {CONFIGURATION, RECOMMENDATIONS, DASHBOARDS}
@@ -129,7 +140,7 @@ def test_the_three_files_are_written_and_come_back_the_same(local: Run, tmp_path
 
 def test_a_recommendation_is_applied_only_after_it_was_shown_and_agreed_to(local: Run, tmp_path: Path) -> None:
     """Without an answer nothing is written; with --yes both are shown before the file is."""
-    asked = ("apply", "high-cpu-utilization", "--hours", "2")
+    asked = ("apply", "high-cpu-utilization", "--hours", "7")
     status, out, err = local(*asked)
     assert status == 1
     assert "Nothing was written." in err
@@ -141,6 +152,17 @@ def test_a_recommendation_is_applied_only_after_it_was_shown_and_agreed_to(local
     assert written.get_rule("high-cpu-utilization").threshold.value != 80
     assert local("diff", "monitoring_config.json")[0] == 1
     assert local("diff", "monitoring_config.json", "monitoring_config.json")[:2] == (0, "No difference.\n")
+
+
+def test_labelled_windows_decide_what_is_recommended(local: Run, tmp_path: Path) -> None:
+    """The report and what is applied are by the file of windows; a file of something else is one line."""
+    path = tmp_path / "windows.json"
+    path.write_text('{"high-cpu-utilization": [["2026-03-03 08:00:00", "2026-03-03 08:10:00"]]}')
+    assert "F-score" in local("tuning", "--hours", "7", "--windows", path)[1]
+    assert local("apply", "high-cpu-utilization", "--hours", "7", "--windows", path)[0] == 1
+    path.write_text('{"nothing": []}')
+    status, _, err = local("tuning", "--hours", "7", "--windows", path)
+    assert (status, err.splitlines()[-1].partition(";")[0]) == (2, 'windows: "nothing" is no enabled rule')
 
 
 def test_what_cannot_be_applied_is_one_line(local: Run, run: Run, tmp_path: Path) -> None:
