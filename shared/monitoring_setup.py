@@ -253,7 +253,16 @@ class _Command:
 
     def verify(self) -> int:
         system = self.system()
-        verifier = Verifier(self.config, system.store, system.publish, utc_now, system.sleep, self.tell, system.start)
+        verifier = Verifier(
+            self.config,
+            system.store,
+            system.publish,
+            utc_now,
+            system.sleep,
+            self.tell,
+            system.start,
+            system.permissions,
+        )
         found = verifier(probe=not self.options.no_probe)
         self.show(found.report(system.name), found.to_dict())
         return 0 if found else FAILED

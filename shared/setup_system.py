@@ -7,15 +7,18 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .adapters.cloud_policies import CloudPolicies
 from .adapters.sqlite_store import SqliteStore
-from .config import load_config
+from .config import Config, load_config
 from .errors import ConfigError, TransientError
+from .manifest import load_manifest
+from .permissions import Permissions
 from .store import Store
-from .verification import Publish
+from .verification import Check, Publish
 from .wiring import build, utc_now
 
 LOCAL_PROJECT = "ion-local"
@@ -25,13 +28,17 @@ _TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Where it is, its store, how to publish to it, and how it is started."""
+    """Where it is, its store, how to publish to it, and how it is started.
+
+    ``permissions`` looks at what its parts may do; a local run has none.
+    """
 
     name: str
     store: Store
     publish: Publish
     start: str
     sleep: Callable[[float], None] = time.sleep
+    permissions: Callable[[], Iterable[Check]] = tuple
 
 
 def find_system(folder: Path) -> System:
@@ -43,11 +50,20 @@ def find_system(folder: Path) -> System:
         def publish(topic: str, data: bytes, attributes: Mapping[str, str]) -> None:
             services.bus.publish(services.topic(topic), data, dict(attributes))
 
-        return System(f"project {environment.project}", services.store, publish, "make plan, and apply it")
+        name, start = f"project {environment.project}", "make plan, and apply it"
+        is_emulated = environment.firestore_emulator_host or environment.pubsub_emulator_host
+        return System(
+            name, services.store, publish, start, permissions=tuple if is_emulated else _permissions(environment)
+        )
     found = sorted(folder.glob("run-*.sqlite"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ConfigError(NOTHING_RUNS)
     return System(f"the local run {found[-1]}", SqliteStore(found[-1], utc_now), _to_port(found[-1]), "make run")
+
+
+def _permissions(environment: Config) -> Permissions:
+    project = environment.project
+    return Permissions(project, environment.prefix, environment.database, load_manifest(), CloudPolicies(project))
 
 
 def _to_port(database: Path) -> Publish:

@@ -20,6 +20,7 @@ from shared.evaluator import STATE_PATH
 from shared.exports import CONFIGURATION, DASHBOARDS, RECOMMENDATIONS, imported
 from shared.hours import roll_up_hour
 from shared.monitoring_config import MonitoringConfig
+from shared.permissions import Permissions
 from shared.rollups import roll_up
 from shared.setup_system import NOTHING_RUNS, find_system
 from shared.store import Put
@@ -240,6 +241,30 @@ def test_each_failure_has_a_fix_to_try() -> None:
     assert all(one.fix for one in found.checks if not one.ok)
     assert not found
     assert "FAILED" in found.report("x").render("text")
+
+
+def test_what_parts_may_do_is_looked_at_before_the_probe() -> None:
+    """A permission that is missing is a failed check with its fix, and the probe goes on all the same."""
+    lacking = Check("permissions of ingest", False, "ingest lacks a role", "grant it")
+    _, verifier = _verifier(Clock(END), permissions=lambda: [lacking])
+    found = verifier()
+    names = [one.name for one in found.checks]
+    assert names.index("storage") < names.index("permissions of ingest") < names.index("publish")
+    assert not found
+    assert "permissions of ingest: grant it" in found.report("x").render("text")
+
+
+@pytest.mark.usefixtures("local")
+def test_a_deployment_has_its_permissions_looked_at_and_a_local_run_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is asked before the first check; on emulators there is nobody to ask."""
+    assert tuple(find_system(tmp_path / ".local").permissions()) == ()
+    monkeypatch.setenv("ION_PROJECT", "my-project")
+    assert isinstance(find_system(tmp_path).permissions, Permissions)
+    for name in ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"):
+        monkeypatch.setenv(name, "127.0.0.1:1")
+    assert tuple(find_system(tmp_path).permissions()) == ()
 
 
 def test_what_never_arrives_is_told_after_a_while() -> None:
