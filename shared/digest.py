@@ -121,7 +121,8 @@ def _uptime(config: MonitoringConfig, store: Store, span: Span, now: datetime) -
     if not values:
         return Section("Uptime", ["No data of whole hours."])
     lines = [f"{label_text(labels) or 'Availability'}: {value:.3f} {default.unit}" for labels, value in values.items()]
-    return Section("Uptime", [f"{line} over {len(found)} hours" for line in lines])
+    over = "1 hour" if len(found) == 1 else f"{len(found)} hours"
+    return Section("Uptime", [f"{line} over {over}" for line in lines])
 
 
 def _noisy(config: MonitoringConfig, episodes: Sequence[Episode]) -> Section:

@@ -115,7 +115,7 @@ def _check(name: str, ok: bool, found: str, fix: str) -> Check:
 class Verifier:
     """A running system on its ports. ``now`` reads the clock, ``sleep`` waits seconds, ``say`` tells of progress.
 
-    ``start`` says how the system is started, for the fixes; ``permissions`` looks at what its parts may do.
+    ``start`` says how the system is started, for the fixes; ``parts`` looks at what is not seen in storage.
     """
 
     config: MonitoringConfig
@@ -125,11 +125,11 @@ class Verifier:
     sleep: Callable[[float], None]
     say: Callable[[str], None]
     start: str = "make run"
-    permissions: Callable[[], Iterable[Check]] = tuple
+    parts: Callable[[], Iterable[Check]] = tuple
 
     def __call__(self, probe: bool = True) -> Verification:
         """Check the configuration, what is stored, and with ``probe`` both ways through."""
-        checks = [*verify_configuration(self.config).checks, *self._stored(), *self.permissions()]
+        checks = [*verify_configuration(self.config).checks, *self._stored(), *self.parts()]
         if probe and all(one.ok for one in checks if one.name == "storage"):
             checks += [*self._probe(), *self._test_notification()]
         return Verification(tuple(checks))

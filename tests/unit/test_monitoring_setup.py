@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import pytest
@@ -114,11 +115,14 @@ def test_without_a_subcommand_it_prints_the_text_dashboard(local: Run) -> None:
 )
 def test_every_report_has_every_format(local: Run, name: str, form: str, begins: str | tuple[str, ...]) -> None:
     """Each is text, JSON that can be read, Markdown or an HTML document."""
-    status, out, _ = local(name, "--format", form, "--hours", "1")
+    status, out, _ = local(name, "--format", form, *(("--hours", "1") if name == "tuning" else ()))
     assert status == 0
     assert out.startswith(begins)
     if form == "json":
         json.loads(out)
+    if name in ("cost", "digest"):
+        assert "ingest" in out
+        assert "$ " in out.replace("\\", "")
 
 
 def test_the_preview_of_the_digest_is_its_mail(local: Run) -> None:
@@ -171,7 +175,10 @@ def test_what_cannot_be_applied_is_one_line(local: Run, run: Run, tmp_path: Path
     assert local("apply", "nothing", "--hours", "1")[0] == 2
     assert local("apply", "high-error-rate-critical", "--hours", "1")[2].startswith("nothing is recommended")
     assert "changes nothing" in local("apply", "high-cpu-utilization", "--set", "threshold=80", "--hours", "1")[2]
-    assert run("check", tmp_path / "absent.json")[0] == 2
+    assert run("check", tmp_path / "absent.json")[::2] == (
+        2,
+        f"{tmp_path / 'absent.json'}: No such file or directory\n",
+    )
     (tmp_path / "bad.json").write_text("{}")
     assert run("check", tmp_path / "bad.json")[2].startswith("version: missing")
 
@@ -184,6 +191,8 @@ def test_help_names_every_subcommand(run: Run, capsys: pytest.CaptureFixture[str
     assert ended.value.code == 0
     for name in ("verify", "summary", "dashboards", "tuning", "export", "check", "diff", "cost", "digest"):
         assert name in out
+    assert "Ends with 0; with 1 when" in out
+    assert "examples:" in out
     with pytest.raises(SystemExit) as unknown:
         run("nothing")
     assert unknown.value.code == 2
@@ -246,7 +255,7 @@ def test_each_failure_has_a_fix_to_try() -> None:
 def test_what_parts_may_do_is_looked_at_before_the_probe() -> None:
     """A permission that is missing is a failed check with its fix, and the probe goes on all the same."""
     lacking = Check("permissions of ingest", False, "ingest lacks a role", "grant it")
-    _, verifier = _verifier(Clock(END), permissions=lambda: [lacking])
+    _, verifier = _verifier(Clock(END), parts=lambda: [lacking])
     found = verifier()
     names = [one.name for one in found.checks]
     assert names.index("storage") < names.index("permissions of ingest") < names.index("publish")
@@ -254,17 +263,28 @@ def test_what_parts_may_do_is_looked_at_before_the_probe() -> None:
     assert "permissions of ingest: grant it" in found.report("x").render("text")
 
 
-@pytest.mark.usefixtures("local")
-def test_a_deployment_has_its_permissions_looked_at_and_a_local_run_has_none(
+def test_a_local_run_whose_process_has_gone_is_told_so(local: Run, tmp_path: Path) -> None:
+    """Its database is there and nothing answers on its port: the check fails, and says how to start it."""
+    with socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can answer there
+        port = taken.getsockname()[1]
+        for path in (tmp_path / ".local").iterdir():
+            path.rename(path.with_name(path.name.replace("8080", str(port))))
+        status, out, _ = local("verify", "--no-probe")
+    assert status == 1
+    assert "FAILED  process" in out
+    assert f"process: make run PORT={port}" in out
+
+
+def test_a_deployment_has_its_permissions_looked_at_and_emulators_have_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is asked before the first check; on emulators there is nobody to ask."""
-    assert tuple(find_system(tmp_path / ".local").permissions()) == ()
     monkeypatch.setenv("ION_PROJECT", "my-project")
-    assert isinstance(find_system(tmp_path).permissions, Permissions)
+    assert isinstance(find_system(tmp_path).parts, Permissions)
     for name in ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"):
         monkeypatch.setenv(name, "127.0.0.1:1")
-    assert tuple(find_system(tmp_path).permissions()) == ()
+    assert tuple(find_system(tmp_path).parts()) == ()
 
 
 def test_what_never_arrives_is_told_after_a_while() -> None:
