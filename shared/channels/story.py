@@ -128,12 +128,22 @@ def safe_url(url: str) -> str:
     return url if plain and url.lower().startswith(("https://", "http://")) else ""
 
 
+def length(text: str) -> int:
+    """In UTF-16 units, as most vendors count: of an emoji two. No fewer than its characters."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
 def cut(text: str, most: int) -> str:
-    """At most ``most`` characters; what is left out is said: ``… (+123)``."""
-    if len(text) <= most:
+    """At most ``most`` UTF-16 units; what is left out is said, in characters: ``… (+123)``."""
+    if length(text) <= most:
         return text
-    kept = max(0, most - 12)
-    return f"{text[:kept].rstrip()}… (+{len(text) - kept})"
+    kept, left = "", max(0, most - 12)
+    for character in text:
+        left -= length(character)
+        if left < 0:
+            break
+        kept += character
+    return f"{kept.rstrip()}… (+{len(text) - len(kept)})"
 
 
 def clean_lines(text: str) -> str:

@@ -24,8 +24,9 @@ from markupsafe import Markup
 
 from ..acks import Ack
 from ..alerts import Told
-from ..channels import Evidence, Turn, pagerduty, sentry, slack, webhook
+from ..channels import Evidence, Turn, pagerduty, sentry, webhook
 from ..channels import email as mails
+from ..channels import slack_blocks as slack
 from ..channels.setup import set_up
 from ..channels.story import tell
 from ..config import Config, load_config
