@@ -260,7 +260,8 @@ class PagerDuty(Vendor):
         """Take one event: https://developer.pagerduty.com/docs/events-api-v2-overview."""
         event = json.loads(body)
         if problem := self._problem(event, len(body)):
-            return Reply(400, json.dumps({"status": "invalid event", "errors": [problem]}).encode())
+            refused = {"status": "invalid event", "message": "Event object is invalid", "errors": [problem]}
+            return Reply(400, json.dumps(refused).encode())
         known = next((one for one in self.open() if one.key == event["dedup_key"]), None)
         if event["event_action"] == "trigger":
             if known is None:
@@ -275,8 +276,10 @@ class PagerDuty(Vendor):
         return Reply(202, b'{"status":"success","message":"Event processed"}')
 
     def _problem(self, event: Mapping[str, Any], size: int) -> str:
-        if event.get("routing_key") != self.routing_key or len(self.routing_key) != 32:
-            return "routing_key"
+        if len(event.get("routing_key", "")) != 32:
+            return "Length of 'routing_key' is incorrect (should be 32 characters)"
+        if event["routing_key"] != self.routing_key:
+            return "Invalid routing key"
         if event.get("event_action") not in ("trigger", "acknowledge", "resolve"):
             return "event_action"
         if not 0 < len(event.get("dedup_key", "")) <= 255 or size > 512 * 1024:
@@ -334,10 +337,13 @@ class Receiver(Vendor):
 
 @dataclass
 class Mailbox:
-    """A mail server and the mailbox behind it, in the place of ``transmit``."""
+    """A mail server and the mailboxes behind it, in the place of ``transmit``; a dict of answers refuses recipients."""
 
-    answers: list[BaseException | str | Callable[[], object]] = field(default_factory=list)
+    answers: list[BaseException | str | dict[str, tuple[int, bytes]] | Callable[[], object]] = field(
+        default_factory=list
+    )
     mails: list[bytes] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
     sent: int = 0
 
     def __call__(
@@ -355,10 +361,12 @@ class Mailbox:
             raise answer
         if answer == RESET:
             raise ConnectionResetError
+        refused = answer if isinstance(answer, dict) else {}
         self.mails.append(mail)
+        self.taken += [one for one in recipients if one not in refused]
         if answer == LOST:
             raise ConnectionResetError
-        return {}
+        return refused
 
 
 class _Handler(BaseHTTPRequestHandler):

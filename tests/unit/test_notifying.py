@@ -17,7 +17,7 @@ from shared.channels.posting import post
 from shared.channels.sentry import SentryChannel
 from shared.channels.setup import set_up
 from shared.channels.slack import SlackBot, SlackWebhook
-from shared.channels.webhook import WebhookChannel, public_address
+from shared.channels.webhook import WebhookChannel, public_addresses
 from shared.config import Config, Secret
 from shared.errors import ConfigError
 from shared.local import notifying
@@ -179,4 +179,4 @@ def test_what_posts_is_bounded_in_time() -> None:
     assert incident.vendor.post is post
     assert isinstance(hook.vendor.post, partial)
     assert hook.vendor.post.func is post
-    assert hook.vendor.post.keywords == {"resolve": public_address}
+    assert hook.vendor.post.keywords == {"resolve": public_addresses}
