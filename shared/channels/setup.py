@@ -11,7 +11,7 @@ from .posting import Vendor, post
 from .webhook import WebhookChannel, keys_of, public_addresses
 
 
-def set_up(config: Config, settings: Settings, dashboard_url: str) -> dict[str, Channel]:
+def set_up(config: Config, settings: Settings, dashboard_url: str = "") -> dict[str, Channel]:
     """The channels that have what they need, by name; each module is imported only then. Raises ConfigError."""
     found = {
         "slack": _slack(config, settings, dashboard_url),
