@@ -148,7 +148,7 @@ def test_no_grant_is_given_twice_and_none_to_everybody(manifest: Manifest, acces
 
 
 def test_named_people_open_the_dashboard_as_its_access_says(manifest: Manifest) -> None:
-    """IAP lets them in and calls for them; without it they find and call the function; a public one asks nobody's name."""
+    """IAP lets them in and calls for them; else they find and call the function; a public one asks nobody's name."""
     ana = "user:ana@example.com"
     by_access = {access: openers(manifest.dashboard(), access, [ana]) for access in Access}
     assert by_access == {
