@@ -28,6 +28,9 @@ SETTLE = timedelta(seconds=5)
 """A minute is rolled up from a listing read at least this long after its end."""
 LATE_AFTER = SETTLE - READ_LAG
 """What is committed at least this long after a minute's end marks the minute as late: a listing may lack it."""
+LOST_AFTER = EXPIRY_AFTER - timedelta(minutes=1)
+"""What is stored at least this long after a minute's end may be shown by nobody: the next evaluation, which rolls it
+up, is up to a minute away."""
 MAX_WRITES = 400
 MAX_BYTES = MAX_COMMIT_BYTES * 3 // 4
 """What one commit of ours holds, below the store's limits with room for paths and field names."""

@@ -77,7 +77,7 @@ class Services:
         from .ingest import Ingest
 
         kinds = {metric.name: metric.kind for metric in self.config.metrics}
-        return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
+        return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds, self.now)
 
     def evaluate(self) -> Callable[[], Report]:
         """The function ``evaluate``; where Sentry is set up, watched from there. Raises ConfigError for its secret."""

@@ -29,8 +29,8 @@ from tests.world import World, point
 
 REASONS = frozenset({
     "chunk_too_large", "cumulative_temporality", "invalid_series", "malformed_chunk", "malformed_message",
-    "malformed_point", "malformed_publish_time", "nonmonotonic_delta", "point_too_early", "point_too_old",
-    "unknown_format", "unknown_version", "unspecified_temporality", "unsupported_metric",
+    "malformed_point", "malformed_publish_time", "nonmonotonic_delta", "point_expired", "point_too_early",
+    "point_too_old", "unknown_format", "unknown_version", "unspecified_temporality", "unsupported_metric",
 })  # fmt: skip
 """Why a message may be refused; a limit of the store is not among them."""
 EXEMPT = ("writers/*", "late/*", "rollups/*")

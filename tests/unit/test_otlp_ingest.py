@@ -97,7 +97,7 @@ def test_a_message_refused_for_two_things_names_the_refused_metric(world: World)
 def test_a_rule_of_labels_can_be_given(world: World) -> None:
     """Ingest reads OTLP by the rule that it was wired with."""
     rule = LabelRule(resource=(("service.instance.id", "instance"),))
-    ingest = Ingest(world.store, world.bus, "metrics-dead-letter", {}, rule)
+    ingest = Ingest(world.store, world.bus, "metrics-dead-letter", {}, world.clock, rule)
     ingest(_message(world, export(_record).SerializeToString()))
     assert Series("requests", (("instance", "web-7"),)) in _stored(world)
 
