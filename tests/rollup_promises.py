@@ -94,9 +94,9 @@ class WatchedStore:
         held = {path: found[_DIGEST.sub("~", path)] for path in paths if _DIGEST.sub("~", path) in found}
         return {path: replace(one, path=path) for path, one in held.items()}
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """As the port says."""
-        listing = self.inner.list(collection, start, end)
+        listing = self.inner.list(collection, start, end, limit)
         early = self.lag
         if self.weakness.reads_before_the_end and collection.startswith("buckets/"):
             early = timedelta(days=1)
