@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from shared.adapters.sqlite_store import SqliteStore
 from shared.adapters.strict_store import StrictStore
+from shared.buckets import stored_in
 from shared.bus import REASON_ATTRIBUTE, Message
 from shared.cells import total_count
 from shared.dead_letters import REJECTED_METRIC
@@ -80,12 +81,8 @@ class Trial:
     def _observations(self, sent: Sent) -> int:
         """The observations of all chunks but the neighbours' and the count of the rejection."""
         others = {*self.neighbours, rejection(sent.data).document}
-        return sum(
-            total_count(section.cells for section in decode(data).sections)
-            for path, fields in self._contents().items()
-            if path.rpartition("/")[2] not in others
-            for data in fields["c"].values()
-        )
+        paths = [path for path in self._contents() if path.rpartition("/")[2] not in others]
+        return total_count(cells for chunk in stored_in(self.store.get(paths).values()) for cells in chunk.cells())
 
     def _check_rejection(self, sent: Sent, outcome: Outcome) -> None:
         """Refused, it lies whole in the dead letters under its reason, is counted once, and can be redriven."""
