@@ -18,6 +18,7 @@ from werkzeug.test import Client
 
 from shared.adapters.local_bus import LocalBus
 from shared.adapters.sqlite_store import SqliteStore
+from shared.alerts import Told
 from shared.audit import read_entries
 from shared.channels.slack import ACKNOWLEDGE, OPEN, SILENCE
 from shared.config import Secret
@@ -151,6 +152,20 @@ def test_silencing_from_slack() -> None:
     }
     (told,) = bench.published()
     assert (told.kind, told.until) == (NotificationKind.SILENCED, START + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("action", [ACKNOWLEDGE, SILENCE])
+def test_what_is_done_is_told_wherever_one_of_them_was_told(action: str) -> None:
+    """Alerts that got worse by themselves have incidents of their own, which hear of it once each, as the others do."""
+    bench = Bench()
+    asia, eu, us = sorted(bench.fired.states, key=lambda one: one.labels)
+    raised = {one.fingerprint: Told(f"{one.fingerprint}-raised", ("inbox", "pagerduty")) for one in (eu, us)}
+    later = [replace(one, told=(*one.told, raised[one.fingerprint])) for one in (eu, us)]
+    bench.inner.commit(decided(bench.fired.states, replace(bench.fired, states=(asia, *later), notifications=())))
+    assert bench.hooks(signed(pressed(bench, action))).status == 200
+    told = {(one, two.conversation_on(one)): two.alerts for two in bench.published() for one in two.channels}
+    own = [("pagerduty", one.notification_id) for one in raised.values()]
+    assert told == {("inbox", bench.conversation): 3, own[0]: 1, own[1]: 1}
 
 
 def test_silencing_many() -> None:
