@@ -122,6 +122,7 @@ class Notify:
         channel = self.channels.get(name)
         if known.conversation.late and channel is not None and not known.conversation.is_busy(self.now()):
             self._undo(notification, channel, known.conversation)
+            known = self._turns.read(notification, name)
         if known.delivery.is_done:
             return _told(known.delivery)
         self._check_free(known.delivery)
@@ -204,9 +205,11 @@ class Notify:
             answer = channel.send(notification, turn)
         except PermanentError as error:
             refused = replace(delivery, state=DeliveryState.REFUSED, detail=str(error))
-            self._turns.record(refused, conversation)
+            _, after = self._turns.record(refused, conversation)
             if isinstance(error, Gone):
                 self._disable(notification, delivery.channel, channel, error)
+            if after.late:
+                self._undo(notification, channel, after)
             return _told(refused)
         except TransientError as error:
             wish = error.not_before if isinstance(error, Busy) else None
@@ -252,9 +255,13 @@ class Notify:
             self._undo(notification, channel, current)
 
     def _undo(self, notification: Notification, channel: Channel, conversation: Conversation) -> None:
+        """Put right what came too late. What the receiver refuses to have put right stays: nobody can do more."""
         turn = Turn(self.now(), conversation.handle, is_over=bool(conversation.end))
         for late in conversation.late:
-            channel.undo(notification, late, turn)
+            try:
+                channel.undo(notification, late, turn)
+            except PermanentError as error:
+                log("not_undone", "WARNING", channel=conversation.channel, reason=error.reason, detail=error.detail)
         self._turns.mark_undone(conversation)
 
     def _disable(self, notification: Notification, name: str, channel: Channel, error: Gone) -> None:

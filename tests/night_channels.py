@@ -85,12 +85,14 @@ class Receiver:
         return self.health.max_per_minute
 
     def undo(self, _notification: Notification, late: Mapping[str, str], _turn: Turn, /) -> None:
-        """As the port says; now and then it fails or crashes."""
+        """As the port says; now and then it fails, crashes, or is refused for good, after which nothing can be done."""
         if self.chance is not None:
             self.baton.pause()
             if self.rng.random() < self.chance:
                 raise self.rng.choice([TransientError("receiver_away"), Crash()])
         self.ledger.undone.add(late["seen"])
+        if self.health.is_gone(self.clock(), self.setup):
+            raise Gone("key_revoked", self.name)
 
     def send(self, notification: Notification, _turn: Turn, /) -> Answer:
         """As the port says; now and then it refuses for good, fails, crashes, or answers after minutes."""

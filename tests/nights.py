@@ -77,7 +77,7 @@ class Night:
 
     def _morning(self) -> None:
         """Good values, and one evaluation a minute, until everything has ended and been told."""
-        self.clock.time = self.ends
+        self.clock.time = max(self.clock(), self.ends)
         self.world.evaluate()
         for _ in range(GOOD_AGAIN):
             for region in REGIONS:
