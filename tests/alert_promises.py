@@ -259,6 +259,7 @@ def _check_definitions(ledger: Ledger) -> None:
         for rule in rules.values():
             one = references.setdefault(rule.id, _Foreseen(rule, judged.config, ()))
             one.rule, one.config, one.minutes = rule, judged.config, judged.minutes
+            one.query = judged.config.query_for(rule)
         for rule_id, one in references.items():
             if rule_id in rules:
                 one.evaluate(judged.minute)

@@ -64,12 +64,17 @@ def draw_away(rng: random.Random) -> timedelta:
 
 
 def draw_configs(rng: random.Random) -> tuple[MonitoringConfig, MonitoringConfig]:
-    """Before and after the deploy: a rule is taken away or added, a limit is raised, or only escalation changes."""
+    """Before and after the deploy.
+
+    A rule is taken away or added, groups otherwise, or has a milder limit; mostly only escalation changes.
+    """
     level = _rule(rng, replace(rng.choice([RULE, LEVELLED]), query=GROUPED))
     inhibited_by = (level.id,) if rng.random() < 0.3 else ()
     total = _rule(rng, replace(TOTAL, evaluation_frequency=rng.choice([60, 120]), inhibited_by=inhibited_by))
     both = [level, total]
-    before, after = rng.choice([(both, both)] * 4 + [(both, [level]), ([level], both), (both, [_milder(level), total])])
+    whole = [replace(level, query=replace(GROUPED, group_by=())), total]
+    others = [(both, [level]), ([level], both), (both, [_milder(level), total]), (both, whole), (whole, both)]
+    before, after = rng.choice([(both, both)] * 6 + others)
     return _config(rng, before), _config(rng, after)
 
 
