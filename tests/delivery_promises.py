@@ -127,8 +127,8 @@ def _check_superseded(one: Notification, channel: str, known: _Channels) -> None
     """What is superseded is over: the end of the conversation there, or of the one it stands for, tells it."""
     end = known.decided[known.detail_of(delivery_path(one.id, channel))]
     place = channel if channel in one.channels else one.channels[0]
-    over = known.state_of(delivery_path(end.id, place))
-    assert over in TERMINAL - {DeliveryState.SUPERSEDED}, f"{place} has seen {end.id}, which supersedes {one.id}"
+    over = {known.state_of(delivery_path(end.id, name)) for name in (place, channel)}
+    assert over & (TERMINAL - {DeliveryState.SUPERSEDED}), f"{channel} has seen {end.id}, which supersedes {one.id}"
     told = [two for two in known.decided.values() if two.kind in _DECIDED and place in two.channels]
     there = [two for two in told if two.conversation_on(place) == one.conversation_on(place)]
     about = {episode for two in there for episode in episodes_of(two)} & set(episodes_of(one))
