@@ -144,7 +144,7 @@ def _operators(reader: _Reader, access: Access) -> frozenset[str]:
     """Who may change something, by address; through a proxy nobody's address is known, so none can be named."""
     text = reader.matching("ION_OPERATORS", _OPERATORS, "e-mail addresses with commas between them") or ""
     if text and access is Access.PROXY:
-        reader.problems.append("ION_OPERATORS: expected none with ION_DASHBOARD_ACCESS=proxy; iap tells who somebody is")
+        reader.problems.append("ION_OPERATORS: expected none with ION_DASHBOARD_ACCESS=proxy; iap tells who is who")
     return frozenset(filter(None, text.lower().split(",")))
 
 

@@ -365,6 +365,11 @@ class Page:
         return range_seconds if abs(spanned - range_seconds) <= longest.spark_step_seconds else float(spanned)
 
     @property
+    def is_compared(self) -> bool:
+        """Whether the same hour of last week is known of any signal."""
+        return any(signal.change is not None for signal in self.signals)
+
+    @property
     def checks(self) -> int:
         """How many checks there are in all."""
         return sum(count for _, count in self.counts)

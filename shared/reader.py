@@ -15,6 +15,7 @@ from .alerts import AlertState
 from .audit import Entry, read_entries
 from .deliveries import TERMINAL, UNHEARD, DeliveryState
 from .evaluator import STATE_PATH
+from .hours import Hour
 from .minute_cache import Cursor, MinuteCache, Minutes
 from .outages import read_outages
 from .records import alerts_in, transitions_in
@@ -27,6 +28,7 @@ from .timeline import MINUTE_SECONDS, from_minute, minute_id
 from .usual import Usual
 from .usual_store import read_baselines
 from .value_cache import ValueCache
+from .week import WeekCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._minutes = MinuteCache(store)
+        self._weeks = WeekCache(store)
         self.values = ValueCache()
 
     @property
@@ -58,6 +61,10 @@ class Reader:
     def minutes(self, first: int, last: int, cursor: Cursor | None, now: datetime) -> Minutes:
         """The settled minutes from ``first`` to ``last`` (both Unix seconds, both included) that have data."""
         return self._minutes.read(first, last, cursor, now)
+
+    def past_hours(self, hours: Sequence[int], now: datetime) -> Mapping[int, Hour]:
+        """Some hours of a week ago (Unix seconds of their ends), those without data left out."""
+        return self._weeks.read(hours, now)
 
     def alerts(self) -> list[AlertState]:
         """All alerts that are remembered, those in cooldown included."""

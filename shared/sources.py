@@ -10,6 +10,7 @@ from typing import Any
 
 from .alerts import AlertState, AlertStateManager, State
 from .cells import Cells
+from .hours import hour_of
 from .minute_cache import Cursor, Minutes
 from .monitoring_config import MonitoringConfig
 from .panels import STALE_AFTER, Limit, Status
@@ -19,10 +20,11 @@ from .render.plain import value_text
 from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
 from .tick import Transition, longest_reach_seconds, rule_values
-from .timeline import MINUTE_SECONDS, from_minute, minute_floor
+from .timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_floor
 from .usual import Usual
 from .usual_store import key_of
 from .value_cache import Window
+from .week import MOST_COMPARED_SECONDS, WEEK_SECONDS, of_an_hour, total_of
 from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
@@ -148,6 +150,28 @@ class Sources:
             for labels, value in self._values(query, token, window).items():
                 parts.setdefault(labels, []).append(value)
         return {labels: math.fsum(values) for labels, values in parts.items()}
+
+    def week_before(self, query: Query) -> Mapping[Labels, float]:
+        """A query's values in the hour in which the page ended a week before; empty when nothing is known of it."""
+        hour = hour_of(self.end - WEEK_SECONDS)
+        held = self.reader.past_hours([hour], self.now).get(hour)
+        if held is None:
+            return {}
+        token = self.reader.values.token(("week before", query))
+        window = Window(hour, HOUR_SECONDS)
+        return self.reader.values.values(window, token, (), lambda: of_an_hour(held.cells, query, WINDOW_SECONDS))
+
+    def total_week_before(self, query: Query) -> Mapping[Labels, float]:
+        """A sum's values over the same range a week before; empty unless all of it is known, and beyond 24 h."""
+        start, end = self.start - WEEK_SECONDS, self.end - WEEK_SECONDS
+        if end - start > MOST_COMPARED_SECONDS:
+            return {}
+        key = "total week before", query, start
+        if key not in self.memo:
+            wanted = range(hour_of(start + MINUTE_SECONDS), hour_of(end) + 1, HOUR_SECONDS)
+            self.memo[key] = total_of(self.reader.past_hours(wanted, self.now), query, start, end)
+        found: Mapping[Labels, float] = self.memo[key]
+        return found
 
     def values(self, query: Query, window: Window) -> Mapping[Labels, float]:
         """A query's values over a window; of a window without data none, whatever the query."""

@@ -33,21 +33,21 @@ from .hours import hour_of, read_hours
 from .monitoring_config import MonitoringConfig
 from .notifications import Notification, NotificationKind
 from .retention import live
-from .rules import Aggregation, Operator, Query, Severity
+from .rules import Operator, Query, Severity
 from .series import Labels
 from .sources import WINDOW_SECONDS
 from .store import Put, Store
 from .timeline import HOUR_SECONDS, MINUTE_SECONDS
 from .usual import Usual, learn
 from .usual_store import KEPT, Learned, key_of, put_baselines
-from .windows import Windows, evaluate
+from .week import of_an_hour
+from .windows import Windows
 
 MINUTES_HOURS = 72.0
 STEP_SECONDS = 300
 RECOMMENDATIONS_PATH = "baselines/recommendations"
 HOURS_AT_ONCE = 24
 MAX_DIGEST_CHARACTERS = 8000
-_ADDED_UP = (Aggregation.SUM, Aggregation.COUNT)
 
 Points = dict[Labels, list[tuple[int, float]]]
 
@@ -62,10 +62,7 @@ class Asked:
 
     def of_an_hour(self, cells: Cells) -> Mapping[Labels, float]:
         """What an hour says of a window: a sum or count in proportion."""
-        values = evaluate(cells, self.query, HOUR_SECONDS)
-        if self.query.per is None and self.query.aggregation in _ADDED_UP:
-            return {labels: value * self.window_seconds / HOUR_SECONDS for labels, value in values.items()}
-        return values
+        return of_an_hour(cells, self.query, self.window_seconds)
 
 
 @dataclass(frozen=True, slots=True)

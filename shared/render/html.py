@@ -81,7 +81,7 @@ def _page(page: Page, view: View, *, fragment: bool) -> dict[str, Any]:
         "cells": sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
         "chart_span": layout.range_words(page.start, page.end, page, view.zone),
         "spark_span": numbers.span(page.spark_seconds) if page.spark_seconds else "",
-        "compared": any(signal.change is not None for signal in page.signals if not signal.detail),
+        "compared": page.is_compared,
         "alerts": page.alerts[:SHOWN_ALERTS],
         "more_alerts": numbers.more(page.alerts_total, min(len(page.alerts), SHOWN_ALERTS)),
         "example": howto.message(page.now),

@@ -37,7 +37,7 @@ def _lines(page: Shown) -> Iterator[str]:
     if page.data_to is None and page.until is None:
         yield from ("## How to publish", "", "```json", howto.message(page.now), "```", "")
     for section, signals in groupby(page.signals, key=lambda signal: signal.section):
-        yield from _section(section, list(signals))
+        yield from _section(section, list(signals), page.is_compared)
     if isinstance(page, Board):
         yield from panels(page)
     if page.live:
@@ -64,15 +64,16 @@ def _answer(page: Page) -> Iterator[str]:
         yield ""
 
 
-def _section(section: str, signals: Sequence[Signal]) -> Iterator[str]:
+def _section(section: str, signals: Sequence[Signal], compared: bool) -> Iterator[str]:
     yield f"## {escape(section.capitalize())}"
     yield ""
-    yield from heads("Signal", "Value:", "vs last week:", "Status", "Limit:")
+    yield from heads("Signal", "Value:", *(["vs last week:"] if compared else []), "Status", "Limit:")
     for signal in signals:
+        change = numbers.terminal_change(signal.change, signal.change_unit, signal.limit)
         yield row(
             escape(text_name(signal, _NAME_COLUMNS)),
             number(signal.value, signal.unit, signal.limit),
-            numbers.terminal_change(signal.change, signal.change_unit, signal.limit),
+            *([change] if compared else []),
             f"{GLYPHS[signal.status]} {WORDS[signal.status]}",
             escape(numbers.acceptance(signal.limit)),
         )

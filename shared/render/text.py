@@ -153,7 +153,8 @@ class _Screen:
     def _heads(self, section: str) -> str:
         seconds = self._page.spark_seconds
         last = f"{'' if self._page.until else 'last '}{numbers.span(seconds)}" if seconds else ""
-        heads = f"{right('vs last week', 13)}{' ' * 12}{left(last, 24)}{right('limit', 11)}"
+        against = "vs last week" if self._page.is_compared else ""
+        heads = f"{right(against, 13)}{' ' * 12}{left(last, 24)}{right('limit', 11)}"
         return self._pen.paint("1", left(section, 40)) + self._pen.paint("2", heads)
 
     def _signal(self, signal: Signal) -> str:
