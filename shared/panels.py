@@ -386,6 +386,11 @@ class Overview(Page):
     regions_total: int = 0
     personas_total: int = 0
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether last week is known of any fact or persona."""
+        return any(one.change is not None for one in (*self.facts, *self.personas))
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -97,7 +97,7 @@ def _overview(page: Overview, view: View) -> dict[str, Any]:
         "more_regions": numbers.more(page.regions_total, min(len(page.regions), SHOWN_ROWS)),
         "personas": page.personas[:SHOWN_LINES],
         "more_personas": numbers.more(page.personas_total, min(len(page.personas), SHOWN_LINES)),
-        "moved": any(f.change is not None for f in page.facts) or any(p.change is not None for p in page.personas),
+        "moved": page.has_moved,
         "most_persona": max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
     }
 

@@ -121,13 +121,14 @@ def _business(page: Overview) -> Iterator[str]:
     largest = page.personas[:SHOWN_LINES]
     yield "## Business and personas"
     yield ""
-    yield from heads("What", "Value:", "vs last week:")
+    changed = page.has_moved
+    yield from heads("What", "Value:", *(["vs last week:"] if changed else []))
     for fact in page.facts:
-        value = number(fact.value, fact.unit)
-        yield row(escape(fact.name), value, numbers.terminal_change(fact.change, "%"))
+        change = numbers.terminal_change(fact.change, "%")
+        yield row(escape(fact.name), number(fact.value, fact.unit), *([change] if changed else []))
     for share in largest:
-        value = number(share.ratio * 100, "%")
-        yield row(escape(share.name), value, numbers.terminal_change(share.change, "pt"))
+        change = numbers.terminal_change(share.change, "pt")
+        yield row(escape(share.name), number(share.ratio * 100, "%"), *([change] if changed else []))
     yield from more(max(page.personas_total, len(page.personas)), len(largest))
 
 
