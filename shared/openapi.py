@@ -91,7 +91,7 @@ _SCHEMAS: dict[str, Any] = {
     },
     "Line": _object(
         {"name": _TEXT, "values": {"type": "array", "items": _NULL_NUMBER}},
-        {"usual": {"type": "array", "items": _NULL_NUMBER}},
+        {name: {"type": "array", "items": _NULL_NUMBER} for name in ("usual_low", "usual_high")},
     ),
     "Chart": _object(
         {

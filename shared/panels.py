@@ -114,8 +114,8 @@ class Line:
     """Drawn heavier: the line that the page is about."""
     style: Style = Style.SERIES
     status: Status = Status.OK
-    usual: tuple[float, float] | None = None
-    """The range this line is normally in; drawn for the subject only."""
+    usual: tuple[tuple[float, float], ...] = ()
+    """The range that each of the values is normally in; empty: that is not known, or not drawn."""
     place: int | None = None
     """Which of the colours it has, the same on every page; None: that of its name's place among the chart's lines."""
 
@@ -389,7 +389,8 @@ class Overview(Page):
     @property
     def has_moved(self) -> bool:
         """Whether last week is known of any fact or persona."""
-        return any(one.change is not None for one in (*self.facts, *self.personas))
+        facts, shares = (any(one.change is not None for one in some) for some in (self.facts, self.personas))
+        return facts or shares
 
 
 @dataclass(frozen=True, slots=True)

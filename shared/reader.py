@@ -26,7 +26,7 @@ from .store import Store
 from .tick import Transition
 from .timeline import MINUTE_SECONDS, from_minute, minute_id
 from .usual import Usual
-from .usual_store import read_baselines
+from .usual_store import UsualCache
 from .value_cache import ValueCache
 from .week import WeekCache
 
@@ -45,6 +45,7 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._minutes = MinuteCache(store)
+        self._usual = UsualCache(store)
         self._weeks = WeekCache(store)
         self.values = ValueCache()
 
@@ -87,7 +88,7 @@ class Reader:
 
     def usual(self, key: str, now: datetime) -> Mapping[Labels, Usual]:
         """What is usual of a query (``usual_store.key_of``), by group; empty when nothing is known."""
-        return read_baselines(self._store, [key], now).get(key, {})
+        return self._usual.read(key, now)
 
     def deliveries(self, since: int, now: datetime) -> Deliveries:
         """The deliveries of episodes since a minute."""

@@ -19,6 +19,7 @@ from .sources import (
     worst_alert,
 )
 from .timeline import HOUR_SECONDS, from_minute
+from .value_cache import Window
 from .week import change_of
 
 
@@ -65,6 +66,7 @@ def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
         unit=wanted.unit,
         status=status_of(alert, value, any(point is not None for point in spark), stale),
         limit=limit_of(threshold),
+        usual=_usual(sources, query, labels, past.seconds) if query and past else None,
         change=change,
         change_unit=change_unit,
         spark=spark,
@@ -73,6 +75,12 @@ def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
         publish="" if sources.until else wanted.publish,
         detail=wanted.detail,
     )
+
+
+def _usual(sources: Sources, query: Query, labels: Labels, seconds: int) -> tuple[float, float] | None:
+    """The range that the spark's steps are normally in at the page's end."""
+    band = sources.usual_over(query, labels, [Window(sources.end, seconds)])
+    return band[0] if band else None
 
 
 def worst_group(values: Mapping[Labels, float], threshold: MetricThreshold | None) -> Labels:

@@ -21,10 +21,9 @@ from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
 from .tick import Transition, longest_reach_seconds, rule_values
 from .timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_floor
-from .usual import Usual
 from .usual_store import key_of
 from .value_cache import Window
-from .week import MOST_COMPARED_SECONDS, WEEK_SECONDS, of_an_hour, total_of
+from .week import MOST_COMPARED_SECONDS, WEEK_SECONDS, is_added_up, of_an_hour, total_of
 from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
@@ -73,7 +72,6 @@ class Sources:
     windows: Windows = field(default_factory=Windows)
     """The windows that were read for this page, and what was found in them."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
-    known_usual: dict[str, Mapping[Labels, Usual]] = field(default_factory=dict)
     memo: dict[Hashable, Any] = field(default_factory=dict)
     """What was asked for this page already, by what was asked."""
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
@@ -221,15 +219,36 @@ class Sources:
         return self.by_check.get((rule.id, labels))
 
     def usual(self, query: Query, labels: Labels) -> tuple[float, float] | None:
-        """Where three spreads around what is usual of a group lie at the page's end; None when nothing is known.
+        """Where three spreads around what is usual of a group lie at the page's end; None when nothing is known."""
+        band = self.usual_over(query, labels, [Window(self.end, WINDOW_SECONDS)])
+        return band[0] if band else None
 
-        The first question about a query is one read.
+    def usual_over(self, query: Query, labels: Labels, windows: Sequence[Window]) -> tuple[tuple[float, float], ...]:
+        """Where they lie in the middle of each of some windows of one length; empty when nothing is known.
+
+        What is usual is learned of windows of ``WINDOW_SECONDS``: a sum or count of others is in proportion. Of a page
+        about one region only a query that is grouped by it was learned.
         """
-        key = key_of(query, WINDOW_SECONDS)
-        if key not in self.known_usual:
-            self.known_usual[key] = self.reader.usual(key, self.now)
-        found = self.known_usual[key].get(labels)
-        return None if found is None else found.at(from_minute(self.end)).limits(USUAL_SIGMAS)
+        asked = self._learned(query)
+        found = self.reader.usual(key_of(asked, WINDOW_SECONDS), self.now).get(labels) if asked and windows else None
+        if found is None:
+            return ()
+        factor = windows[0].seconds / WINDOW_SECONDS if is_added_up(query) else 1.0
+        at = [window.end - (window.seconds - WINDOW_SECONDS) // 2 for window in windows]
+        return tuple((factor * low, factor * high) for low, high in found.band(at, USUAL_SIGMAS))
+
+    def _learned(self, query: Query) -> Query | None:
+        """The query that was learned of which one that is narrowed to the page's region is a part."""
+        here = (REGION, self.region)
+        if here not in query.select.labels:
+            return query
+        if REGION not in query.group_by:
+            return None
+        return replace(
+            query,
+            select=_without_label(query.select, here),
+            per=_without_label(query.per, here) if query.per else None,
+        )
 
     def _serials(self, window: Window) -> tuple[int, ...]:
         if window not in self.serials:
@@ -323,6 +342,10 @@ def _of_region(sources: Sources, region: str) -> Sources:
 
 def _with_label(selection: Selection, label: tuple[str, str]) -> Selection:
     return replace(selection, labels=tuple(sorted({*selection.labels, label})))
+
+
+def _without_label(selection: Selection, label: tuple[str, str]) -> Selection:
+    return replace(selection, labels=tuple(pair for pair in selection.labels if pair != label))
 
 
 def _step_seconds(start: int, end: int, points: int) -> int:

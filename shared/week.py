@@ -28,7 +28,7 @@ MAX_HOURS = 26
 """A day's, and the one that it begins in."""
 MOST_COMPARED_SECONDS = 24 * HOUR_SECONDS
 """A longer range is compared with none: that would be more reads than the page's own."""
-ADDED_UP = (Aggregation.SUM, Aggregation.COUNT)
+_ADDED_UP = (Aggregation.SUM, Aggregation.COUNT)
 _OWN_UNIT = ("ms", "s", "us", "µs")
 
 
@@ -64,10 +64,15 @@ def _readable(store: Store, hours: Sequence[int], now: datetime) -> Mapping[int,
         return {}
 
 
+def is_added_up(query: Query) -> bool:
+    """Whether a query's values grow with the length of their window."""
+    return query.per is None and query.aggregation in _ADDED_UP
+
+
 def of_an_hour(cells: Cells, query: Query, window_seconds: int) -> Mapping[Labels, float]:
     """What an hour says of a window of so many seconds: a sum or count in proportion."""
     values = evaluate(cells, query, HOUR_SECONDS)
-    if query.per is None and query.aggregation in ADDED_UP:
+    if is_added_up(query):
         return {labels: value * window_seconds / HOUR_SECONDS for labels, value in values.items()}
     return values
 

@@ -18,6 +18,8 @@ from .status import LIMIT_WORDS
 
 _LABEL_GAP = 10.5
 _SPARK_POINTS = 120
+_BAND_POINTS = 24
+"""Of each edge: what is usual changes by the hour."""
 _INKS = 3
 _TABLE_ROWS = 12
 _FEW_TICKS = 5
@@ -88,6 +90,14 @@ class DrawnSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnBand:
+    """The range in which a line is normally: a closed path, and the line's name."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """A line chart, ready to draw; percent of the plot, y down."""
 
@@ -97,7 +107,7 @@ class Drawing:
     limits: tuple[DrawnLimit, ...]
     spans: tuple[DrawnSpan, ...]
     marks: tuple[Tick, ...]
-    usual: tuple[float, float, str] | None
+    usual: DrawnBand | None
     left_out: str
     """How many more lines there are; empty for none."""
     sentence: str
@@ -289,12 +299,13 @@ def _span(span: Span, x: float, width: float, drawn: Sequence[DrawnSpan]) -> Dra
     return DrawnSpan(x, width, status, span.pending, label, label_x, "end" if at_end else "start")
 
 
-def _usual(chart: LineChart, scale: svg.Scale) -> tuple[float, float, str] | None:
-    line = next((line for line in chart.lines if line.usual and (line.subject or line.style is Style.MAIN)), None)
-    if line is None or line.usual is None:
+def _usual(chart: LineChart, scale: svg.Scale) -> DrawnBand | None:
+    """The usual range of the line that has one; of its points those that it needs."""
+    line = next((line for line in chart.lines if line.usual), None)
+    if line is None:
         return None
-    top = scale.percent(max(line.usual))
-    return top, round(scale.percent(min(line.usual)) - top, 1), line.name
+    lows, highs = zip(*line.usual, strict=True)
+    return DrawnBand(svg.area(lows, highs, scale, _BAND_POINTS), line.name)
 
 
 def _band(usual: tuple[float, float] | None, scale: svg.Scale) -> tuple[int, int] | None:

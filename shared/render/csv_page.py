@@ -88,6 +88,10 @@ def _chart(chart: LineChart, panel: str) -> Iterator[_Record]:
     for line in chart.lines:
         times = [chart.instant(index) for index in range(len(line.values))]
         yield from _series(times, panel, line.name, chart.unit, line.values)
+        if line.usual:
+            lows, highs = zip(*line.usual, strict=True)
+            yield from _series(times, panel, f"{line.name}, usual low", chart.unit, lows)
+            yield from _series(times, panel, f"{line.name}, usual high", chart.unit, highs)
 
 
 def _series(

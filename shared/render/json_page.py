@@ -216,7 +216,10 @@ def chart_json(chart: LineChart) -> dict[str, Any]:
 
 def _line(line: Line) -> dict[str, Any]:
     told: dict[str, Any] = {"name": line.name, "values": [_number(value) for value in line.values]}
-    return told | ({"usual": [_number(value) for value in line.usual]} if line.usual else {})
+    if line.usual:
+        told["usual_low"] = [_number(low) for low, _ in line.usual]
+        told["usual_high"] = [_number(high) for _, high in line.usual]
+    return told
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
