@@ -213,6 +213,9 @@ class Cell:
     """In place of a value that cannot be (``primary``), or under a value that has no bar (``+4 in 1 h``)."""
     spark: tuple[float | None, ...] = ()
     """In place of a value: how it moved over the panel's time, oldest first."""
+    spark_step_seconds: int = 60
+    spark_end: datetime | None = None
+    """Where the spark's last step ends; None: with the page."""
 
 
 @dataclass(frozen=True, slots=True)

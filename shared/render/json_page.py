@@ -85,6 +85,7 @@ def _overview_page(page: Overview) -> dict[str, Any]:
     }
     return told | {
         "charts": [chart_json(chart) for chart in page.charts],
+        "regions": [_row(row) for row in page.regions],
         "facts": [
             {"name": f.name, "value": _number(f.value), "unit": f.unit, "change_percent": _number(f.change)}
             for f in page.facts
@@ -161,6 +162,9 @@ def _signal(signal: Signal) -> dict[str, Any]:
         "change_unit": signal.change_unit,
         "as_of": _instant(signal.as_of),
         "note": signal.note,
+        "values": [_number(value) for value in signal.spark],
+        "step_seconds": signal.spark_step_seconds,
+        "usual": None if signal.usual is None else [_number(value) for value in signal.usual],
     }
 
 
@@ -281,6 +285,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         told["note"] = cell.note
     if cell.spark:
         told["values"] = [_number(value) for value in cell.spark]
+        told["step_seconds"] = cell.spark_step_seconds
     return told
 
 

@@ -132,7 +132,7 @@ class TestHostile:
             assert columns(line) <= 100
             assert clean(line) == line
         assert json.loads(chart_page_json(chart, caption))["chart"]["title"] == text
-        for record in csv.reader(io.StringIO(chart_csv(chart))):
+        for record in csv.reader(io.StringIO(chart_csv(chart, caption))):
             assert not any(field.lstrip().startswith(("=", "+", "-", "@")) for field in record[1:4])
 
     def test_png(self) -> None:
