@@ -51,10 +51,11 @@ def chart_of(
     asked = sources.narrowed(query)
     steps = sources.over(asked or query, points)
     values = steps.values if asked else ()
-    groups = sorted(distinct_groups(values))
+    live = sources.live(asked) if asked else {}
+    groups = sorted(distinct_groups(values) | live.keys())
     fixed = asked.select.labels if asked else ()
     shown = _worst_groups(sources, rules, groups, fixed, values)
-    lines = tuple(_line(sources, rules, labels, asked or query, values) for labels in shown)
+    lines = [replace(_line(sources, rules, labels, asked or query, values), live=live.get(labels)) for labels in shown]
     return LineChart(
         id=name,
         title=title,
@@ -67,6 +68,7 @@ def chart_of(
         marks=deploy_marks(sources, dict(fixed).get(REGION, sources.region)),
         until=from_minute(sources.end),
         lines_total=len(groups),
+        live_to=sources.live_to if live else None,
     )
 
 

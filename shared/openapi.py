@@ -92,7 +92,7 @@ _SCHEMAS: dict[str, Any] = {
     },
     "Line": _object(
         {"name": _TEXT, "values": _NUMBERS},
-        {"usual_low": _NUMBERS, "usual_high": _NUMBERS},
+        {"live": _NULL_NUMBER, "usual_low": _NUMBERS, "usual_high": _NUMBERS},
     ),
     "Chart": _object(
         {
@@ -103,6 +103,7 @@ _SCHEMAS: dict[str, Any] = {
             "end": _INSTANT,
             "step_seconds": {"type": "integer", "minimum": 60},
             "lines_total": _COUNT,
+            "live_to": _NULL_INSTANT,
             "limits": _list("Limit"),
             "spans": {"type": "array", "items": {"type": "object"}},
             "marks": {"type": "array", "items": {"type": "object"}},

@@ -118,6 +118,8 @@ class Line:
     """The range that each of the values is normally in; empty: that is not known, or not drawn."""
     place: int | None = None
     """Which of the colours it has, the same on every page; None: that of its name's place among the chart's lines."""
+    live: float | None = None
+    """So far, of the minute that is not settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class LineChart:
     lines_total: int = 0
     holds: tuple[float, ...] = ()
     log: bool = False
+    live_to: datetime | None = None
+    """The end of the minute that the lines' ``live`` values are of; None: there is none."""
 
     @property
     def end(self) -> datetime:

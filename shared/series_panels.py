@@ -128,6 +128,7 @@ def _chart(sources: Sources, panel: Panel, panel_id: str, items: Sequence[Item],
         spans=tuple(replace(span, label="") for span in firing_spans(sources, rules, labels)),
         marks=deploy_marks(sources, region),
         until=from_minute(sources.end),
+        live_to=sources.live_to if any(line.live is not None for line in lines) else None,
     )
 
 
@@ -136,7 +137,7 @@ def _line(sources: Sources, item: Item, items: Sequence[Item], labels: Labels, r
     values = tuple(point.get(labels) for point in sources.over(query, PANEL_POINTS).values)
     style = _style(item, items, rules, sources)
     band = _usual(sources, query, labels, values) if style is Style.MAIN else ()
-    return Line(name_of(item, (), 2), values, style=style, usual=band)
+    return Line(name_of(item, (), 2), values, style=style, usual=band, live=sources.live(query).get(labels))
 
 
 def _usual(

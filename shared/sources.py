@@ -17,13 +17,14 @@ from .panels import STALE_AFTER, Limit, Status
 from .past_alerts import alerts_at
 from .reader import Reader
 from .render.plain import value_text
-from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
+from .rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
 from .tick import Transition, longest_reach_seconds, rule_values
 from .timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_floor
 from .usual_store import key_of
 from .value_cache import Window
 from .week import MOST_COMPARED_SECONDS, WEEK_SECONDS, is_added_up, of_an_hour, total_of
+from .windows import Window as ReadWindow
 from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
@@ -148,6 +149,27 @@ class Sources:
             for labels, value in self._values(query, token, window).items():
                 parts.setdefault(labels, []).append(value)
         return {labels: math.fsum(values) for labels, values in parts.items()}
+
+    def live(self, query: Query) -> Mapping[Labels, float]:
+        """A query's values over the minutes that are not settled yet; of a past range none.
+
+        Nor of what is added up or divided by time: part of a minute says nothing about it.
+        """
+        growing = query.per is None and query.aggregation in (Aggregation.SUM, Aggregation.COUNT, Aggregation.RATE)
+        if growing or self.until is not None:
+            return {}
+        minutes = self.reader.live_minutes(self.end, self.now)
+        seconds = len(minutes) * MINUTE_SECONDS
+        key = "live", max(minutes, default=0), seconds
+        if key not in self.memo:
+            self.memo[key] = ReadWindow([minutes[minute] for minute in sorted(minutes)])
+        return evaluate(self.memo[key], query, seconds) if minutes else {}
+
+    @property
+    def live_to(self) -> datetime | None:
+        """The end of the minute that runs, where anything of it, or of one that is not settled, is there."""
+        newest = max(self.reader.live_minutes(self.end, self.now), default=None) if self.until is None else None
+        return None if newest is None else from_minute(newest)
 
     def week_before(self, query: Query) -> Mapping[Labels, float]:
         """A query's values in the hour in which the page ended a week before; empty when nothing is known of it."""

@@ -63,6 +63,8 @@ class DrawnLine:
     dash: str
     """``none``, or a pattern that tells the line from others without colour."""
     faint: bool
+    live_y: float | None
+    """Where its value of the minute that is not over is, at the right edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def draw_chart(chart: LineChart, zone: tzinfo, *, with_table: bool = True) -> Dr
     """
     chart = replace(chart, lines=chart.lines[:SHOWN_LINES], lines_total=max(chart.lines_total, len(chart.lines)))
     end = chart.end
-    everything = [value for line in chart.lines for value in svg.known(line.values)]
+    everything = [value for line in chart.lines for value in svg.known([*line.values, line.live])]
     scale, ticks = _scale(chart, [*everything, *chart.holds, *(limit.value for limit in chart.limits)])
     return Drawing(
         y_ticks=tuple(
@@ -241,6 +243,7 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
         width=_SUBJECT_WIDTH if line.subject else _WIDTHS[line.style],
         dash="none" if line.subject else _DASHES.get(line.style, _SERIES_DASHES[ink % _INKS]),
         faint=line.style is Style.BELOW,
+        live_y=scale.percent(line.live) if svg.known([line.live]) and line.live is not None else None,
     )
 
 
@@ -324,7 +327,8 @@ def _sentence(chart: LineChart, zone: tzinfo) -> str:
             (low, _), (high, at) = min(values), max(values)
             time = numbers.clock(chart.instant(at), zone)
             now = _cell(line.values[-1])
-            told.append(f"{line.name}: now {now}, lowest {_cell(low)}, highest {_cell(high)} at {time}")
+            so_far = f", {_cell(line.live)} so far in the minute that runs" if line.live is not None else ""
+            told.append(f"{line.name}: now {now}, lowest {_cell(low)}, highest {_cell(high)} at {time}{so_far}")
         else:
             told.append(f"{line.name}: no data")
     return ". ".join(told) + "."
@@ -334,6 +338,8 @@ def _table(chart: LineChart, zone: tzinfo) -> tuple[tuple[str, tuple[str, ...]],
     """Some twelve rows of time and values, newest first."""
     most = max((len(line.values) for line in chart.lines), default=0)
     rows = []
+    if chart.live_to is not None:
+        rows.append((f"{numbers.clock(chart.live_to, zone)} so far", tuple(_cell(line.live) for line in chart.lines)))
     for index in range(most - 1, -1, -max(1, most // _TABLE_ROWS)):
         cells = (line.values[index] if index < len(line.values) else None for line in chart.lines)
         rows.append((numbers.clock(chart.instant(index), zone), tuple(_cell(value) for value in cells)))

@@ -154,6 +154,8 @@ def _chart(chart: LineChart, panel: str) -> Iterator[_Record]:
     for line in chart.lines:
         times = [chart.instant(index) for index in range(len(line.values))]
         yield from _series(times, panel, line.name, chart.unit, line.values)
+        if line.live is not None and chart.live_to is not None:
+            yield _told(chart.live_to, panel, f"{line.name}, so far", chart.unit, _number(line.live))
         if line.usual:
             lows, highs = zip(*line.usual, strict=True)
             yield from _series(times, panel, f"{line.name}, usual low", chart.unit, lows)

@@ -214,12 +214,15 @@ def chart_json(chart: LineChart) -> dict[str, Any]:
             for span in chart.spans
         ],
         "marks": [{"at": _instant(mark.at), "label": mark.label} for mark in chart.marks],
+        "live_to": _instant(chart.live_to),
         "lines": [_line(line) for line in chart.lines],
     }
 
 
 def _line(line: Line) -> dict[str, Any]:
     told: dict[str, Any] = {"name": line.name, "values": [_number(value) for value in line.values]}
+    if line.live is not None:
+        told["live"] = _number(line.live)
     if line.usual:
         told["usual_low"] = [_number(low) for low, _ in line.usual]
         told["usual_high"] = [_number(high) for _, high in line.usual]

@@ -129,7 +129,7 @@ def test_lists_of_a_quiet_page_are_empty() -> None:
     object.__setattr__(running.services, "reader", Reader(store))
     assert page(running).status == 200
     assert {name: reads for name, reads in store.reads.items() if name != "rollups"} == {
-        "evaluator": 1, "alerts": 1, "history": 1, "deliveries": 1, "outages": 1, "baselines": 7,
+        "evaluator": 1, "alerts": 1, "history": 1, "deliveries": 1, "outages": 1, "baselines": 7, "buckets": 1,
     }  # fmt: skip
     assert page(running).status == 200
     assert store.reads["baselines"] == 7
