@@ -7,18 +7,13 @@ unsigned column count.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import bins
-from ..bins import Floats, Ints
+from ..bins import Bools, Floats, Ints
 from ..cells import Cells
 from ..series import Kind
 from .columns import Reader, Writer, malformed, too_large
-
-Bools: TypeAlias = NDArray[np.bool_]
 
 MAX_CHUNK_BINS = 1_000_000
 """A chunk's bins, at most: a bomb of them takes about 100 MB, and 20,000 series may have 50 each."""
