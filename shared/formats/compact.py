@@ -1,9 +1,9 @@
-"""The compact chunk: what the Python client sends, and what is stored (version 1).
+"""The compact chunk: what the Python client sends, and what is stored (version 2).
 
 ========  =======================================================================================================
 bytes     meaning
 ========  =======================================================================================================
-1         version, 1
+1         version, 2; 1 is read, and not written any more
 1         flags: bit 0 rollup columns follow each section; other bits 0
 rest      raw DEFLATE of the body (at most 16 MiB inflated)
 ========  =======================================================================================================
@@ -15,8 +15,7 @@ varint number of sections; the sections, ascending by minute, each minute once.
 * **Section**: varint minute (Unix minutes, of its end); varint rows; a byte, 1 when every series has one row, else 0
   and an unsigned column of the series numbers' differences less 1 (ascending); unsigned columns kind, count, age
   (microseconds from ``last`` to the minute's end); float column last; for the rows with a count above 1, float
-  columns sum, min, max; for the distributions among those: signed column scale, unsigned column number of bins, and
-  over all bins: unsigned column key, as the first key's zigzag and then differences less 1, unsigned column count.
+  columns sum, min, max; for the distributions among those: see ``bin_columns``, where the versions differ.
   A row of count 1 is its ``last`` alone, a distribution's one bin included.
 * **Rollup columns**: float column last_sum, unsigned columns writers and 4 x last_writer (16 bits each).
 
@@ -48,7 +47,8 @@ from .series_table import MAX_SERIES, decode_table, encode_table
 
 CONTENT_TYPE = "application/vnd.ion.chunk"
 """The message attribute ``content-type`` of this format."""
-VERSION = 1
+VERSION = 2
+_READ = (1, VERSION)
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_KEPT_BODY_BYTES = 1024 * 1024
 """A larger chunk is not stored as it was sent: names that no row has may swell it, to whoever reads it back."""
@@ -131,8 +131,8 @@ def decode(data: bytes, *, rollup: bool = False, weigh: Callable[[int], None] = 
     """
     if len(data) < 2:
         raise malformed("shorter than its header")
-    if data[0] != VERSION:
-        raise PermanentError("unknown_version", f"expected a chunk of version {VERSION}, got {data[0]}")
+    if data[0] not in _READ:
+        raise PermanentError("unknown_version", f"expected a chunk of version 1 or {VERSION}, got {data[0]}")
     if data[1] != (_ROLLUP if rollup else 0):
         raise malformed(f"expected flags {_ROLLUP if rollup else 0}, got {data[1]}")
     body = _inflate(data[2:])
@@ -143,7 +143,7 @@ def decode(data: bytes, *, rollup: bool = False, weigh: Callable[[int], None] = 
     if seq and not writer:
         raise malformed("a seq without a writer")
     table = decode_table(source.blob())
-    sections = _read_sections(source, table, rollup=rollup)
+    sections = _read_sections(source, table, data[0], rollup=rollup)
     source.end()
     return Chunk(writer, boot, seq - 1 if seq else None, sections, data if len(body) <= MAX_KEPT_BODY_BYTES else None)
 
@@ -197,11 +197,11 @@ def _read_writer(source: Reader) -> str:
     return source.string(length)
 
 
-def _read_sections(source: Reader, table: tuple[Series, ...], *, rollup: bool) -> tuple[Section, ...]:
+def _read_sections(source: Reader, table: tuple[Series, ...], version: int, *, rollup: bool) -> tuple[Section, ...]:
     sections: list[Section] = []
     rows = size = 0
     for _ in range(source.count(MAX_SECTIONS)):
-        section = _read_section(source, table, rollup=rollup)
+        section = _read_section(source, table, version, rollup=rollup)
         sections.append(section)
         rows += len(section.cells)
         size += len(section.cells.bin_key)
@@ -211,7 +211,7 @@ def _read_sections(source: Reader, table: tuple[Series, ...], *, rollup: bool) -
     return tuple(sections)
 
 
-def _read_section(source: Reader, table: tuple[Series, ...], *, rollup: bool) -> Section:
+def _read_section(source: Reader, table: tuple[Series, ...], version: int, *, rollup: bool) -> Section:
     minute = source.varint() * MINUTE_SECONDS
     if minute > MAX_MINUTE:
         raise malformed("a minute is after the year 9999")
@@ -220,7 +220,7 @@ def _read_section(source: Reader, table: tuple[Series, ...], *, rollup: bool) ->
     kind, count, age = source.unsigned(rows), source.unsigned(rows), source.unsigned(rows)
     _check_rows(kind, count, age, rollup=rollup)
     last, total, low, high = _read_values(source, count)
-    scale, start, key, bin_count = read_bins(source, kind, count, last)
+    scale, start, key, bin_count = read_bins(source, kind, count, last, version)
     last_sum, writers, writer = _read_rollup(source, rows) if rollup else _unrolled(last)
     last_at = minute * US_PER_SECOND - age
     columns = (kind, count, total, low, high, last_at, last, writer, last_sum, writers, scale, start, key, bin_count)
@@ -256,7 +256,7 @@ def _read_values(source: Reader, count: Ints) -> tuple[Floats, Floats, Floats, F
     rows, several = len(count), np.flatnonzero(count > 1)
     stored = source.floats(rows + 3 * len(several))
     last, spread = stored[:rows], stored[rows:].reshape(3, -1)
-    total, low, high = np.tile(last, (3, 1))
+    total, low, high = last.copy(), last.copy(), last.copy()
     total[several], low[several], high[several] = spread
     if rows and (
         low.min() < -MAX_MAGNITUDE
