@@ -22,6 +22,8 @@ from .series import Kind, Series
 MAX_MAGNITUDE = 1e200
 """Greatest absolute value of an observation: above it sums could overflow."""
 
+_KEY_BITS = 19
+"""Keys are within 2 * OFFSET, so that they take 19 bits."""
 _NO_FLOATS: Floats = np.zeros(0)
 _NO_INTS: Ints = np.zeros(0, np.int64)
 
@@ -128,16 +130,19 @@ def fold_segments(names: tuple[Series, ...], kinds: Ints, owner: Ints, at_us: In
     if not len(values):
         return EMPTY
     values = values + 0.0
-    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    first = runs_of(owner)
     used = owner[first]
-    count = np.diff(np.append(first, len(owner)))
+    count = np.diff(first, append=len(owner))
     newest_us = np.maximum.reduceat(at_us, first)
     last = np.maximum.reduceat(np.where(at_us == np.repeat(newest_us, count), values, -np.inf), first)
-    counted = (kinds == Kind.DISTRIBUTION)[owner]
-    keys = bins.keys_of(values[counted])
-    rows = np.repeat(np.arange(len(used)), count)[counted]
-    parts = Bins(rows, keys, np.ones(len(keys), np.int64), np.full(len(keys), bins.SCALE, np.int64))
-    start, key, bin_count, scale = parts.merged(np.full(len(used), bins.SCALE, np.int64))
+    counted = kinds[used] == Kind.DISTRIBUTION
+    rows, numbers = np.repeat(np.arange(len(used)), count), values
+    if not counted.all():
+        of_one = np.repeat(counted, count)
+        rows, numbers = rows[of_one], values[of_one]
+    start, key, bin_count, scale = _narrowed(
+        *_count_equal(rows, bins.keys_of(numbers)), np.full(len(used), bins.SCALE, np.int64)
+    )
     return Cells(
         series=names if len(used) == len(names) else tuple(names[row] for row in used.tolist()),
         kind=kinds[used],
@@ -275,14 +280,18 @@ class Bins(NamedTuple):
         """
         steps = self.scales - scale[self.owners]
         key = bins.coarser(self.keys, steps) if steps.any() else self.keys
-        owner, key, count = _add_equal(self.owners, key, self.counts)
-        while True:
-            populated = np.bincount(owner, minlength=len(scale))
-            wide = populated > bins.MAX_BINS
-            if not wide.any():
-                return starts_of(populated), key, count, scale
-            scale = scale - wide
-            owner, key, count = _add_equal(owner, bins.coarser(key, wide[owner].astype(np.int64)), count)
+        return _narrowed(*_add_equal(self.owners, key, self.counts), scale)
+
+
+def _narrowed(owner: Ints, key: Ints, count: Ints, scale: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """Bins, ascending and each once, as ``Bins.merged`` gives them."""
+    while True:
+        populated = np.bincount(owner, minlength=len(scale))
+        wide = populated > bins.MAX_BINS
+        if not wide.any():
+            return starts_of(populated), key, count, scale
+        scale = scale - wide
+        owner, key, count = _add_equal(owner, bins.coarser(key, wide[owner].astype(np.int64)), count)
 
 
 def runs_of(ordered: Ints) -> Ints:
@@ -303,13 +312,27 @@ def _add_equal(owner: Ints, key: Ints, count: Ints) -> tuple[Ints, Ints, Ints]:
     """Add the counts of equal (owner, key) pairs; the result is ascending."""
     if not len(owner):
         return owner, key, count
-    span = 4 * bins.OFFSET
-    pair = owner * span + (key + 2 * bins.OFFSET)
+    pair = _pairs(owner, key)
     order = np.argsort(pair, kind="stable")
     ordered = pair[order]
     first = runs_of(ordered)
-    distinct = ordered[first]
-    return distinct // span, distinct % span - 2 * bins.OFFSET, np.add.reduceat(count[order], first)
+    return *_unpaired(ordered[first]), np.add.reduceat(count[order], first)
+
+
+def _count_equal(owner: Ints, key: Ints) -> tuple[Ints, Ints, Ints]:
+    """The same of bins of one observation each."""
+    ordered = np.sort(_pairs(owner, key))
+    first = runs_of(ordered)
+    return *_unpaired(ordered[first]), np.diff(first, append=len(ordered))
+
+
+def _pairs(owner: Ints, key: Ints) -> Ints:
+    """One number for an owner and a key; it orders by owner, then key."""
+    return (owner << _KEY_BITS) + (key + 2 * bins.OFFSET)
+
+
+def _unpaired(pairs: Ints) -> tuple[Ints, Ints]:
+    return pairs >> _KEY_BITS, (pairs & ((1 << _KEY_BITS) - 1)) - 2 * bins.OFFSET
 
 
 def percentiles(cells: Cells, quantile: float) -> Floats:

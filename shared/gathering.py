@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from struct import pack
 
 import numpy as np
 
@@ -12,23 +15,29 @@ from .instruments import Gathered
 from .series import Kind, Series
 from .timeline import MINUTE_SECONDS, US_PER_SECOND, minute_of_us
 
+_series_of = attrgetter("series")
+_PAIR_BYTES = 16
 _MAX_SECONDS = 253_402_300_740.0
 """The last minute of the year 9999."""
 
 
-def fold_gathered(taken: Mapping[Series, Gathered]) -> tuple[dict[int, Cells], int]:
-    """Cells by minute, and how many observations were no numbers that may be observed, or below 0 for a counter."""
-    names = tuple(sorted(taken))
-    columns = [_columns(taken[name].numbers) for name in names]
-    given = np.concatenate(columns)
-    owner = np.repeat(np.arange(len(names)), [len(one) for one in columns])
+def fold_gathered(taken: Sequence[Gathered]) -> tuple[dict[int, Cells], int]:
+    """Cells by minute, and how many observations were no numbers that may be observed, or below 0 for a counter.
+
+    One series may be there repeatedly; the first says its kind.
+    """
+    ordered = _merged(sorted(taken, key=_series_of))
+    names = tuple(one.series for one in ordered)
+    columns = [_columns(one.numbers) for one in ordered]
+    given = np.frombuffer(b"".join(columns)).reshape(-1, 2)
+    owner = np.repeat(np.arange(len(names)), [len(one) // _PAIR_BYTES for one in columns])
     at, values = given[:, 0], given[:, 1]
-    kinds = np.array([taken[name].kind for name in names], np.int64)
+    kinds = np.array([one.kind for one in ordered], np.int64)
     sound = (np.abs(values) <= MAX_MAGNITUDE) & (at > 0) & (at <= _MAX_SECONDS)
     sound &= (values >= 0) | (kinds[owner] != Kind.COUNTER)
     if not sound.all():
         at, values, owner = at[sound], values[sound], owner[sound]
-    refused = sum(len(one.numbers) // 2 for one in taken.values()) - len(values)
+    refused = sum(len(one.numbers) // 2 for one in ordered) - len(values)
     at_us = np.rint(at * US_PER_SECOND).astype(np.int64)
     return {minute: fold_segments(names, kinds, *rows) for minute, rows in _by_minute(owner, at_us, values)}, refused
 
@@ -49,13 +58,26 @@ def _by_minute(owner: Ints, at_us: Ints, values: Floats) -> list[tuple[int, tupl
     return [(minute, (owner[rows], at_us[rows], values[rows])) for minute, rows in within]
 
 
-def _columns(numbers: list[float]) -> Floats:
-    """Times and values as two columns; without those that are no numbers."""
+def _merged(ordered: list[Gathered]) -> list[Gathered]:
+    """The same with each series once."""
+    if all(a.series != b.series for a, b in itertools.pairwise(ordered)):
+        return ordered
+    found: list[Gathered] = []
+    for one in ordered:
+        if found and found[-1].series == one.series:
+            found[-1] = found[-1]._replace(numbers=found[-1].numbers + one.numbers)
+        else:
+            found.append(one)
+    return found
+
+
+def _columns(numbers: list[float]) -> bytes:
+    """Times and values in turn, as doubles; without those that are no numbers."""
     try:
-        return np.fromiter(numbers, np.float64, len(numbers)).reshape(-1, 2)
+        return pack(f"{len(numbers)}d", *numbers)
     except Exception:  # noqa: BLE001 - whatever a value does, the others count
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        return np.array([pair for pair in pairs if _is_number(pair[1])], np.float64).reshape(-1, 2)
+        return b"".join(pack("2d", *pair) for pair in pairs if _is_number(pair[1]))
 
 
 def _is_number(value: object) -> bool:

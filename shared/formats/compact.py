@@ -108,7 +108,8 @@ def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
     out.varint(0 if chunk.seq is None else chunk.seq + 1)
     out.blob(encode_table(table))
     out.varint(len(chunk.sections))
-    number = {name: index for index, name in enumerate(table)}
+    whole = all(len(part) == len(table) for part in parts)
+    number = {} if whole else {name: index for index, name in enumerate(table)}
     for section in chunk.sections:
         _write_section(out, section, number, rollup=rollup)
     body = out.done()
@@ -167,12 +168,13 @@ def _inflate(data: bytes) -> bytes:
 
 
 def _write_section(out: Writer, section: Section, number: dict[Series, int], *, rollup: bool) -> None:
+    """``number`` is each series' in the table; empty where every section has all of them."""
     cells = section.cells
     age = section.minute * US_PER_SECOND - cells.last_at_us
     _check_rows(cells.kind, cells.count, age, rollup=rollup)
     out.varint(section.minute // MINUTE_SECONDS)
     out.varint(len(cells))
-    whole = len(cells) == len(number)
+    whole = not number or len(cells) == len(number)
     out.varint(int(whole))
     if not whole:
         rows = np.array([number[name] for name in cells.series], np.int64)
