@@ -42,7 +42,7 @@ from ..identity import MAX_WRITER_BYTES
 from ..series import Kind, Series
 from ..timeline import HOUR_SECONDS, MINUTE_SECONDS, US_PER_SECOND
 from .bin_columns import MAX_CHUNK_BINS, MAX_COUNT, read_bins, write_bins
-from .columns import Reader, Writer, malformed, too_large
+from .columns import Reader, Writer, differences, malformed, too_large
 from .series_table import MAX_SERIES, decode_table, encode_table
 
 CONTENT_TYPE = "application/vnd.ion.chunk"
@@ -57,6 +57,9 @@ MAX_MESSAGE_COUNT = 2**32
 MAX_SECTIONS = 5_000
 MAX_ROWS = 200_000
 _ROLLUP = 1
+_LEVEL = 1
+"""Of DEFLATE, for a message: 6 takes twice the time to save the service 1 to 6 % of its bytes."""
+_ROLLUP_LEVEL = 6
 MAX_MINUTE = 253_402_300_740
 _US_PER_MINUTE = MINUTE_SECONDS * US_PER_SECOND
 _US_PER_HOUR = HOUR_SECONDS * US_PER_SECOND
@@ -112,11 +115,17 @@ def encode(chunk: Chunk, *, rollup: bool = False) -> bytes:
     number = {} if whole else {name: index for index, name in enumerate(table)}
     for section in chunk.sections:
         _write_section(out, section, number, rollup=rollup)
-    body = out.done()
-    if len(table) > MAX_SERIES or len(body) > MAX_BODY_BYTES:
-        raise too_large(f"{len(table)} series, {len(body)} bytes")
-    deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return bytes([VERSION, _ROLLUP if rollup else 0]) + deflate.compress(body) + deflate.flush()
+    if len(table) > MAX_SERIES or len(out) > MAX_BODY_BYTES:
+        raise too_large(f"{len(table)} series, {len(out)} bytes")
+    return bytes([VERSION, _ROLLUP if rollup else 0]) + _deflate(out.pieces(), _ROLLUP_LEVEL if rollup else _LEVEL)
+
+
+def _deflate(pieces: Sequence[bytes], level: int) -> bytes:
+    """One stream, in which each piece begins a block: it is coded by its own frequencies."""
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -15)
+    *before, last = pieces
+    blocks = [deflate.compress(piece) + deflate.flush(zlib.Z_BLOCK) for piece in before]
+    return b"".join([*blocks, deflate.compress(last), deflate.flush()])
 
 
 def unweighed(_size_bytes: int) -> None:
@@ -178,7 +187,7 @@ def _write_section(out: Writer, section: Section, number: dict[Series, int], *, 
     out.varint(int(whole))
     if not whole:
         rows = np.array([number[name] for name in cells.series], np.int64)
-        out.unsigned(np.diff(rows, prepend=-1) - 1)
+        out.unsigned(differences(rows, -1) - 1)
     out.unsigned(cells.kind)
     out.unsigned(cells.count)
     out.unsigned(age)
