@@ -104,6 +104,16 @@ class Usual:
                 return max(below, more_below), max(above, more_above)
         return below, above
 
+    def band(self, at: Sequence[int], sigmas: float) -> list[tuple[float, float]]:
+        """What ``at(...).limits(sigmas)`` is at each of some instants (Unix seconds)."""
+        place = ((np.array(at, np.float64) - _MONDAY_SECONDS) / HOUR_SECONDS - 0.5) % HOURS_OF_WEEK
+        before = place.astype(np.int64) % HOURS_OF_WEEK
+        after, part = (before + 1) % HOURS_OF_WEEK, place - place.astype(np.int64)
+        levels, spreads = np.array(self.levels), np.array(self.spreads)
+        level = levels[before] + part * (levels[after] - levels[before])
+        spread = sigmas * np.maximum(spreads[before], spreads[after])
+        return list(zip((level - spread).tolist(), (level + spread).tolist(), strict=True))
+
     def words(self, unit: str = "") -> str:
         """When it is high and low, and whether it grows, in one sentence; times are UTC."""
         days = np.array(self.levels).reshape(7, 24)

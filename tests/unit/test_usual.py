@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
@@ -40,6 +41,16 @@ def _learned(shape: Callable[[float], float], noise: float = 1.0) -> Usual:
     usual = learn(_points(shape, 3, 300, noise), _points(shape, 28, 3600, noise / 3))
     assert usual is not None
     return usual
+
+
+def test_a_band_is_what_the_hours_say_of_each_instant() -> None:
+    """Asked of many instants at once, a baseline gives the limits that it gives of each."""
+    levels = tuple(float(hour % 24) for hour in range(HOURS_OF_WEEK))
+    one = Usual(levels, tuple(0.5 + hour / 100 for hour in range(HOURS_OF_WEEK)), (1.0, 1.0), 0.0, 99)
+    at = [1_760_000_000 + step * 1_234 for step in range(700)]
+    each = [one.at(datetime.fromtimestamp(second, UTC)).limits(3.0) for second in at]
+    assert np.array(one.band(at, 3.0)) == pytest.approx(np.array(each))
+    assert one.band([], 3.0) == []
 
 
 def test_the_level_is_that_of_the_hour_of_the_week() -> None:
