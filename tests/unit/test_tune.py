@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 import random
 from dataclasses import replace
@@ -13,6 +16,7 @@ import pytest
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, Reason, State
 from shared.backtest.stored import History
+from shared.configuration.models import PanelKind
 from shared.cost import (
     EVALUATIONS,
     Operations,
@@ -23,6 +27,7 @@ from shared.cost import (
     total,
     usages,
 )
+from shared.dashboard import PageRequest
 from shared.decided import decided
 from shared.digest import began_before, digest_report
 from shared.hours import roll_up_hour
@@ -37,7 +42,7 @@ from shared.rules import Severity
 from shared.tick import TickResult, Transition
 from shared.timeline import minute_floor
 from shared.tune import Tuned, asked, digest_channels, read_report
-from shared.usual_store import moving_keys, read_baselines
+from shared.usual_store import key_of, moving_keys, read_baselines
 from tests.fakes import Clock, CountingStore
 from tests.world import World, point
 
@@ -233,7 +238,32 @@ def test_a_line_that_an_alert_is_about_has_what_is_usual_behind_it(world: World)
     config, now = world.services.config, world.clock()
     collection = config.get_collection("cpu_utilization_us")
     page = build_overview(config, Reader(world.store), now - timedelta(hours=1), now, now, UTC, collection, "")
-    bands = [line.usual for chart in page.charts for line in chart.lines if line.subject]
-    assert len(bands) >= 1
-    low, high = bands[0] or (0.0, 0.0)
-    assert 30 < low < 40 < high < 60
+    (line,) = [line for chart in page.charts for line in chart.lines if line.subject]
+    assert len(line.usual) == len(line.values)
+    assert all(30 < low < 40 < high < 60 for low, high in line.usual)
+
+
+def test_a_page_about_one_region_has_the_band_of_that_region(world: World) -> None:
+    """What is usual of a query by region is usual on the page of that region, too, and in every format with numbers."""
+    pages = world.services.dashboard()
+    told = json.loads(pages(PageRequest("/dashboards/performance.json", query={"region": REGION})).body)
+    (throughput,) = [one for one in told["panels"] if one["title"] == "Throughput"]
+    (line,) = throughput["charts"][0]["chart"]["lines"]
+    assert len(line["usual_low"]) == len(line["usual_high"]) == len(line["values"])
+    assert line["usual_low"][-1] < 100 / 60 < line["usual_high"][-1]
+    rows = csv.DictReader(
+        io.StringIO(pages(PageRequest("/dashboards/performance.csv", query={"region": REGION})).body.decode())
+    )
+    highs = [float(one["value"]) for one in rows if one["series"] == "Throughput, usual high"]
+    assert highs == line["usual_high"]
+
+
+def test_what_the_dashboards_draw_is_learned() -> None:
+    """A line that no rule and no collection asks for has its baselines too; side by side it is by region."""
+    config = MonitoringConfig()
+    known = {one.key for one in asked(config)}
+    for panel in (panel for dashboard in config.list_dashboards() for panel in dashboard.panels):
+        if panel.kind is PanelKind.LINE:
+            assert known >= {key_of(one.query, 300) for one in panel.queries}
+        if panel.kind is PanelKind.MULTIPLES:
+            assert known >= {key_of(replace(one.query, group_by=("region",)), 300) for one in panel.queries}
