@@ -191,6 +191,12 @@ def merge(parts: Sequence[Cells]) -> Cells:
     return _reduce(stacked, ids, ordered, add_writers=False)
 
 
+def beside(parts: Sequence[Cells]) -> Cells:
+    """The rows of parts that have no series in common, and each only greater ones than the part before it."""
+    stacked, _, names = _stack(parts)
+    return replace(stacked, series=names)
+
+
 def merge_writers(parts: Sequence[Cells]) -> Cells:
     """Merge one interval's chunks of many writers: first each writer's own, then all, adding their last values."""
     stacked, ids, ordered = _stack(parts)
@@ -301,21 +307,23 @@ class Bins(NamedTuple):
     counts: Ints
     scales: Ints
 
-    def merged(self, scale: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    def merged(self, scale: Ints, most: int = bins.MAX_BINS) -> tuple[Ints, Ints, Ints, Ints]:
         """Each owner's bins once, ascending: their start by owner, keys, counts, and each owner's scale.
 
-        ``scale`` is each owner's, at most that of any of its bins; lower where they would be more than MAX_BINS.
+        ``scale`` is each owner's, at most that of any of its bins; lower where they would be more than ``most``.
         """
         steps = self.scales - scale[self.owners]
         key = bins.coarser(self.keys, steps) if steps.any() else self.keys
-        return _narrowed(*_add_equal(self.owners, key, self.counts), scale)
+        return _narrowed(*_add_equal(self.owners, key, self.counts), scale, most)
 
 
-def _narrowed(owner: Ints, key: Ints, count: Ints, scale: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+def _narrowed(
+    owner: Ints, key: Ints, count: Ints, scale: Ints, most: int = bins.MAX_BINS
+) -> tuple[Ints, Ints, Ints, Ints]:
     """Bins, ascending and each once, as ``Bins.merged`` gives them."""
     while True:
         populated = np.bincount(owner, minlength=len(scale))
-        wide = populated > bins.MAX_BINS
+        wide = populated > most
         if not wide.any():
             return starts_of(populated), key, count, scale
         scale = scale - wide
