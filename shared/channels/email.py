@@ -17,9 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.errors import MessageError
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime
 from socket import SHUT_RDWR
 from threading import Timer
@@ -36,8 +37,22 @@ from .story import TITLE, Story, cut, tell
 
 NAME = "email"
 MAX_SUBJECT = 200
-POLICY = SMTP.clone(max_line_length=400)
-"""Headers are not folded: a subject that begins with a space is another subject to some threads."""
+MAX_ENCODED_WORD = 75
+"""https://www.rfc-editor.org/rfc/rfc2047#section-2; the library's are as long as its lines."""
+
+
+class _Unfolded(EmailPolicy):
+    """Headers are not folded: a subject that begins with a space is another subject to some threads."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """A header's line; a subject beyond ASCII in as many encoded words as it takes."""
+        if name != "Subject" or str(value).isascii():
+            return super().fold_binary(name, value)
+        words = Header(str(value), "utf-8", maxlinelen=MAX_ENCODED_WORD, header_name="").encode(linesep="")
+        return f"{name}: {words}{self.linesep}".encode("ascii")
+
+
+POLICY = _Unfolded(linesep="\r\n", max_line_length=400)
 MAX_HTML_BYTES = 100_000
 """Above 102 kB Gmail cuts a mail off."""
 DEADLINE_SECONDS = 20.0

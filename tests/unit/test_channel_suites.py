@@ -442,6 +442,20 @@ def test_hostile_text_is_inert_in_mail(kind: str) -> None:
     assert len(html.get_content().encode()) < email_channel.MAX_HTML_BYTES
 
 
+@pytest.mark.parametrize("name", ["Größe überschritten", "🔥" * 90, "שגיאה " * 30, "応答時間" * 20, "x" * 300])
+def test_a_subject_of_any_letters_keeps_the_rules_of_mail(name: str) -> None:
+    """It is one line of ASCII in words of at most 75 characters each where it is encoded, and reads as it was meant."""
+    rig = email()
+    assert isinstance(rig.vendor, vendors.Mailbox)
+    rig.channel.send(replace(FIRING, rule_name=name), TURN)
+    (mail,) = rig.vendor.mails
+    line = next(one for one in mail.split(b"\r\n") if one.startswith(b"Subject: ")).decode("ascii")
+    assert len(line) < 998
+    assert all(len(word) <= 75 for word in line.split() if word.startswith("=?"))
+    told = message_from_bytes(mail, policy=modern)["Subject"]
+    assert told == email_channel.subject(story_of(replace(FIRING, rule_name=name), "email"), "ION Mentoring production")
+
+
 @pytest.mark.parametrize("kind", ["firing", "group", "escalated", "no_data"])
 def test_hostile_text_is_inert_in_pagerduty_and_sentry(kind: str) -> None:
     """What a pager or an issue shows has no control character, on one line where a line is expected."""
