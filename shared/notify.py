@@ -28,7 +28,7 @@ from .acks import ack_path, read_acks
 from .bus import Message
 from .caps import hold_or_count, sum_up
 from .channels import Answer, Busy, Channel, Evidence, Evidences, Gone, Partly, Turn, no_evidence
-from .deliveries import HEARD, UNHEARD, Conversation, Delivery, DeliveryState
+from .deliveries import HEARD, UNHEARD, Conversation, Delivery, DeliveryState, delivery_path
 from .errors import PermanentError, TransientError
 from .logs import log
 from .notices import FALLBACKS, notice_of_outage
@@ -43,6 +43,8 @@ _FIRST = {"pagerduty"}
 """Channels that wake somebody wait for no other."""
 _SUMMED = {NotificationKind.FIRING, NotificationKind.RESOLVED}
 """What may be told in one message with others."""
+_ABOUT_ALERTS = frozenset(NotificationKind) - {NotificationKind.SUMMARY, NotificationKind.NOTICE}
+"""What somebody must hear of: a digest that nobody set a channel up for is told nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Notify:
                 failed.append(error)
         if failed:
             raise TransientError(failed[0].reason, "; ".join(str(error) for error in failed)) from failed[0]
-        if any(one.state in UNHEARD for one in outcomes) and not any(one.state in HEARD for one in outcomes):
+        if _is_unheard(notification, [one.state for one in outcomes]):
             outcomes += self._elsewhere(notification, notification.channels)
         return outcomes
 
@@ -92,10 +94,20 @@ class Notify:
         tried: list[Delivered] = []
         for name in FALLBACKS:
             if name in self.channels and name not in but:
-                tried.append(self._deliver(notification, name))
+                tried.append(self._deliver(self._as_told_on(name, notification), name))
                 if tried[-1].state in HEARD:
                     break
         return tried
+
+    def _as_told_on(self, channel: str, notification: Notification) -> Notification:
+        """The same, following what of its episode was told on a channel that it was not decided for."""
+        paths = [delivery_path(told.notification_id, channel) for told in notification.follows]
+        found = self.store.get(paths)
+        follows = tuple(
+            replace(told, channels=(*told.channels, channel)) if path in found else told
+            for told, path in zip(notification.follows, paths, strict=True)
+        )
+        return replace(notification, follows=follows)
 
     def _deliver(self, notification: Notification, name: str) -> Delivered:
         known = self._turns.read(notification, name)
@@ -252,6 +264,13 @@ class Notify:
         notice = notice_of_outage(outage, notification.config_hash)
         self._elsewhere(notice, (outage.channel,))
         self.store.commit([replace(outage, told=True).write()])
+
+
+def _is_unheard(notification: Notification, states: list[DeliveryState]) -> bool:
+    """Whether nobody heard who should have: all refuse it, or an alert goes where nothing is set up."""
+    if any(state in HEARD for state in states):
+        return False
+    return any(state in UNHEARD for state in states) or (bool(states) and notification.kind in _ABOUT_ALERTS)
 
 
 def _told(delivery: Delivery) -> Delivered:
