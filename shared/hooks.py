@@ -168,9 +168,12 @@ class Hooks:
         return self._done(known, reaction.notification.kind.value)
 
     def _publish(self, reaction: Reaction) -> None:
-        """Have it told. Again is harmless: the id is the same."""
+        """Have it told. Again is harmless: the id is the same. What the bus refuses is no fault of the request's."""
         notification = reaction.notification
-        self.bus.publish(self.notifications_topic, notification.to_json(), {"notification": notification.id})
+        try:
+            self.bus.publish(self.notifications_topic, notification.to_json(), {"notification": notification.id})
+        except PermanentError as error:
+            raise TransientError(error.reason, error.detail) from error
 
     def _unknown(self, signature: bytes) -> str:
         """Where a request is noted that was not answered before. Raises for one that was."""

@@ -190,7 +190,7 @@ def _sentence(told: Notification, channel: str) -> str:
     if told.kind is NotificationKind.RESOLVED:
         more = "" if told.ends_on(channel) else f" {told.still_firing} of these alerts still fire."
         return f"It fired from {when(told)} to {clock(told.at, UTC)} UTC{where}.{more}"
-    if told.about is not AlertKind.THRESHOLD.value:
+    if told.about != AlertKind.THRESHOLD.value:
         return f"{clean_lines(told.description)} Since {when(told)} UTC."
     so_far = f" ({lasted(told)})" if told.at > told.fired_at else ""
     if told.also:

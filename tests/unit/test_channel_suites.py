@@ -517,6 +517,7 @@ def test_only_what_is_new_and_critical_calls_somebody(severity: Severity) -> Non
         body = slack_channel.payload(story_of(told, "slack"), told.conversation, ICONS, mention)
         calls = severity is Severity.CRITICAL and kind in ("firing", "escalated", "group", "no_data")
         assert (mention in json.dumps(body)) is calls, kind
+        assert (mention in slack_channel.reply(story_of(told, "slack"), mention)) is calls, kind
 
 
 def test_a_mention_that_is_none_is_text() -> None:
