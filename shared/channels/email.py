@@ -53,6 +53,8 @@ class _Unfolded(EmailPolicy):
 
 
 POLICY = _Unfolded(linesep="\r\n", max_line_length=400)
+_BODY = POLICY.clone(max_line_length=76)
+"""Encoded bodies have lines of at most 76: https://www.rfc-editor.org/rfc/rfc2045#section-6.7"""
 MAX_HTML_BYTES = 100_000
 """Above 102 kB Gmail cuts a mail off."""
 DEADLINE_SECONDS = 20.0
@@ -118,7 +120,7 @@ def payload(
     root = f"<conversation-{notification.conversation_on(NAME)}@{domain}>"
     chart_id = f"chart-{notification.id}@{domain}" if chart else ""
     mail = Mail(story, place, chart_id)
-    message = EmailMessage(POLICY)
+    message = EmailMessage(_BODY)
     message["From"] = Address("ION Monitoring", addr_spec=sender)
     message["To"] = [Address(addr_spec=one) for one in recipients]
     message["Subject"] = subject(story, place)
@@ -130,13 +132,14 @@ def payload(
     message["X-Auto-Response-Suppress"] = "All"
     message["List-Id"] = f"ION Monitoring alerts <alerts.{domain}>"
     message["List-Unsubscribe"] = f"<mailto:{sender}?subject=unsubscribe>"
-    message.set_content(mail_text(mail))
-    message.add_alternative(mail_html(mail), subtype="html")
+    message.set_content(mail_text(mail), cte="quoted-printable")
+    message.add_alternative(mail_html(mail), subtype="html", cte="quoted-printable")
     if chart:
         html = message.get_payload(1)
         assert isinstance(html, EmailMessage)  # noqa: S101 - for the type checker: it was added above
         html.add_related(chart, "image", "png", cid=f"<{chart_id}>", disposition="inline", filename="chart.png")
     _fix_boundaries(message, notification.id)
+    message.policy = POLICY
     return message
 
 

@@ -442,6 +442,15 @@ def test_hostile_text_is_inert_in_mail(kind: str) -> None:
     assert len(html.get_content().encode()) < email_channel.MAX_HTML_BYTES
 
 
+def test_a_mail_is_plain_ascii_in_short_lines() -> None:
+    """Whatever relays it, text, HTML and picture stay as they are: encoded, in lines of at most 76 characters."""
+    (mail,) = sent_by(email, ATTACKED["firing"]).mails
+    body = mail.partition(b"\r\n\r\n")[2]
+    assert mail.isascii()
+    assert b"image/png" in body
+    assert max(len(line) for line in body.split(b"\r\n")) <= 76
+
+
 @pytest.mark.parametrize("name", ["Größe überschritten", "🔥" * 90, "שגיאה " * 30, "応答時間" * 20, "x" * 300])
 def test_a_subject_of_any_letters_keeps_the_rules_of_mail(name: str) -> None:
     """It is one line of ASCII in words of at most 75 characters each where it is encoded, and reads as it was meant."""
