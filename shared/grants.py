@@ -124,11 +124,10 @@ def _section(function: Function, *, is_dashboard: bool) -> str:
     rows = [f"| runs with | `{grant.role}` | {grant.resource} |" for grant in grants_of(function)]
     called = [f"| called by {grant.account} | `{grant.role}` | {grant.resource} |" for grant in callers_of(function)]
     if is_dashboard:
-        people = "viewers and operators"
         called = [
             f"| access `{access}`: {one.account} | `{one.role}` | {one.resource} |"
             for access in Access
-            for one in openers(function, access, [people])
+            for one in openers(function, access, ["viewers" if access is Access.PROXY else "viewers and operators"])
         ]
     lines = [
         f"## {function.name}\n",

@@ -78,7 +78,8 @@ class Services:
         from .ingest import Ingest
 
         kinds = {metric.name: metric.kind for metric in self.config.metrics}
-        return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
+        letters = self.topic("metrics-dead-letter")
+        return Ingest(self.store, self.bus, letters, kinds, self.now, self.config.settings.otlp_labels)
 
     def evaluate(self) -> Callable[[], Report]:
         """The function ``evaluate``; where Sentry is set up, watched from there. A DSN that is none stops nothing."""

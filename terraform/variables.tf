@@ -120,6 +120,11 @@ variable "operators" {
     condition     = alltrue([for member in var.operators : can(regex("^user:[^ ,]+@[^ ,]+$", member))])
     error_message = "operators: expected persons such as user:ana@example.com."
   }
+
+  validation {
+    condition     = length(var.operators) == 0 || var.dashboard_access != "proxy"
+    error_message = "operators: expected none with dashboard_access proxy, behind which nobody is known; name viewers, or leave dashboard_access out."
+  }
 }
 
 variable "point_in_time_recovery" {

@@ -117,7 +117,7 @@ class Channel(Protocol):
         """A send was so late that the conversation had gone on without it: put right what it did beside it.
 
         ``late`` is what the send answered with (its handle), ``turn`` what the conversation is by now.
-        Repeating it is harmless. Raises TransientError.
+        Repeating it is harmless. Raises TransientError, and PermanentError where the receiver will not have it.
         """
         ...
 

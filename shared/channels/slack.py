@@ -86,10 +86,7 @@ class SlackBot:
         """Delete what was posted beside the conversation's own message, if it was a second one."""
         if "ts" not in late or late["ts"] == turn.handle.get("ts"):
             return
-        try:
-            self._call("chat.delete", {"channel": late["channel"], "ts": late["ts"]}, turn)
-        except PermanentError as error:
-            log("slack_not_deleted", "WARNING", reason=error.detail)
+        self._call("chat.delete", {"channel": late["channel"], "ts": late["ts"]}, turn)
 
     def _begin(self, notification: Notification, story: Story, turn: Turn) -> Answer:
         file_id = self._upload(notification, turn)

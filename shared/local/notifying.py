@@ -89,7 +89,7 @@ def _draw(config: MonitoringConfig, told: Notification) -> bytes:
     minutes = range(1, int((told.at - start).total_seconds()) // 60 + 1)
     course = [*_COURSE, (minutes[-1], told.value or 0.0)]
     lines = [Line("europe-west1", tuple(_between(course, minute) for minute in minutes), subject=True,
-                  status=Status.of(told.severity), usual=USUAL)]  # fmt: skip
+                  status=Status.of(told.severity), usual=(USUAL,) * len(minutes))]  # fmt: skip
     for name, level in (("us-central1", 38.0), ("asia-southeast1", 44.0)):
         lines.append(Line(name, tuple(level + 3.0 * math.sin(minute / 4.0 + level) for minute in minutes)))
     ended = told.at if told.kind is NotificationKind.RESOLVED else None

@@ -567,7 +567,12 @@ WRONG = (
         "secret_versions": "{ION_WEBHOOK_URL=1}",
         "sizing": "{ingest={cpu=3}, evaluate={memory_mib=100}, notify={concurrency=0}, dashboard={min_instances=4}}",
     },
-    {"sizing": "{ingest={cpu=0.5}}", "secret_revisions": "{ION_NO_SUCH=1}"},
+    {
+        "dashboard_access": "proxy",
+        "operators": '["user:ana@example.com"]',
+        "secret_revisions": "{ION_NO_SUCH=1}",
+        "sizing": "{ingest={cpu=0.5}}",
+    },
 )
 """Values that are refused, in runs of their own where one variable is wrong in several ways."""
 

@@ -200,7 +200,9 @@ class TestPages:
     def test_json_has_the_panels(self, slow: World) -> None:
         """The page of an alert in JSON holds graph, timeline and contributors."""
         told = json.loads(page(slow, f"/alerts/{FIRED}.json").body)
-        assert [one["title"] for one in told["panels"]][1:] == ["Timeline", "Contributors by endpoint"]
+        assert [one["title"] for one in told["panels"]][1:] == [
+            "Timeline", "Contributors by endpoint", "This rule with other settings",
+        ]  # fmt: skip
 
     def test_the_formats_are_linked(self, slow: World) -> None:
         """An alert's page links to its other formats, and the tabs lead to the dashboards."""
