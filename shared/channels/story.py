@@ -202,9 +202,9 @@ def _sentence(told: Notification, channel: str) -> str:
     if told.kind is NotificationKind.RESOLVED:
         more = "" if told.ends_on(channel) else f" {told.still_firing} of these alerts still fire."
         return f"It fired from {when(told)} to {clock(told.at, UTC)} UTC{where}.{more}"
-    if told.about is not AlertKind.THRESHOLD.value:
+    if told.about != AlertKind.THRESHOLD.value:
         return f"{clean_lines(told.description)} Since {when(told)} UTC."
-    so_far = f" ({lasted(told)})" if told.at > told.fired_at else ""
+    so_far = f" ({lasted(told).replace(' ', NARROW)})" if told.at > told.fired_at else ""  # not broken by a line
     if told.also:
         return (
             f"{told.alerts} alerts together: {_values(told)}. Alert on {_bound(told)}, since {when(told)} UTC{so_far}."
