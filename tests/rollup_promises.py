@@ -70,7 +70,8 @@ class Weakness:
 class WatchedStore:
     """The store below all others: it remembers which T were committed and when, and has the story's weakness.
 
-    Its listings lack what was committed within ``lag`` before their read times.
+    Its listings lack what was committed within ``lag`` before their read times. ``changes`` counts what was done to
+    markers, ``rewritten`` how often each document was written.
     """
 
     inner: Store
@@ -78,6 +79,7 @@ class WatchedStore:
     lag: timedelta = timedelta(0)
     judged: list[tuple[datetime, int]] = field(default_factory=list)
     changes: Counter[type[Write]] = field(default_factory=Counter)
+    rewritten: Counter[str] = field(default_factory=Counter)
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
@@ -104,6 +106,7 @@ class WatchedStore:
             for write in writes
             if isinstance(write, Put) and write.path == STATE_PATH
         ]
+        self.rewritten.update(write.path for write in writes if isinstance(write, Put))
         self.changes.update(type(write) for write in writes if write.path.startswith("late/"))
         return committed_at
 

@@ -19,6 +19,7 @@ from ..render.plain import clean, value_text
 from ..rules import Severity
 from ..timeline import minute_id, to_us
 from ..urls import is_region
+from ..wording import ended_well, how_it_ended
 from . import Evidence, Turn
 
 TITLE = "title"
@@ -54,6 +55,8 @@ class Story:
     severity: Severity
     kind: NotificationKind
     is_over: bool
+    is_well: bool
+    """Whether it is over because all is well again."""
     url: str
     runbook_url: str
     rule_id: str
@@ -80,6 +83,7 @@ def tell(notification: Notification, turn: Turn, dashboard_url: str, channel: st
         severity=told.severity,
         kind=told.kind,
         is_over=told.ends_on(channel),
+        is_well=told.ends_on(channel) and ended_well(told.reason),
         url=link(told, dashboard_url),
         runbook_url=safe_url(told.runbook_url),
         rule_id=clean(told.rule_id),
@@ -160,7 +164,7 @@ def _minute(instant: datetime) -> str:
 def _status(told: Notification, channel: str) -> str:
     match told.kind:
         case NotificationKind.RESOLVED if told.ends_on(channel):
-            return f"{'Resolved' if told.value is not None else 'Ended without data'} after {lasted(told)}"
+            return f"{how_it_ended(told.reason, told.about)} after {lasted(told)}"
         case NotificationKind.RESOLVED:
             return f"{told.still_firing} still firing"
         case NotificationKind.ACKNOWLEDGED:

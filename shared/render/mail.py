@@ -42,7 +42,8 @@ class Mail:
     @property
     def glyph(self) -> str:
         """Before the status."""
-        return "✓" if self.story.is_over else _GLYPHS[self.story.severity]
+        over = "✓" if self.story.is_well else "–"
+        return over if self.story.is_over else _GLYPHS[self.story.severity]
 
     @property
     def why(self) -> str:
