@@ -24,7 +24,7 @@ from typing import TypeAlias
 from urllib.parse import parse_qs
 
 from .bus import Bus
-from .channels.slack import ACKNOWLEDGE, OPEN, SILENCE
+from .channels.slack_blocks import ACKNOWLEDGE, OPEN, SILENCE
 from .config import Secret
 from .errors import PermanentError, PreconditionFailed, TransientError
 from .logs import log

@@ -27,7 +27,7 @@ from datetime import datetime, timedelta
 from .acks import ack_path, read_acks
 from .bus import Message
 from .caps import hold_or_count, sum_up
-from .channels import Answer, Busy, Channel, Evidence, Evidences, Gone, Turn, no_evidence
+from .channels import Answer, Busy, Channel, Evidence, Evidences, Gone, Partly, Turn, no_evidence
 from .deliveries import HEARD, UNHEARD, Conversation, Delivery, DeliveryState
 from .errors import PermanentError, TransientError
 from .logs import log
@@ -206,6 +206,7 @@ class Notify:
         except PermanentError as error:
             refused = replace(delivery, state=DeliveryState.REFUSED, detail=str(error))
             _, after = self._turns.record(refused, conversation)
+            log("delivery_refused", "ERROR", delivery=refused.path, reason=error.reason, detail=error.detail)
             if isinstance(error, Gone):
                 self._disable(notification, delivery.channel, channel, error)
             if after.late:
@@ -214,6 +215,8 @@ class Notify:
         except TransientError as error:
             wish = error.not_before if isinstance(error, Busy) else None
             is_certain = isinstance(error, Busy) and error.is_certain
+            if isinstance(error, Partly):
+                conversation = replace(conversation, handle=error.handle)
             self._failed(delivery, conversation if is_certain else unknown, str(error), wish)
             raise
         except Exception as error:  # a channel that breaks is tried again, and stops no other

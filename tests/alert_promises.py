@@ -143,13 +143,13 @@ class Ledger:
             self._acks_read[threading.get_ident()] = frozenset(self.acks)
         return self.inner.get(paths)
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """As the port says."""
         if collection == "silences":
             known = [silence_from_fields(path.partition("/")[2], fields) for path, fields in self.silences.items()]
             acks = self._acks_read.pop(threading.get_ident(), frozenset(self.acks))
             self._heard[threading.get_ident()] = Heard(acks, tuple(known))
-        return self.inner.list(collection, start, end)
+        return self.inner.list(collection, start, end, limit)
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from shared.acks import ack_path
 from shared.alerts import ENDINGS, fingerprint
-from shared.channels.slack import ACKNOWLEDGE
+from shared.channels.slack_blocks import ACKNOWLEDGE
 from shared.deliveries import HEARD, TERMINAL, UNHEARD, DeliveryState, delivery_path
 from shared.notifications import Notification, NotificationKind
 from shared.notify import PATIENCE

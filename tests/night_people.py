@@ -15,7 +15,7 @@ from typing import TypeVar
 from shared.acks import ack_from_fields, ack_path
 from shared.actions import acknowledge, end_silence, silence
 from shared.alerts import AlertState
-from shared.channels.slack import ACKNOWLEDGE, SILENCE
+from shared.channels.slack_blocks import ACKNOWLEDGE, SILENCE
 from shared.config import Secret
 from shared.errors import PermanentError, TransientError
 from shared.hooks import HookRequest, HookResponse

@@ -18,7 +18,7 @@ from shared.adapters.local_bus import LocalBus
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import Told
 from shared.audit import read_entries
-from shared.channels.slack import ACKNOWLEDGE, OPEN, SILENCE
+from shared.channels.slack_blocks import ACKNOWLEDGE, OPEN, SILENCE
 from shared.config import Secret
 from shared.decided import decided
 from shared.errors import TransientError

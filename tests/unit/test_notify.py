@@ -17,6 +17,7 @@ from shared.channels import Busy, Channel, Gone, Turn
 from shared.channels.inbox import InboxChannel
 from shared.deliveries import KEPT, LEASE, DeliveryState, delivery_path
 from shared.errors import PermanentError, TransientError
+from shared.logs import Captured
 from shared.notifications import Notification, NotificationKind
 from shared.notify import PATIENCE, Delivered, Notify
 from shared.outages import read_outages
@@ -312,7 +313,9 @@ def test_only_its_own_firing_counts(other: Notification) -> None:
 def test_a_refusal_is_recorded_and_stops_no_other() -> None:
     """A channel that says no for good is not asked again, and the other is sent to; its resolution may follow."""
     bench = Bench(one=FakeChannel(PermanentError("webhook_refused", "404")))
-    outcomes = bench.notify()
+    with Captured() as logs:
+        outcomes = bench.notify()
+    assert [(one["severity"], one["message"]) for one in logs.events] == [("ERROR", "delivery_refused")]
     assert [outcome.state for outcome in outcomes] == [DeliveryState.REFUSED, DeliveryState.SENT]
     assert bench.record("one")["detail"] == "webhook_refused: 404"
     assert bench.notify() == outcomes
