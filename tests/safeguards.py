@@ -188,12 +188,6 @@ def end_told_to_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Turns, "elsewhere", lambda *_: [])
 
 
-def told_instead_after_the_end(patch: pytest.MonkeyPatch) -> None:
-    """Whoever tells something in place of another channel does not ask whether it is over there."""
-    note = Turns.note_elsewhere
-    patch.setattr(Turns, "note_elsewhere", lambda *given: replace(note(*given), end=""))
-
-
 def told_where_the_first_was(patch: pytest.MonkeyPatch) -> None:
     """What somebody does about several alerts is told where the first of them was told, and nowhere else."""
     parts = reactions._parts
@@ -262,7 +256,6 @@ SHOWN_LATE: dict[str, tuple[Breakage, str]] = {
     "one conversation for all channels": (one_for_all_channels, "only what is over is superseded"),
     "what came too late stays": (left_undone, "too late is undone"),
     "a wish to be left alone is forgotten": (wish_forgotten, "asks to be left alone"),
-    "told instead after the end": (told_instead_after_the_end, "sees is the end"),
     "what people do is told where the first was": (told_where_the_first_was, "told where it was told"),
     "sent after the lease": (sent_after_the_lease, "is not sent again|one sends at a time|comes after"),
 }
