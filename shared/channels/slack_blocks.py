@@ -26,6 +26,8 @@ ACKNOWLEDGE, SILENCE, OPEN = "ion_acknowledge", "ion_silence_1h", "ion_open"
 """Ids of the buttons, which ``hooks`` knows."""
 _MENTION = re.compile(r"<!(here|channel|everyone|subteam\^[A-Z0-9]+)>|<@[A-Z0-9]+>")
 _MARKS = re.compile(r"([*_~`])")
+_ENDED = "⚪"
+"""Before what is over and not well again: nobody looks any more."""
 _EMOJI = re.compile(r":(?=[a-z0-9_+'-]+:)")
 _JOINER = "\u034f"
 """Combining grapheme joiner: invisible, and what stands behind it opens no markup."""
@@ -43,7 +45,8 @@ def payload(
     story: Story, conversation: str, icons: Mapping[str, str], mention: str, file_id: str = ""
 ) -> dict[str, Any]:
     """The message: its blocks, and the text of them that notifications and screen readers take."""
-    icon = "✅" if story.is_over else icons.get(_LEVELS[story.severity], "")
+    over = "✅" if story.is_well else _ENDED
+    icon = over if story.is_over else icons.get(_LEVELS[story.severity], "")
     blocks = [
         {"type": "header", "text": _plain(f"{icon} {_heading(story)}".strip(), MAX_HEADER)},
         _section(_lead(story, mention)),

@@ -18,6 +18,7 @@ from ..render.numbers import NARROW, age, clock, comparison, figure, number
 from ..render.plain import clean, value_text
 from ..rules import Severity
 from ..timeline import minute_id, to_us
+from ..wording import ended_well, how_it_ended
 from . import Evidence, Turn
 
 TITLE = "title"
@@ -53,6 +54,8 @@ class Story:
     severity: Severity
     kind: NotificationKind
     is_over: bool
+    is_well: bool
+    """Whether it is over because all is well again."""
     url: str
     runbook_url: str
     rule_id: str
@@ -81,6 +84,7 @@ def tell(notification: Notification, turn: Turn, dashboard_url: str, channel: st
         severity=told.severity,
         kind=told.kind,
         is_over=told.ends_on(channel),
+        is_well=told.ends_on(channel) and ended_well(told.reason),
         url=link(told, dashboard_url),
         runbook_url=safe_url(told.runbook_url),
         rule_id=clean(told.rule_id),
@@ -175,7 +179,7 @@ def lasted(notification: Notification) -> str:
 def _status(told: Notification, channel: str) -> str:
     match told.kind:
         case NotificationKind.RESOLVED if told.ends_on(channel):
-            return f"{'Resolved' if told.value is not None else 'Ended without data'} after {lasted(told)}"
+            return f"{how_it_ended(told.reason, told.about)} after {lasted(told)}"
         case NotificationKind.RESOLVED:
             return f"{told.still_firing} still firing"
         case NotificationKind.ACKNOWLEDGED:

@@ -47,7 +47,8 @@ class Mail:
         """Before the status; none of a digest, which is no state."""
         if self.story.is_digest:
             return ""
-        return "✓" if self.story.is_over else _GLYPHS[self.story.severity]
+        over = "✓" if self.story.is_well else "–"
+        return over if self.story.is_over else _GLYPHS[self.story.severity]
 
     @property
     def why(self) -> str:
