@@ -33,7 +33,7 @@ def keys_of(values: Floats, scale: int = SCALE) -> Ints:
     """The key of each value; values must be finite. Empty in, empty out."""
     zero = values == 0
     magnitude = np.where(zero, 1.0, np.abs(values))
-    keys = np.copysign(np.ceil(np.log2(magnitude) * 2.0**scale) + (OFFSET - 1), values).astype(np.int64)
+    keys: Ints = np.copysign(np.ceil(np.log2(magnitude) * 2.0**scale) + (OFFSET - 1), values).astype(np.int64)
     keys[zero] = 0
     return keys
 

@@ -20,7 +20,7 @@ from shared.cells import Cells, Observation, equal, fold, merge
 from shared.errors import PermanentError
 from shared.formats.compact import Chunk, decode
 from shared.gathering import fold_gathered
-from shared.instruments import MAX_EACH, MIN_EACH, OTHERS, PAIR, Gathered, Instrument, Instruments
+from shared.instruments import MAX_EACH, MIN_EACH, OTHERS, PAIR, Gathered, Instrument, Instruments, Pair
 from shared.publishing import BackgroundPublisher, Process
 from shared.series import Kind, Series
 from shared.timeline import minute_of_us, to_us
@@ -467,7 +467,7 @@ def test_with_a_spool(tmp_path: Path) -> None:
 def test_a_life_that_cannot_begin() -> None:
     """Where nothing can be published, observing raises nothing and is counted."""
 
-    def fail(_: Instrument) -> Callable[[tuple[float, float]], object]:
+    def fail(_: Instrument) -> Callable[[Pair], object]:
         raise PermanentError("closed")
 
     room = Instruments(lambda: 1.0, fail)
