@@ -127,7 +127,8 @@ def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
     return _reduce(rows, ids[0], ordered, add_writers=False)
 
 
-class Segments(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
     """Observations as columns, series by series: ``names[i]`` (ascending) has the next ``count[i]``, at least 1."""
 
     names: tuple[Series, ...]
@@ -146,8 +147,8 @@ class Segments(NamedTuple):
 
 def fold_segments(given: Segments) -> Cells:
     """The same for columns, which have no negative zeros; none give no rows."""
-    names, kinds, count, at_us, values = given
-    if not len(names):
+    names, kinds, count, at_us, values = given.names, given.kinds, given.count, given.at_us, given.values
+    if not names:
         return EMPTY
     start = starts_of(count)
     first, owner = start[:-1], np.repeat(np.arange(len(names)), count)
