@@ -54,7 +54,8 @@ class Scale:
             value = math.log(max(value, self.low))
             low, high = math.log(self.low), math.log(self.high)
             return min(1.0, (value - low) / (high - low))
-        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+        share = (value - self.low) / (self.high - self.low)
+        return share if 0.0 <= share <= 1.0 else min(1.0, max(0.0, share))
 
     def y(self, value: float) -> int:
         """0 at the top to 1000 at the bottom."""
@@ -133,15 +134,22 @@ def runs(values: Values) -> Iterator[list[tuple[int, float]]]:
         yield run
 
 
+@functools.lru_cache(maxsize=64)
+def _places(count: int, first: float) -> tuple[str, ...]:
+    """The beginnings of the points of a path: where each value stands across, and a space."""
+    step = (1 - first) / max(1, count - 1)
+    return tuple(f"{round(UNIT * (first + index * step))} " for index in range(count))
+
+
 def path(values: Values, scale: Scale, first: float = 0.0) -> str:
     """SVG path data, one subpath for each stretch without a gap; a lone value is a dot. Empty for no value.
 
     The first value stands at ``first`` (0 to 1) of the width, the last at its end.
     """
-    step = (1 - first) / max(1, len(values) - 1)
+    places = _places(len(values), first)
     parts = []
     for run in runs(values):
-        points = [f"{round(UNIT * (first + index * step))} {scale.y(value)}" for index, value in run]
+        points = [places[index] + str(scale.y(value)) for index, value in run]
         parts.append(f"M{' '.join(points)}" + ("h0" if len(points) == 1 else ""))
     return "".join(parts)
 
