@@ -125,6 +125,8 @@ checkov: ## Look for weaknesses in terraform/, by checkov in an environment of i
 backend:
 	@test -n "$(PROJECT)" || { echo "PROJECT=my-project is needed" >&2; exit 2; }
 	@test -f terraform/environments/$(ENV).tfvars || { echo "ENV=$(ENV): no terraform/environments/$(ENV).tfvars" >&2; exit 2; }
+	@test -z "$(STATE)" -o -f terraform/backend.tf -o ! -d terraform/terraform.tfstate.d || { echo "STATE=$(STATE): there is a" \
+		"state in terraform/terraform.tfstate.d already; docs/operations.md, Remote state, says how it moves" >&2; exit 2; }
 	@test -z "$(STATE)" || printf 'terraform {\n  backend "gcs" {\n    bucket = "%s"\n    prefix = "ion-monitoring"\n  }\n}\n' \
 		"$(STATE)" > terraform/backend.tf
 	@$(TERRAFORM) init -input=false -reconfigure >/dev/null

@@ -46,6 +46,7 @@ _WORDS: Mapping[Reason, str] = {
     Reason.FAILED: "The rule cannot be evaluated",
     Reason.WORKS: "The rule works again",
     Reason.REMOVED: "The rule was removed",
+    Reason.REGROUPED: "The rule groups by other labels",
 }
 
 

@@ -17,7 +17,16 @@ from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, Reason, State
 from shared.backtest.stored import History
 from shared.configuration.models import PanelKind
-from shared.cost import Operations, cost_report, count_operations, dollars_by_function, savings, total, usages
+from shared.cost import (
+    EVALUATIONS,
+    Operations,
+    cost_report,
+    count_operations,
+    dollars_by_function,
+    savings,
+    total,
+    usages,
+)
 from shared.dashboard import PageRequest
 from shared.decided import decided
 from shared.digest import began_before, digest_report
@@ -26,7 +35,7 @@ from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
 from shared.overview import build_overview
-from shared.prices import bill
+from shared.prices import DAYS, bill
 from shared.reader import Reader
 from shared.rollups import roll_up
 from shared.rules import Severity
@@ -34,7 +43,7 @@ from shared.tick import TickResult, Transition
 from shared.timeline import minute_floor
 from shared.tune import Tuned, asked, digest_channels, read_report
 from shared.usual_store import key_of, moving_keys, read_baselines
-from tests.fakes import Clock
+from tests.fakes import Clock, CountingStore
 from tests.world import World, point
 
 END = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -170,7 +179,7 @@ def test_a_digest_of_an_empty_day_says_so() -> None:
 
 def _operations(**changes: float) -> Operations:
     day = {"chunks": 200_000.0, "chunk_bytes": 4e8, "writers": 43_200.0, "transitions": 20.0, "deliveries": 40.0}
-    return Operations(hours=24, queries=40, **{**day, **changes})
+    return Operations(hours=24, queries=40, past_minutes=9, **{**day, **changes})
 
 
 def test_what_is_counted_of_a_part_of_a_day_is_of_a_day(world: World) -> None:
@@ -189,6 +198,24 @@ def test_the_bill_by_function_adds_up_to_the_whole() -> None:
     assert set(parts) <= set(load_manifest().functions)
 
 
+def test_an_evaluation_reads_what_is_paid_for() -> None:
+    """A day's reads of evaluations are those that one makes, beside its writers' documents, 1,440 times."""
+    clock = Clock(END)
+    store = CountingStore(SqliteStore(":memory:", clock))
+    world = World(store, clock)
+    for _ in range(12):
+        world.publish(point("users_active", world.clock(), 1.0))
+        world.next_minute()
+    before = store.reads.copy()
+    world.publish(point("users_active", world.clock() + timedelta(seconds=20), 1.0))
+    world.next_minute()
+    read = store.reads - before
+    counted = count_operations(world.services.config, store, world.clock())
+    reads = usages(replace(counted, writers=0.0), load_manifest())["evaluate"].reads / DAYS
+    assert read["buckets"] == 1
+    assert (read.total() - read["buckets"]) * EVALUATIONS == reads - 24 * 61
+
+
 def test_the_largest_saving_is_to_publish_less_often() -> None:
     """At fifteen seconds a message, once a minute saves most; at most three are named, the largest first."""
     found = savings(_operations(), load_manifest())
@@ -199,7 +226,7 @@ def test_the_largest_saving_is_to_publish_less_often() -> None:
 
 def test_what_is_free_saves_nothing() -> None:
     """Within the free quotas there is nothing to save, and the report says so."""
-    tiny = Operations(0, 0, 0, 0, 0, 0, 0)
+    tiny = Operations(0, 0, 0, 0, 0, 0, 0, 0)
     assert savings(tiny, load_manifest()) == []
     text = cost_report(tiny, END).render("text")
     assert "Nothing saves a cent." in text

@@ -138,6 +138,29 @@ def test_an_outage_in_the_past_moves_no_level() -> None:
     assert usual.at(MONDAY + timedelta(hours=12, minutes=30)).level == pytest.approx(60, abs=5)
 
 
+def test_a_habit_of_a_half_hour_is_known_there_and_stored() -> None:
+    """An hour that is far out once a week counts at its half hours; a document without habits is one with none."""
+    hours = [(at, 500.0 if (at - END) % (7 * 86_400) == 0 else value) for at, value in _points(_level, 28, 3600, 0.3)]
+    usual = learn(_points(_level, 3, 300)[:-1], hours)
+    assert usual is not None
+    assert usual.at(datetime.fromtimestamp(END, UTC)).anomalous()[1] > 500
+    assert usual.at(datetime.fromtimestamp(END - 6 * 3600, UTC)).anomalous()[1] < 60
+    plain = json.loads(json.dumps(usual.to_plain()))
+    assert Usual.from_plain(plain).habits == tuple(
+        (slot, _short(less), _short(more)) for slot, less, more in usual.habits
+    )
+    plain.pop("habits")
+    assert Usual.from_plain(plain).habits == ()
+
+
+def _level(_day: float) -> float:
+    return 50.0
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
 def test_baselines_are_stored_and_read_back_until_they_are_old() -> None:
     """What is written is read, but after eight days, and but for what cannot be read."""
     clock = Clock(MONDAY)
