@@ -154,22 +154,6 @@ def path(values: Values, scale: Scale, first: float = 0.0) -> str:
     return "".join(parts)
 
 
-def area(lows: Sequence[float], highs: Sequence[float], scale: Scale, most: int) -> str:
-    """A closed path between two edges of as many values, which end with their steps; at most ``most`` points an edge.
-
-    Where both edges are level it is a rectangle.
-    """
-    last = len(lows) - 1
-    step = max(1.0, last / (most - 1))
-    kept = sorted({round(place * step) for place in range(most) if round(place * step) <= last} | {0, last})
-    if len(set(lows)) == len(set(highs)) == 1:
-        kept = [0, last]
-    places = [0, *(round(UNIT * (index + 1) / (last + 1)) for index in kept[1:])]
-    above = [f"{x} {scale.y(highs[index])}" for x, index in zip(places, kept, strict=True)]
-    below = [f"{x} {scale.y(lows[index])}" for x, index in zip(places, kept, strict=True)]
-    return f"M{' '.join(above)} {' '.join(reversed(below))}z"
-
-
 def y_ticks(values: Sequence[float], unit: str) -> tuple[Scale, list[float]]:
     """A scale with room above the greatest value, and 3 to 7 ticks on 1-2-5 steps from its bottom to its top."""
     rough = scale_for(values, unit)
@@ -216,6 +200,22 @@ def across(instant: datetime, start: datetime, end: datetime) -> float:
     """Where an instant lies between two others, in percent with one decimal, kept inside."""
     share = (instant - start) / (end - start)
     return round(100 * min(1.0, max(0.0, share)), 1)
+
+
+def area(lows: Sequence[float], highs: Sequence[float], scale: Scale, most: int) -> str:
+    """A closed path between two edges of as many values, which end with their steps; at most ``most`` points an edge.
+
+    Where both edges are level it is a rectangle.
+    """
+    last = len(lows) - 1
+    step = max(1.0, last / (most - 1))
+    kept = sorted({round(place * step) for place in range(most) if round(place * step) <= last} | {0, last})
+    if len(set(lows)) == len(set(highs)) == 1:
+        kept = [0, last]
+    places = [0, *(round(UNIT * (index + 1) / (last + 1)) for index in kept[1:])]
+    above = [f"{x} {scale.y(highs[index])}" for x, index in zip(places, kept, strict=True)]
+    below = [f"{x} {scale.y(lows[index])}" for x, index in zip(places, kept, strict=True)]
+    return f"M{' '.join(above)} {' '.join(reversed(below))}z"
 
 
 def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 100.0) -> list[float]:
