@@ -6,6 +6,7 @@ line of text at the smallest height at which a chart is shown (140 px). A limit 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -52,6 +53,8 @@ class DrawnLine:
     ink: int
     subject: bool
     path: str
+    points: str
+    """The value of each point of the path as the table has it, with ``|`` between; no number at a gap."""
     value: str
     end_x: float
     end_y: float
@@ -89,8 +92,12 @@ class DrawnSpan:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A line chart, ready to draw; percent of the plot, y down."""
+    """A line chart, ready to draw; percent of the plot, y down. It covers (start, end], in Unix seconds."""
 
+    start_seconds: int
+    end_seconds: int
+    steps: int
+    """Points of each line."""
     y_ticks: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
     lines: tuple[DrawnLine, ...]
@@ -148,6 +155,9 @@ def draw_chart(chart: LineChart, zone: tzinfo, *, with_table: bool = True) -> Dr
     everything = [value for line in chart.lines for value in svg.known(line.values)]
     scale, ticks = _scale(chart, [*everything, *chart.holds, *(limit.value for limit in chart.limits)])
     return Drawing(
+        start_seconds=round(chart.start.timestamp()),
+        end_seconds=round(end.timestamp()),
+        steps=min(svg.MOST_POINTS, max((len(line.values) for line in chart.lines), default=0)) or 1,
         y_ticks=tuple(
             Tick(scale.percent(tick), numbers.tick(tick), minor=len(ticks) > _FEW_TICKS and index % 2 == 1)
             for index, tick in enumerate(ticks)
@@ -223,6 +233,7 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
         ink=ink,
         subject=line.subject,
         path=svg.path(values, scale, 1 / max(1, len(values))),
+        points="|".join([*map(_cell, values[:-1]), now]),
         value=now,
         end_x=round(100 * (index + 1) / len(line.values), 1),
         end_y=scale.percent(value),
@@ -329,5 +340,6 @@ def _table(chart: LineChart, zone: tzinfo) -> tuple[tuple[str, tuple[str, ...]],
     return tuple(rows)
 
 
+@functools.lru_cache(16_384)  # a page that is looked at again has the same values but for the newest
 def _cell(value: float | None) -> str:
     return numbers.figure(value, "ms")[0]
