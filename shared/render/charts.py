@@ -211,7 +211,9 @@ def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
     names = sorted(line.name for line in chart.lines)
     shown = [line for line in chart.lines if svg.known(line.values)]
     places = svg.spread([scale.percent(_last(line)[1]) for line in shown], _LABEL_GAP, 2.0, 98.0)
-    drawn = [_line(line, _ink(line, names), scale, place) for line, place in zip(shown, places, strict=True)]
+    drawn = [
+        _line(line, _ink(line, names), scale, place, chart.unit) for line, place in zip(shown, places, strict=True)
+    ]
     if len(drawn) == 1 and drawn[0].dash != "none":
         drawn = [replace(drawn[0], dash="none", width=_WIDTHS[Style.MAIN])]  # there is none to tell it from
     return tuple(sorted(drawn, key=lambda line: line.subject))
@@ -224,16 +226,16 @@ def _ink(line: Line, names: Sequence[str]) -> int:
     return (names.index(line.name) if line.place is None else line.place) % _INKS
 
 
-def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
+def _line(line: Line, ink: int, scale: svg.Scale, label_y: float, unit: str) -> DrawnLine:
     values = svg.thin(line.values, svg.MOST_POINTS, max)
     index, value = _last(line)
-    now = _end_value(line.values[-1])
+    now = _end_value(line.values[-1], unit)
     return DrawnLine(
         name=cut(clean(value_text(line.name)), _LABEL_COLUMNS - len(now)),
         ink=ink,
         subject=line.subject,
         path=svg.path(values, scale, 1 / max(1, len(values))),
-        points="|".join([*map(_cell, values[:-1]), now]),
+        points="|".join([*(_cell(value, unit) for value in values[:-1]), now]),
         value=now,
         end_x=round(100 * (index + 1) / len(line.values), 1),
         end_y=scale.percent(value),
@@ -245,10 +247,10 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
     )
 
 
-def _end_value(value: float | None) -> str:
+def _end_value(value: float | None, unit: str) -> str:
     """A value as its end label shows it: at most seven characters."""
     if value is None or not abs(value) >= _LONG_FROM:
-        return _cell(value)
+        return _cell(value, unit)
     return numbers.tick(float(f"{value:.3g}"))
 
 
@@ -323,8 +325,8 @@ def _sentence(chart: LineChart, zone: tzinfo) -> str:
         if values:
             (low, _), (high, at) = min(values), max(values)
             time = numbers.clock(chart.instant(at), zone)
-            now = _cell(line.values[-1])
-            told.append(f"{line.name}: now {now}, lowest {_cell(low)}, highest {_cell(high)} at {time}")
+            now, least, most = (_cell(value, chart.unit) for value in (line.values[-1], low, high))
+            told.append(f"{line.name}: now {now}, lowest {least}, highest {most} at {time}")
         else:
             told.append(f"{line.name}: no data")
     return ". ".join(told) + "."
@@ -336,10 +338,12 @@ def _table(chart: LineChart, zone: tzinfo) -> tuple[tuple[str, tuple[str, ...]],
     rows = []
     for index in range(most - 1, -1, -max(1, most // _TABLE_ROWS)):
         cells = (line.values[index] if index < len(line.values) else None for line in chart.lines)
-        rows.append((numbers.clock(chart.instant(index), zone), tuple(_cell(value) for value in cells)))
+        rows.append((numbers.clock(chart.instant(index), zone), tuple(_cell(value, chart.unit) for value in cells)))
     return tuple(rows)
 
 
 @functools.lru_cache(16_384)  # a page that is looked at again has the same values but for the newest
-def _cell(value: float | None) -> str:
-    return numbers.figure(value, "ms")[0]
+def _cell(value: float | None, unit: str) -> str:
+    """A value without its unit; whole counts of things have no decimals."""
+    is_count = not unit and value is not None and value.is_integer() and abs(value) < _LONG_FROM
+    return numbers.tick(value) if is_count and value is not None else numbers.figure(value, "ms")[0]

@@ -30,7 +30,7 @@ def chromium(executable: str, folder: Path) -> Iterator[Browser]:
     fonts = Path(str(font_roboto.font_files["Roboto"])).parent
     configuration = folder / "fonts.conf"
     configuration.write_text(_FONTS.format(fonts=fonts, cache=folder / "fonts"), encoding="utf-8")
-    environment = {**os.environ, "FONTCONFIG_FILE": str(configuration)}
+    environment: dict[str, str | float | bool] = {**os.environ, "FONTCONFIG_FILE": str(configuration)}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, env=environment)
         try:

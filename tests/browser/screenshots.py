@@ -51,8 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     executable = program()
     if executable is None:
-        print(f"Cannot take screenshots: none of {', '.join(NAMES)} is installed", file=sys.stderr)
-        return 2
+        sys.exit(f"Cannot take screenshots: none of {', '.join(NAMES)} is installed")
     options.out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -93,7 +93,7 @@ def test_what_is_typed_is_no_command(opened: Open) -> None:
 
 
 def test_every_control_is_reached_by_tab_and_seen(opened: Open) -> None:
-    """Tab walks from the name of the service to the last format, each stop with a visible outline, the chart among them."""
+    """Tab walks from the name of the service to the last format, the chart among the stops, each with an outline."""
     page = opened().open("/dashboards/overview")
     stops = page.locator("a[href]:visible, summary:visible, .plot:visible").count()
     reached = set()

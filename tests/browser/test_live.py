@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -41,9 +40,9 @@ class Polls:
 
 
 @pytest.fixture
-def polls(opened: Open) -> Iterator[Polls]:
+def polls(opened: Open) -> Polls:
     """The overview, open."""
-    yield Polls(opened().context.new_page(), OVERVIEW)
+    return Polls(opened().context.new_page(), OVERVIEW)
 
 
 def test_what_is_published_appears_without_a_reload(polls: Polls, stage: Stage) -> None:

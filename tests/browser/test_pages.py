@@ -29,7 +29,7 @@ def violations(page: Page, rules: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_sound_and_accessible(opened: Open, path: str) -> None:
-    """A page keeps its policy, logs no error, asks no other site, and axe-core finds nothing, of colours in both themes."""
+    """A page keeps its policy, logs no error and asks no other site; axe-core finds nothing, nor among dark colours."""
     watched = opened()
     page = open_page(watched, path)
     assert violations(page, KINDS) == []
