@@ -124,13 +124,15 @@ destroy: bundle backend ## Take everything away, after asking; PROJECT=my-projec
 	$(TERRAFORM) destroy $(DEPLOYMENT)
 
 checkov: ## Look for weaknesses in terraform/, by checkov in an environment of its own
-	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install --quiet checkov==3.3.30; }
+	@test -x .checkov/bin/checkov || { $(PYTHON) -m venv .checkov && .checkov/bin/pip install -qq checkov==3.3.30; }
 	.checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download
 
 # The state lies in the bucket that STATE named the last time, or here; each environment has one of its own.
 backend:
 	@test -n "$(PROJECT)" || { echo "PROJECT=my-project is needed" >&2; exit 2; }
 	@test -f terraform/environments/$(ENV).tfvars || { echo "ENV=$(ENV): no terraform/environments/$(ENV).tfvars" >&2; exit 2; }
+	@test -z "$(STATE)" -o -f terraform/backend.tf -o ! -d terraform/terraform.tfstate.d || { echo "STATE=$(STATE): there is a" \
+		"state in terraform/terraform.tfstate.d already; docs/operations.md, Remote state, says how it moves" >&2; exit 2; }
 	@test -z "$(STATE)" || printf 'terraform {\n  backend "gcs" {\n    bucket = "%s"\n    prefix = "ion-monitoring"\n  }\n}\n' \
 		"$(STATE)" > terraform/backend.tf
 	@$(TERRAFORM) init -input=false -reconfigure >/dev/null
@@ -142,10 +144,10 @@ backend:
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making a virtual environment with $(PYTHON) ..." && \
 		$(PYTHON) -m venv --clear .venv; }
 	@echo "Installing what runs (once, about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 .venv/.tests: requirements.txt requirements-dev.txt .venv/.runs
 	@echo "Installing what tests need (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

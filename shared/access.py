@@ -3,8 +3,8 @@
 Reading is guarded before a request arrives here, by IAM or by Identity-Aware Proxy. Changing is guarded here, too:
 
 - ``iap``: by the operators alone, whom the signed assertion names; what a request says of itself counts for nothing;
-- ``proxy``: by whoever may call the function, under the name they give. Where operators are named nobody may, because
-  nothing tells them from the others;
+- ``proxy``: by whoever may call the function, under the name they give. Operators cannot be named beside it
+  (``config`` refuses them), because nothing tells them from the others; where they are, nobody may;
 - ``public``: by nobody.
 """
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from .alerts import ENDINGS, AlertState, AlertStateManager, Reason, State
 from .audit import Deed, Entry
+from .backtest_strip import backtest_strip
 from .checks import alert_row
 from .errors import PermanentError
 from .frame import about_rules, frame
@@ -45,6 +46,7 @@ _WORDS: Mapping[Reason, str] = {
     Reason.FAILED: "The rule cannot be evaluated",
     Reason.WORKS: "The rule works again",
     Reason.REMOVED: "The rule was removed",
+    Reason.REGROUPED: "The rule groups by other labels",
 }
 
 
@@ -229,6 +231,7 @@ def _panels(
     yield _timeline(sources, rule, transitions, episode, zone)
     if rule is not None:
         yield from _contributors(sources, rule, labels, episode)
+        yield backtest_strip(sources, rule, labels)
 
 
 def _only(query: Query, labels: Labels) -> Query:

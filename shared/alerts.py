@@ -66,9 +66,13 @@ class Reason(StrEnum):
     WORKS = "rule_works"
     REMOVED = "rule_removed"
     """The rule is no longer in the configuration, or disabled."""
+    REGROUPED = "regrouped"
+    """The rule groups by other labels than when this began, and none of its groups is this one any more."""
 
 
-ENDINGS = frozenset({Reason.RESOLVED, Reason.NO_DATA, Reason.BACK, Reason.GONE, Reason.WORKS, Reason.REMOVED})
+ENDINGS = frozenset(
+    {Reason.RESOLVED, Reason.NO_DATA, Reason.BACK, Reason.GONE, Reason.WORKS, Reason.REMOVED, Reason.REGROUPED}
+)
 """An episode is over."""
 TRANSITIONS = ENDINGS | {
     Reason.STARTED, Reason.CLEARED, Reason.FIRED, Reason.RAISED, Reason.MISSING, Reason.FAILED,
@@ -93,7 +97,8 @@ class AlertState:
     ``pending_since`` and ``fired_at`` belong to the running episode. ``good_since`` is the first good evaluation
     while it still fires, ``no_data_since`` the first empty one. ``told`` are the running episode's notifications, and
     ``held`` names why the next one waits. ``told_at`` is when this fingerprint last had a firing notification, and
-    ``told_severity`` of which severity; both are kept through the cooldown, even when inactive.
+    ``told_severity`` of which severity; both are kept through the cooldown, even when inactive. ``grouped_by`` are the
+    names of the labels by which the rule grouped when it was judged, sorted; None where that is not on record.
     """
 
     rule_id: str
@@ -115,6 +120,7 @@ class AlertState:
     told_severity: Severity | None = None
     escalated_at: datetime | None = None
     held: str = ""
+    grouped_by: tuple[str, ...] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -145,6 +151,7 @@ class AlertState:
             told_at=self.told_at,
             told_severity=self.told_severity,
             evaluated_at=at,
+            grouped_by=self.grouped_by,
         )
 
 

@@ -45,7 +45,7 @@ class Api:
             view = parse_api(query, self.now(), one["name"])
             return self._dashboard(view) if one["kind"] == "dashboards" else self._collection(view)
         match path:
-            case "/api/openapi.json":
+            case "/api/" | "/api/openapi.json":
                 return dumped(openapi(self.config))
             case "/api/dashboards":
                 return dumped(self._dashboards(query))

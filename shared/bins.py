@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
 
 SCALE = 5
 MIN_SCALE = -10
@@ -30,10 +31,10 @@ MAX_BINS = 2048
 
 def keys_of(values: Floats, scale: int = SCALE) -> Ints:
     """The key of each value; values must be finite. Empty in, empty out."""
-    keys = np.zeros(len(values), np.int64)
-    nonzero = values != 0
-    index = np.ceil(np.log2(np.abs(values[nonzero])) * 2.0**scale).astype(np.int64) - 1
-    keys[nonzero] = np.where(values[nonzero] > 0, index + OFFSET, -(index + OFFSET))
+    zero = values == 0
+    magnitude = np.where(zero, 1.0, np.abs(values))
+    keys = np.copysign(np.ceil(np.log2(magnitude) * 2.0**scale) + (OFFSET - 1), values).astype(np.int64)
+    keys[zero] = 0
     return keys
 
 

@@ -2,11 +2,16 @@
 
 A chunk lies in map field ``c`` of ``buckets/{shard}-{minute}/writers/{document}`` under the message's key. Each
 write is a blind merge of a value that depends on the message alone, so writing it again changes nothing.
+
+What is larger than a chunk may be lies in parts, in documents of their own, ``{document}~{key}~{whole}~{number}``.
+Under the key is only the name of the whole, 16 hex of its digest, which is written last. How a message is read may
+change with a deploy, as its labels do, and its parts with that: only the parts of the whole that is named count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -28,6 +33,9 @@ SETTLE = timedelta(seconds=5)
 """A minute is rolled up from a listing read at least this long after its end."""
 LATE_AFTER = SETTLE - READ_LAG
 """What is committed at least this long after a minute's end marks the minute as late: a listing may lack it."""
+LOST_AFTER = EXPIRY_AFTER - timedelta(minutes=1)
+"""What is stored at least this long after a minute's end may be shown by nobody: the next evaluation, which rolls it
+up, is up to a minute away."""
 MAX_WRITES = 400
 MAX_BYTES = MAX_COMMIT_BYTES * 3 // 4
 """What one commit of ours holds, below the store's limits with room for paths and field names."""
@@ -38,6 +46,10 @@ _LABEL_OVERHEAD_BYTES = 8
 _FEW_ROWS = 1000
 """So few rows stay below ``MAX_TEXT_BYTES`` whatever they are called."""
 _DOCUMENT_OVERHEAD_BYTES = 1024
+_NAMES_PARTS = b"~"
+"""What the name of a whole begins with, and no chunk does."""
+_TILDES_OF_A_PART = 4
+_WRITER_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +142,7 @@ def _text_bytes(series: Series) -> int:
 
 def _puts(chunk: Chunk, section: Section, identity: Identity) -> Iterator[tuple[Put, int]]:
     """The writes of a section, with about the bytes of each."""
-    for part, data in enumerate(_chunks_of(chunk, section)):
-        document = f"{identity.document}~{identity.key}~{part}" if part else identity.document
+    for document, data in _placed(list(_chunks_of(chunk, section)), identity):
         fields = {
             "c": {identity.key: data},
             "writer": chunk.writer,
@@ -140,6 +151,17 @@ def _puts(chunk: Chunk, section: Section, identity: Identity) -> Iterator[tuple[
         }
         put = Put(f"{writers_of(section.minute)}/{document}", fields, merge=True)
         yield put, len(data) + _DOCUMENT_OVERHEAD_BYTES
+
+
+def _placed(pieces: Sequence[bytes], identity: Identity) -> Iterator[tuple[str, bytes]]:
+    """The pieces of a section with their documents: parts first, and last what names them."""
+    if len(pieces) == 1:
+        yield identity.document, pieces[0]
+        return
+    whole = hashlib.sha256(b"".join(pieces)).hexdigest()[:16]
+    for number, piece in enumerate(pieces):
+        yield f"{identity.document}~{identity.key}~{whole}~{number}", piece
+    yield identity.document, _NAMES_PARTS + whole.encode()
 
 
 def _chunks_of(chunk: Chunk, section: Section) -> Iterable[bytes]:
@@ -174,16 +196,34 @@ class Stored:
 
 
 def stored_in(documents: Iterable[Document]) -> Iterator[Stored]:
-    """The chunks of one minute's documents, in order of document and key."""
-    for document in documents:
-        writer = int(writer_id(document), 16)
-        for _, data in sorted(document.fields["c"].items()):
-            yield Stored(writer, data)
+    """The chunks of one minute's documents that count, in order of document and key.
+
+    What lies under a key of a shared document does not where the message has a document of its own (see ``apart``), and
+    a part does not unless its whole is named.
+    """
+    held = [(document.id, key, data) for document in documents for key, data in sorted(document.fields["c"].items())]
+    apart_from = {(id_.removesuffix(f"~{key}~0"), key) for id_, key, _ in held if id_.endswith(f"~{key}~0")}
+    counting = [(id_, key, data) for id_, key, data in held if (id_, key) not in apart_from]
+    named = {_whole(id_, key, data) for id_, key, data in counting if names_parts(data)}
+    for id_, _, data in counting:
+        is_part = id_.count("~") == _TILDES_OF_A_PART
+        if not names_parts(data) and (not is_part or id_.rpartition("~")[0] in named):
+            yield Stored(int(id_[:_WRITER_DIGITS], 16), data)
+
+
+def names_parts(data: bytes) -> bool:
+    """Whether what lies under a message's key is no chunk, but names its parts."""
+    return data[:1] == _NAMES_PARTS
+
+
+def _whole(id_: str, key: str, data: bytes) -> str:
+    """What the ids of the parts begin with that are named under a document's key."""
+    return "~".join([*id_.split("~")[:2], key, data[1:].decode("ascii", "replace")])
 
 
 def writer_id(document: Document) -> str:
     """The 16 hex digits of the writer of a minute's document."""
-    return document.id[:16]
+    return document.id[:_WRITER_DIGITS]
 
 
 def expired(minute: int, now: datetime) -> bool:

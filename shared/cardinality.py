@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .bins import Floats, Ints
+from .bins import Bools, Floats, Ints
 from .cells import Cells
 from .series import Series
 
@@ -30,7 +28,6 @@ MAX_NAMED = 20
 """Metrics, and writers, of which a rollup says by name how many series were left out."""
 OTHERS = "(others)"
 
-Bools: TypeAlias = NDArray[np.bool_]
 _ROUNDING = 1e-9
 """Of sums of parts: a writer that is exactly at its limit is not beyond it."""
 

@@ -47,7 +47,7 @@ def render_chart(chart: LineChart, caption: Caption, view: View) -> bytes:
         case Format.PNG:
             return picture(render_svg(chart, caption, view.zone, view.tz, view.theme))
         case Format.CSV:
-            return chart_csv(chart).encode()
+            return chart_csv(chart, caption).encode()
         case Format.JSON:
             return chart_page_json(chart, caption).encode()
         case Format.TEXT:

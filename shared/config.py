@@ -104,7 +104,7 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
     reader = _Reader(os.environ if environ is None else environ, defaults or {})
     config_path, collect_path = reader.text("ION_CONFIG"), reader.text("ION_COLLECT")
     access = _access(reader)
-    operators = reader.matching("ION_OPERATORS", _OPERATORS, "e-mail addresses with commas between them") or ""
+    operators = _operators(reader, access)
     config = Config(
         project=reader.required("ION_PROJECT", _PROJECT, "a project id: 6-30 of a-z, 0-9 and -"),
         database=reader.matching("ION_DATABASE", _DATABASE, "(default), or 4-63 of a-z, 0-9 and -") or DEFAULT_DATABASE,
@@ -127,7 +127,7 @@ def load_config(environ: Mapping[str, str] | None = None, *, defaults: Mapping[s
         collect_path=Path(collect_path) if collect_path else None,
         dashboard_access=access,
         iap_audience=_audience(reader, access),
-        operators=frozenset(filter(None, operators.lower().split(","))),
+        operators=operators,
     )
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
@@ -138,6 +138,14 @@ def _access(reader: _Reader) -> Access:
     """Who may open the dashboard; unless it is said, everybody, and nobody can change anything."""
     text = reader.matching("ION_DASHBOARD_ACCESS", _ACCESS, f"one of {', '.join(Access)}")
     return Access(text) if text in list(Access) else Access.PUBLIC
+
+
+def _operators(reader: _Reader, access: Access) -> frozenset[str]:
+    """Who may change something, by address; through a proxy nobody's address is known, so none can be named."""
+    text = reader.matching("ION_OPERATORS", _OPERATORS, "e-mail addresses with commas between them") or ""
+    if text and access is Access.PROXY:
+        reader.problems.append("ION_OPERATORS: expected none with ION_DASHBOARD_ACCESS=proxy; iap tells who is who")
+    return frozenset(filter(None, text.lower().split(",")))
 
 
 def _audience(reader: _Reader, access: Access) -> str:

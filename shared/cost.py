@@ -19,7 +19,8 @@ from .prices import AS_OF, BUS_LEAST_BYTES, DAYS, GIB, MIB, Usage, bill
 from .render.report import Report, Section
 from .retention import live
 from .store import Store
-from .timeline import HOUR_SECONDS, minute_floor, minute_id
+from .tick import longest_reach_seconds
+from .timeline import HOUR_SECONDS, MINUTE_SECONDS, minute_floor, minute_id
 
 EVALUATIONS = 1440
 _INGEST_SECONDS = 0.1
@@ -27,8 +28,9 @@ _INGEST_SECONDS = 0.1
 _EVALUATE_SECONDS = 6.0
 _NOTIFY_SECONDS = 0.3
 _TUNE_SECONDS = 120.0
-_EVALUATE_READS = 6
-"""Of an evaluation beside its writers' documents: cursor, alerts, late, outbox, the rollup before, its hour."""
+_EVALUATE_READS = 7
+"""Of an evaluation beside its writers' documents and the minutes that rules look back at: cursor, alerts, outbox,
+silences, the rollup before, and two of late minutes."""
 _KEPT_DAYS = 76 / 24
 
 
@@ -45,6 +47,8 @@ class Operations:
     deliveries: float
     queries: int
     """Baselines that are learned."""
+    past_minutes: int
+    """What rules look back at in an evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ def count_operations(config: MonitoringConfig, store: Store, now: datetime) -> O
         transitions=documents["history"] * day,
         deliveries=documents["deliveries"] * day,
         queries=queries,
+        past_minutes=max(longest_reach_seconds(config) // MINUTE_SECONDS - 1, 0),
     )
 
 
@@ -89,7 +94,7 @@ def usages(operations: Operations, manifest: Manifest) -> dict[str, Usage]:
             EVALUATIONS if o.hours else 0,
             _EVALUATE_SECONDS,
             Usage(
-                reads=o.writers + EVALUATIONS * _EVALUATE_READS + 24 * 61,
+                reads=o.writers + EVALUATIONS * (_EVALUATE_READS + o.past_minutes) + 24 * 61,
                 writes=2 * EVALUATIONS + 24 + 2 * o.transitions,
                 expiry_deletes=EVALUATIONS + 24 + o.transitions,
             ),

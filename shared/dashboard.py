@@ -136,8 +136,8 @@ class DashboardPages:
         author = self.gate.author(request.assertion, self.now())
         form = {**request.sent.form, **({"author": author} if author else {})}
         done = carry_out(self.reader.store, self.config, self.reader.alerts(), request.path, form, self.now())
-        if done.told is not None:
-            self.tell(done.told)
+        for told in done.told:
+            self.tell(told)
         headers = {"Location": done.href, "Cache-Control": "no-store"}
         return PageResponse(303, b"", Format.TEXT.content_type, headers)
 

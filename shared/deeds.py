@@ -32,10 +32,10 @@ _INVALID = "invalid_request"
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """``href`` is the page to go back to, ``told`` what those hear who were told of the alert; None: nobody was."""
+    """``href`` is the page to go back to, ``told`` what those hear who were told of the alert; empty: nobody was."""
 
     href: str
-    told: Notification | None = None
+    told: tuple[Notification, ...] = ()
 
 
 def is_deed(path: str) -> bool:
@@ -72,27 +72,27 @@ def carry_out(
             sentence = f"Somebody acknowledged this first: {taken.ack.author}, {iso(taken.ack.at)}."
             raise PermanentError("taken", sentence)
         is_it = alert is not None and alert.fired_at == fired_at
-        told = _taken_together(store, config, alert, author, now) if alert and is_it else None
+        told = _taken_together(store, config, alert, author, now) if alert and is_it else ()
     else:
         if alert is None:
             raise PermanentError("not_found", "There is no such alert any more.")
         made = _silence(store, alert, form, author, comment, now)
-        told = silenced(config, alert, made) if alert.is_firing and alert.told else None
+        told = (silenced(config, alert, made),) if alert.is_firing and alert.told else ()
     return Done(f"/alerts/{fingerprint}", told)
 
 
 def _taken_together(
     store: Store, config: MonitoringConfig, alert: AlertState, author: str, now: datetime
-) -> Notification | None:
-    """Take what fires in an alert's conversation; None where nobody was told, or all of it has ended by now."""
+) -> tuple[Notification, ...]:
+    """Take what fires in an alert's conversation; nothing where nobody was told, or all of it has ended by now."""
     if not alert.is_firing or not alert.told:
-        return None
+        return ()
     try:
-        return acknowledge_conversation(store, config, alert.told[0].notification_id, author, now).notification
+        return acknowledge_conversation(store, config, alert.told[0].notification_id, author, now).notifications
     except PermanentError as error:
         if error.reason != "not_firing":
             raise
-        return None
+        return ()
 
 
 def _end(store: Store, form: Mapping[str, str], now: datetime) -> Done:

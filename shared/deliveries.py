@@ -117,7 +117,7 @@ class Conversation:
     ``holder`` names the attempt whose turn it is, until ``until``. ``attempted_at`` is when the first attempt began
     whose outcome nobody recorded; ``ended_at`` when its end was seen first; ``end`` is the notification of it.
     ``late`` are the handles of what was sent after others had gone on without it, and has to be undone; the
-    ``notification`` of each says of what.
+    ``notification`` of each says of what. ``elsewhere`` are the channels that tell it in place of this one.
     """
 
     id: str
@@ -130,6 +130,7 @@ class Conversation:
     end: str = ""
     ended_at: datetime | None = None
     late: tuple[Mapping[str, str], ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -149,7 +150,8 @@ class Conversation:
             "late": [dict(one) for one in self.late],
             "expires_at": now + CONVERSATION_KEPT,
         }
-        optional = {"until": self.until, "attempted_at": self.attempted_at, "ended_at": self.ended_at}
+        optional: dict[str, Any] = {"until": self.until, "attempted_at": self.attempted_at, "ended_at": self.ended_at}
+        optional["elsewhere"] = list(self.elsewhere) or None
         fields |= {name: value for name, value in optional.items() if value is not None}
         return Put(self.path, fields, precondition=self.read)
 
@@ -169,6 +171,7 @@ def read_conversation(conversation: str, channel: str, document: Document | None
         end=fields["end"],
         late=tuple(dict(one) for one in fields["late"]),
         ended_at=fields.get("ended_at"),
+        elsewhere=tuple(fields.get("elsewhere", ())),
     )
 
 

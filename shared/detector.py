@@ -1,16 +1,18 @@
 """The online detector: one value at a time, and whether an incident begins with it.
 
-It watches five faces of a series: the value, its median of three, its mean over about twelve values, its step from
-the value before, and its distance from what this time of day is usually like. Of each it remembers the centre, the
-usual distance from it, and the farthest that it has been on either side, which fades by half in 30 days. An incident
-begins when a face is farther out than it has ever been, by more than ``MARGIN``; a constant or a series that is
-spiky by nature is thereby its own measure, where multiples of a standard deviation are not. A record that is broken
-by far is believed only in part, so that the second incident of a kind is found too.
+It watches six faces of a series: the value, its median of three, its mean over about twelve values, its step from the
+value before, its ratio to what is usual (while no value was 0 or below: a fall to a tenth is far by its ratio only),
+and its distance from what this time of day is usually like. Of each it remembers the centre, the usual distance from
+it, and the farthest that it has been on either side, which fades by half in 30 days. An incident begins when a face
+is farther out than it has ever been, by more than ``MARGIN``; a constant or a series that is spiky by nature is
+thereby its own measure, where multiples of a standard deviation are not. A record that is broken by far is believed
+only in part, so that the second incident of a kind is found too.
 
-Nothing is judged before ``WARM_VALUES`` values. One incident is told once in ``QUIET_SECONDS``. On clean Gaussian
-noise it tells less than 1 in 10,000 values (measured: see the tests); on a clean daily cycle it is silent after two
-days, for which the last face is not judged before four. State is bounded: about 140 numbers for a series, whatever its
-length. The same values give the same output, also when the state is saved and restored between any two of them.
+Nothing is judged before ``WARM_VALUES`` values. One incident is told once: it lasts until no value was half out for
+``CALM_SECONDS``, at most ``LONGEST_SECONDS``, and what is told after that is farther out than it was. On clean
+Gaussian noise it tells less than 1 in 10,000 values (measured: see the tests); on a clean daily cycle it is silent
+after two days, for which the time of day is not judged before four. State is bounded: about 130 numbers for a series,
+whatever its length. The same values give the same output, also when the state is saved and restored between any two.
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ from typing import Any, NamedTuple
 from .cells import MAX_MAGNITUDE
 from .timeline import US_PER_SECOND, to_us
 
-MARGIN = 0.15
-"""How much farther out than ever before a value has to be; chosen on half of the labelled series at a time."""
+MARGIN = 0.12
+"""How much farther out than ever before a value has to be: chosen by random halves of the labelled series, amid 0.05 to
+0.15, between which as many windows are found."""
 WARM_VALUES = 100
 MAX_SCORE = 1000.0
 """Where nothing has ever moved, anything is out without measure."""
-QUIET_SECONDS = 43_200
-"""After the value that an incident was told with: what follows belongs to it."""
+CALM_SECONDS = 3600
+"""After the last value of an incident that was half out: what follows belongs to it, also the way back."""
+LONGEST_SECONDS = 43_200
+"""After which an incident is over, however it goes on: where half out is usual none would end."""
+STAYING_SCORE = 0.5
 FADE_SECONDS = 30 * 86_400
 """In which a record fades by half."""
 DAY_SECONDS = 86_400
@@ -39,6 +45,7 @@ SLOTS = 96
 """Of a day, each with its own usual value: a quarter of an hour."""
 _SLOT_SECONDS = DAY_SECONDS // SLOTS
 _FADE_PER_SECOND = math.log(2.0) / FADE_SECONDS
+_HALVED_SECONDS = 0.5 / _FADE_PER_SECOND
 _LATEST_SECONDS = 1e12
 
 
@@ -62,26 +69,32 @@ class Verdict(NamedTuple):
         return f"expected about {self.expected:.4g}, got {value:.4g}: the {self.face} is {out} what makes an incident"
 
 
-FACES = ("value", "median of three", "mean", "step", "time of day")
-_WEIGHTS = (1.0, 0.9, 1.0, 0.9, 0.9)
+FACES = ("value", "median of three", "mean", "step", "time of day", "ratio")
+_WEIGHTS = (1.0, 0.9, 1.0, 0.9, 0.9, 0.8)
+_LEARNING_WEIGHTS = (1.0, 0.9, 1.0, 0.9, 0.0, 0.8)
+_UNKNOWN = (0.0,) * len(FACES)
 _MEAN_WEIGHT = 2.0 / 13.0
 _CENTRE_WEIGHT = 1.0 / 200.0
 _LEAST_DEVIATIONS = 5.0
 """A record counts as at least so many mean deviations: a short quiet past is no measure."""
-_LEAST_PART = 0.05
-"""Of the value's own mean deviation, which no other face's counts as less than: what is regular is not told of for
-being a little less so."""
+_LEAST_PART = 5.0 * 0.05
+"""Of the value's own mean deviation, which no record counts as less than: what is regular is not told of for being a
+little less so. A ratio is of another unit."""
+_ROUNDING = 1e-9
 _MAX_GROWTH, _LEAST_SHARE = 1.8, 0.1
 """A record that is broken grows at most by this factor, or to this share of what broke it."""
 _FREE_SECONDS = 2.5 * DAY_SECONDS
 """In which a record is believed whole: the first nights and mornings are news."""
-_TIME_OF_DAY = 4
-"""The face that is learned of for ``_LEARNING_SECONDS`` before it is judged: a short peak comes once a day."""
 _LEARNING_SECONDS = 4 * DAY_SECONDS
-_EARLY_DAYS = 0.1
+"""In which the time of day is learned and not judged: a short peak comes once a day."""
+_EARLY_SECONDS, _EARLIEST_SECONDS = 0.1 * DAY_SECONDS, 0.01 * DAY_SECONDS
+"""A young record is no measure: at this age it is taken as twice as far."""
 _SLOT_WEIGHT = 0.2
+_SLOT_WEIGHT_PER_SECOND = _SLOT_WEIGHT / _SLOT_SECONDS
 _TINY = 1e-100
-_VERSION = 1
+_LEAST_KEPT = 1e-3
+_VERSION = 2
+_made = tuple.__new__
 
 
 class OnlineDetector:
@@ -90,7 +103,22 @@ class OnlineDetector:
     ``count``, ``first`` and ``last`` are of the values so far (Unix seconds).
     """
 
-    __slots__ = ("_faces", "_incident", "_mean", "_previous", "_rest", "_slots", "count", "first", "last", "margin")
+    __slots__ = (
+        "_began",
+        "_faces",
+        "_kept",
+        "_mean",
+        "_positive",
+        "_previous",
+        "_reach",
+        "_rest",
+        "_slots",
+        "_stayed",
+        "count",
+        "first",
+        "last",
+        "margin",
+    )
 
     def __init__(self, margin: float = MARGIN) -> None:
         if not 0 < margin < math.inf:
@@ -98,12 +126,17 @@ class OnlineDetector:
         self.margin = margin
         self.count = 0
         self.first = self.last = 0.0
-        self._incident: float | None = None
+        self._reach = 1.0 / (1.0 + margin)
+        self._began = self._stayed = -math.inf
+        """Of the last incident: its first value, and the last one that was half out."""
         self._mean = self._rest = 0.0
         self._previous = (0.0, 0.0)
+        self._positive = True
         self._slots: list[float | None] = [None] * SLOTS
-        self._faces = [[0.0, 0.0, 0.0, 0.0, 0.0] for _ in FACES]
-        """Of each: how many values, centre, mean distance from it, and the records above and below it."""
+        self._kept = 1.0
+        """What has not faded of a record: they are remembered divided by it, so that none is touched for fading."""
+        self._faces = [[0.0, 0.0, 0.0, 0.0] for _ in FACES]
+        """Of each: centre, mean distance from it, and the records above and below it."""
 
     def observe(self, value: float, at: float | datetime | None = None) -> Verdict:
         """Take the next value at Unix seconds or an aware ``datetime``, by default five minutes after the last.
@@ -111,97 +144,125 @@ class OnlineDetector:
         A time before the last counts as the last. Raises ValueError for a value that is no finite number or beyond
         ``MAX_MAGNITUDE``, and for a time that is naive or not finite; nothing is remembered of it then.
         """
-        if isinstance(value, str | bytes | bool | None) or not abs(value) <= MAX_MAGNITUDE:
-            raise ValueError(f"expected a finite number of at most {MAX_MAGNITUDE:g}, got {value!r}")
-        seconds = self.last + STEP_SECONDS if at is None else _seconds(at)
-        value = float(value)
+        if type(value) is not float or not -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
+            value = _number(value)
+        if type(at) is not float or not -_LATEST_SECONDS <= at <= _LATEST_SECONDS:
+            at = self.last + STEP_SECONDS if at is None else _seconds(at)
         if not self.count:
-            self._begin(value, seconds)
-        passed = max(seconds - self.last, 0.0)
-        seconds = self.last = self.last + passed
-        usual = self._usual(value, seconds, min(passed, _SLOT_SECONDS))
-        score, out = self._judge(self._seen(value, usual), seconds - self.first, passed)
-        return self._verdict(usual, score, out, seconds)
+            self._begin(value, at)
+        passed = at - self.last
+        if passed > 0.0:
+            self.last = at
+            self._kept *= 1.0 - passed * _FADE_PER_SECOND if passed < _HALVED_SECONDS else 0.5
+            if self._kept < _LEAST_KEPT:
+                self._settle()
+        else:
+            passed, at = 0.0, self.last
+        age = at - self.first
+        usual, rest = self._usual(value, at, age, passed)
+        score, face = self._judge(self._seen(value, rest), age)
+        begins = belongs = False
+        if score > STAYING_SCORE or at - self._stayed <= CALM_SECONDS:
+            begins, belongs = self._incident(score, at)
+        return _made(Verdict, (begins, belongs, score if score < MAX_SCORE else MAX_SCORE, face, usual))
+
+    def _incident(self, score: float, at: float) -> tuple[bool, bool]:
+        """Whether an incident begins now, and whether now belongs to one."""
+        goes_on = at - self._stayed <= CALM_SECONDS and at - self._began <= LONGEST_SECONDS
+        begins = score > 1.0 and not goes_on
+        if begins:
+            self._began = self._stayed = at
+        elif goes_on and score > STAYING_SCORE:
+            self._stayed = at
+        return begins, begins or goes_on
 
     def _begin(self, value: float, at: float) -> None:
         self.first = self.last = at
         self._mean = value
         self._previous = (value, value)
-        for face, start in zip(self._faces, (value, value, value, 0.0, 0.0), strict=True):
-            face[1] = start
+        ratio = math.log(value) if value > 0.0 else 0.0
+        for face, start in zip(self._faces, (value, value, value, 0.0, 0.0, ratio), strict=True):
+            face[0] = start
 
-    def _usual(self, value: float, at: float, passed: float) -> tuple[float, float] | None:
-        """What this quarter of an hour was usually like, and how far the value is from it; None on the first day.
+    def _settle(self) -> None:
+        """Write what has faded into the records themselves."""
+        for face in self._faces:
+            face[2] *= self._kept
+            face[3] *= self._kept
+        self._kept = 1.0
+
+    def _usual(self, value: float, at: float, age: float, passed: float) -> tuple[float, float | None]:
+        """What this quarter of an hour was usually like, and the mean distance from it; on the first day the centre.
 
         A value between this quarter's and its neighbours' is not far at all: a day's steps come a little early or late.
         """
         slots = self._slots
-        slot = int(at % DAY_SECONDS) // _SLOT_SECONDS
-        known, before, after = slots[slot], slots[slot - 1], slots[slot + 1 - SLOTS]
+        slot = int(at % DAY_SECONDS / _SLOT_SECONDS) % SLOTS
+        known = slots[slot]
         if known is None:
             slots[slot] = value
-            return None
-        slots[slot] = known + _SLOT_WEIGHT * max(passed, 1.0) / _SLOT_SECONDS * (value - known)
-        if at - self.first <= DAY_SECONDS:
-            return None
+            return self._faces[0][0], None
+        part = _SLOT_WEIGHT if passed >= _SLOT_SECONDS else passed * _SLOT_WEIGHT_PER_SECOND
+        slots[slot] = known + part * (value - known)
+        if age <= DAY_SECONDS:
+            return self._faces[0][0], None
         low = high = known
-        for near in (before, after):
+        for near in (slots[slot - 1], slots[slot + 1 - SLOTS]):
             if near is not None:
-                low, high = (near, high) if near < low else (low, near) if near > high else (low, high)
-        return known, value - high if value > high else value - low if value < low else 0.0
+                if near < low:
+                    low = near
+                elif near > high:
+                    high = near
+        far = value - high if value > high else value - low if value < low else 0.0
+        self._rest += _MEAN_WEIGHT * (far - self._rest)
+        return known, self._rest
 
-    def _seen(self, value: float, usual: tuple[float, float] | None) -> tuple[float | None, ...]:
-        """The faces that a value shows; None for one that is not known yet."""
+    def _seen(self, value: float, rest: float | None) -> tuple[float | None, ...]:
+        """The faces that a value shows; None for one that is not known."""
         second, first = self._previous
         low, high = (first, second) if first < second else (second, first)
         median = low if value < low else high if value > high else value
         self._previous = (first, value)
-        self._mean += _MEAN_WEIGHT * (value - self._mean)
-        if usual is None:
-            return value, median, self._mean, value - first, None
-        self._rest += _MEAN_WEIGHT * (usual[1] - self._rest)
-        return value, median, self._mean, value - first, self._rest
+        mean = self._mean = self._mean + _MEAN_WEIGHT * (value - self._mean)
+        if value <= 0.0:
+            self._positive = False
+        return value, median, mean, value - first, rest, math.log(value) if self._positive else None
 
-    def _judge(self, seen: tuple[float | None, ...], age: float, passed: float) -> tuple[float, int]:
+    def _judge(self, seen: tuple[float | None, ...], age: float) -> tuple[float, str]:
         """How far out the face is that is out most, and which; then learn from all of them."""
-        most, out = 0.0, 0
-        fade = max(1.0 - passed * _FADE_PER_SECOND, 0.5)
-        early = 1.0 + _EARLY_DAYS / (age / DAY_SECONDS + 0.01)
-        limit = 1.0 / (early * (1.0 + self.margin))
-        believed = age <= _FREE_SECONDS
-        floor = _LEAST_PART * self._faces[0][2]
-        for number, shown in enumerate(seen):
+        count, kept, faces = self.count, self._kept, self._faces
+        self.count = count + 1
+        weights = _UNKNOWN if count < WARM_VALUES else _LEARNING_WEIGHTS if age < _LEARNING_SECONDS else _WEIGHTS
+        part = _CENTRE_WEIGHT if count >= 199 else 1.0 / (count + 1.0)
+        level, usual = faces[0][0], faces[0][1]
+        floor = _LEAST_PART * usual + (level if level > 0.0 else -level) * _ROUNDING + _TINY
+        most, out = 0.0, "value"
+        floors = (floor, floor, floor, floor, floor, _ROUNDING)
+        for face, shown, weight, least, name in zip(faces, seen, weights, floors, FACES, strict=True):
             if shown is None:
                 continue
-            face = self._faces[number]
-            count, centre, spread, above, below = face
-            error = shown - centre
-            side, distance, record = (3, error, above) if error >= 0.0 else (4, -error, below)
-            reach = 0.0
-            if count >= WARM_VALUES and (number != _TIME_OF_DAY or age >= _LEARNING_SECONDS):
-                least = _LEAST_DEVIATIONS * (spread if spread > floor else floor) + 1e-9 * abs(centre) + _TINY
-                reach = record if record > least else least
-                score = distance / reach * _WEIGHTS[number] * limit
-                if score > most:
-                    most, out = score, number
-            face[3], face[4] = above * fade, below * fade
-            if distance > face[side]:
-                grown = distance if believed or not reach else max(_MAX_GROWTH * reach, _LEAST_SHARE * distance)
-                face[side] = max(face[side], min(grown, distance))
-            weight = 1.0 / (count + 1.0) if count < 199.0 else _CENTRE_WEIGHT
-            face[0] = count + 1.0
-            face[1] = centre + weight * error
-            face[2] = spread + weight * (distance - spread)
-        self.count += 1
-        return most, out
-
-    def _verdict(self, usual: tuple[float, float] | None, score: float, out: int, at: float) -> Verdict:
-        quiet = self._incident is None or at - self._incident > QUIET_SECONDS
-        begins = score > 1.0 and quiet
-        if begins:
-            self._incident = at
-        expected = self._faces[0][1] if usual is None else usual[0]
-        return Verdict(begins, begins or not quiet, min(score, MAX_SCORE), FACES[out], expected)
+            centre, spread, above, below = face
+            distance = shown - centre
+            face[0] = centre + part * distance
+            if distance >= 0.0:
+                record = above * kept
+            else:
+                distance = -distance
+                record = below * kept
+            face[1] = spread + part * (distance - spread)
+            reach = _LEAST_DEVIATIONS * spread
+            if reach < least:
+                reach = least
+            if reach < record:
+                reach = record
+            far = distance * weight
+            if far > most * reach:
+                most, out = far / reach, name
+            if distance > record:
+                grown = distance if not weight or age <= _FREE_SECONDS else _believed(distance, reach)
+                face[2 if shown >= centre else 3] = grown / kept
+        old = age + _EARLIEST_SECONDS
+        return most * self._reach * old / (old + _EARLY_SECONDS), out
 
     def to_dict(self) -> dict[str, object]:
         """The state as a JSON document."""
@@ -211,11 +272,13 @@ class OnlineDetector:
             "count": self.count,
             "first": self.first,
             "last": self.last,
-            "incident": self._incident,
+            "incident": [self._began, self._stayed] if self._began > -math.inf else None,
             "mean": self._mean,
             "rest": self._rest,
             "previous": list(self._previous),
+            "positive": self._positive,
             "slots": list(self._slots),
+            "kept": self._kept,
             "faces": [list(face) for face in self._faces],
         }
 
@@ -233,16 +296,31 @@ class OnlineDetector:
             raise ValueError("another version's")
         detector = cls(float(plain["margin"]))
         detector.count = int(plain["count"])
-        detector.first, detector.last, detector._mean, detector._rest = _numbers(
-            [plain[name] for name in ("first", "last", "mean", "rest")], 4
+        detector.first, detector.last, detector._mean, detector._rest, detector._kept = _numbers(
+            [plain[name] for name in ("first", "last", "mean", "rest", "kept")], 5
         )
-        detector._incident = None if plain["incident"] is None else _numbers([plain["incident"]], 1)[0]
+        if not _LEAST_KEPT <= detector._kept <= 1.0:
+            raise ValueError(f"expected from {_LEAST_KEPT} to 1 as kept")
+        if plain["incident"] is not None:
+            detector._began, detector._stayed = _numbers(plain["incident"], 2)
         first, second = _numbers(plain["previous"], 2)
         detector._previous = (first, second)
+        detector._positive = bool(plain["positive"])
         _numbers([0.0 if one is None else one for one in plain["slots"]], SLOTS)
         detector._slots = [None if one is None else float(one) for one in plain["slots"]]
-        detector._faces = [_numbers(face, 5) for face in plain["faces"]]
+        detector._faces = [_numbers(face, 4) for face in plain["faces"]]
         return detector
+
+
+def _believed(distance: float, reach: float) -> float:
+    """The record after one that was broken: of what is far beyond it only a part is believed."""
+    return min(distance, max(_MAX_GROWTH * reach, _LEAST_SHARE * distance))
+
+
+def _number(value: float) -> float:
+    if isinstance(value, str | bytes | bool | None) or not abs(value) <= MAX_MAGNITUDE:
+        raise ValueError(f"expected a finite number of at most {MAX_MAGNITUDE:g}, got {value!r}")
+    return float(value)
 
 
 def _seconds(at: float | datetime) -> float:

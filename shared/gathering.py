@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from struct import pack
 
 import numpy as np
 
 from .bins import Floats, Ints
-from .cells import MAX_MAGNITUDE, Cells, Observation, fold, fold_segments
+from .cells import MAX_MAGNITUDE, Cells, Observation, Segments, fold, fold_segments
 from .instruments import Gathered
 from .series import Kind, Series
 from .timeline import MINUTE_SECONDS, US_PER_SECOND, minute_of_us
 
-_MAX_SECONDS = 253_402_300_740.0
+_series_of = attrgetter("series")
+_PAIR_BYTES = 16
+_MAX_US = 253_402_300_740 * US_PER_SECOND
 """The last minute of the year 9999."""
 
 
-def fold_gathered(taken: Mapping[Series, Gathered]) -> tuple[dict[int, Cells], int]:
-    """Cells by minute, and how many observations were no numbers that may be observed, or below 0 for a counter."""
-    names = tuple(sorted(taken))
-    columns = [_columns(taken[name].numbers) for name in names]
-    given = np.concatenate(columns)
-    owner = np.repeat(np.arange(len(names)), [len(one) for one in columns])
-    at, values = given[:, 0], given[:, 1]
-    kinds = np.array([taken[name].kind for name in names], np.int64)
-    sound = (np.abs(values) <= MAX_MAGNITUDE) & (at > 0) & (at <= _MAX_SECONDS)
-    sound &= (values >= 0) | (kinds[owner] != Kind.COUNTER)
-    if not sound.all():
-        at, values, owner = at[sound], values[sound], owner[sound]
-    refused = sum(len(one.numbers) // 2 for one in taken.values()) - len(values)
-    at_us = np.rint(at * US_PER_SECOND).astype(np.int64)
-    return {minute: fold_segments(names, kinds, *rows) for minute, rows in _by_minute(owner, at_us, values)}, refused
+def fold_gathered(taken: Sequence[Gathered]) -> tuple[dict[int, Cells], int]:
+    """Cells by minute, and how many observations were no numbers that may be observed, or below 0 for a counter.
+
+    One series may be there repeatedly; the first says its kind.
+    """
+    ordered = _merged(sorted(taken, key=_series_of))
+    found = _sound(ordered)
+    refused = sum(len(one.numbers) // 2 for one in ordered) - len(found.values)
+    return {minute: fold_segments(within) for minute, within in _by_minute(found).items()}, refused
 
 
 def counters(counts: Mapping[Series, int], at_us: int) -> Cells:
@@ -38,24 +37,59 @@ def counters(counts: Mapping[Series, int], at_us: int) -> Cells:
     return fold([Observation(series, Kind.COUNTER, at_us, float(count)) for series, count in counts.items()])
 
 
-def _by_minute(owner: Ints, at_us: Ints, values: Floats) -> list[tuple[int, tuple[Ints, Ints, Floats]]]:
+def _sound(ordered: Sequence[Gathered]) -> Segments:
+    """What may be observed."""
+    columns = [_columns(one.numbers) for one in ordered]
+    given = np.frombuffer(b"".join(columns))
+    names, kinds = tuple(map(_series_of, ordered)), np.array([one.kind for one in ordered], np.int64)
+    count = np.array([len(one) // _PAIR_BYTES for one in columns], np.int64)
+    at_us, values = np.rint(given[::2] * US_PER_SECOND), given[1::2] + 0.0  # -0.0 becomes 0.0
+    if _all_sound(kinds, count, at_us, values):
+        return Segments(names, kinds, count, at_us.astype(np.int64), values)
+    sound = (np.abs(values) <= MAX_MAGNITUDE) & (at_us > 0) & (at_us <= _MAX_US)
+    sound &= (values >= 0) | (np.repeat(kinds, count) != Kind.COUNTER)
+    return Segments(names, kinds, count, np.where(sound, at_us, 0.0).astype(np.int64), values).where(sound)
+
+
+def _all_sound(kinds: Ints, count: Ints, at_us: Floats, values: Floats) -> bool:
+    """Whether the extremes say that each observation is; they are NaN where one is."""
+    if not count.min() or not 0 < at_us.min() <= at_us.max() <= _MAX_US:
+        return False
+    least = 0.0 if kinds.min() <= Kind.COUNTER <= kinds.max() else -MAX_MAGNITUDE
+    return bool(least <= values.min() <= values.max() <= MAX_MAGNITUDE)
+
+
+def _by_minute(given: Segments) -> dict[int, Segments]:
+    at_us = given.at_us
     if not len(at_us):
-        return []
+        return {}
     first, last = minute_of_us(int(at_us.min())), minute_of_us(int(at_us.max()))
     if first == last:
-        return [(first, (owner, at_us, values))]
+        return {first: given}
     minutes = -(-at_us // (MINUTE_SECONDS * US_PER_SECOND)) * MINUTE_SECONDS
-    within = [(minute, minutes == minute) for minute in np.unique(minutes).tolist()]
-    return [(minute, (owner[rows], at_us[rows], values[rows])) for minute, rows in within]
+    return {minute: given.where(minutes == minute) for minute in np.unique(minutes).tolist()}
 
 
-def _columns(numbers: list[float]) -> Floats:
-    """Times and values as two columns; without those that are no numbers."""
+def _merged(ordered: list[Gathered]) -> list[Gathered]:
+    """The same with each series once."""
+    if all(a.series != b.series for a, b in itertools.pairwise(ordered)):
+        return ordered
+    found: list[Gathered] = []
+    for one in ordered:
+        if found and found[-1].series == one.series:
+            found[-1] = found[-1]._replace(numbers=found[-1].numbers + one.numbers)
+        else:
+            found.append(one)
+    return found
+
+
+def _columns(numbers: list[float]) -> bytes:
+    """Times and values in turn, as doubles; without those that are no numbers."""
     try:
-        return np.fromiter(numbers, np.float64, len(numbers)).reshape(-1, 2)
+        return pack(f"{len(numbers)}d", *numbers)
     except Exception:  # noqa: BLE001 - whatever a value does, the others count
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        return np.array([pair for pair in pairs if _is_number(pair[1])], np.float64).reshape(-1, 2)
+        return b"".join(pack("2d", *pair) for pair in pairs if _is_number(pair[1]))
 
 
 def _is_number(value: object) -> bool:

@@ -32,6 +32,7 @@ class Role(StrEnum):
     SUBSCRIBER = "roles/pubsub.subscriber"
     SECRET_ACCESSOR = "roles/secretmanager.secretAccessor"  # noqa: S105 # a role's name
     INVOKER = "roles/run.invoker"
+    SERVICE_VIEWER = "roles/run.viewer"
     TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"  # noqa: S105 # a role's name
     LOG_WRITER = "roles/logging.logWriter"
     ARTIFACT_WRITER = "roles/artifactregistry.writer"
@@ -76,7 +77,8 @@ def openers(dashboard: Function, access: Access, people: Collection[str]) -> tup
             let_in = (Grant(one, Role.IAP_USER, behind_iap) for one in people)
             return (Grant(IAP_AGENT, Role.INVOKER, behind_iap), *let_in)
         case Access.PROXY:
-            return tuple(Grant(one, Role.INVOKER, function) for one in people)
+            roles = (Role.INVOKER, Role.SERVICE_VIEWER)  # gcloud looks the service up before it calls it
+            return tuple(Grant(one, role, function) for one in people for role in roles)
         case Access.PUBLIC:
             return (Grant(EVERYBODY, Role.INVOKER, function),)
 
@@ -122,11 +124,10 @@ def _section(function: Function, *, is_dashboard: bool) -> str:
     rows = [f"| runs with | `{grant.role}` | {grant.resource} |" for grant in grants_of(function)]
     called = [f"| called by {grant.account} | `{grant.role}` | {grant.resource} |" for grant in callers_of(function)]
     if is_dashboard:
-        people = "viewers and operators"
         called = [
             f"| access `{access}`: {one.account} | `{one.role}` | {one.resource} |"
             for access in Access
-            for one in openers(function, access, [people])
+            for one in openers(function, access, ["viewers" if access is Access.PROXY else "viewers and operators"])
         ]
     lines = [
         f"## {function.name}\n",

@@ -6,8 +6,9 @@ nor known: whatever else it is, it is answered with 4xx, and 503 when the store 
 done is done once however often it is asked; the request is noted as known after that, so that one which was cut off
 may come again.
 
-Slack gives three seconds. In them a good request is two reads and two or three commits of the store and one publish;
-the message itself is edited by notify, which alone speaks in conversations.
+Slack gives three seconds. In them a good request is two reads and two or three commits of the store, and a publish for
+each alert that leads in a conversation, mostly one; the message itself is edited by notify, which alone speaks in
+conversations.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TypeAlias
 from urllib.parse import parse_qs
 
 from .bus import Bus
-from .channels.slack import ACKNOWLEDGE, OPEN, SILENCE
+from .channels.slack_blocks import ACKNOWLEDGE, OPEN, SILENCE
 from .config import Secret
 from .errors import PermanentError, PreconditionFailed, TransientError
 from .logs import log
@@ -138,7 +139,7 @@ class Hooks:
         self._publish(reaction)
         if reaction.ack is not None and not reaction.is_new and reaction.ack.author != pressed.author:
             self.tell(pressed.response_url, f"Somebody acknowledged this first: {clean(reaction.ack.author)}.")
-        return self._done(known, reaction.notification.kind.value)
+        return self._done(known, reaction.kind.value)
 
     def _react(self, pressed: _Pressed, request_id: str) -> Reaction:
         if pressed.action == ACKNOWLEDGE:
@@ -165,12 +166,12 @@ class Hooks:
                 raise
             return self._done(known, "not_firing")
         self._publish(reaction)
-        return self._done(known, reaction.notification.kind.value)
+        return self._done(known, reaction.kind.value)
 
     def _publish(self, reaction: Reaction) -> None:
-        """Have it told. Again is harmless: the id is the same."""
-        notification = reaction.notification
-        self.bus.publish(self.notifications_topic, notification.to_json(), {"notification": notification.id})
+        """Have it told. Again is harmless: the ids are the same."""
+        for one in reaction.notifications:
+            self.bus.publish(self.notifications_topic, one.to_json(), {"notification": one.id})
 
     def _unknown(self, signature: bytes) -> str:
         """Where a request is noted that was not answered before. Raises for one that was."""

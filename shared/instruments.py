@@ -40,6 +40,7 @@ Pair: TypeAlias = tuple[float, float]
 class Gathered(NamedTuple):
     """One series' times and values, in turn, and what counts them."""
 
+    series: Series
     kind: Kind
     counted: Series | None
     numbers: list[float]
@@ -280,35 +281,39 @@ class Instruments:
         if self._busy:
             return
         self._busy = True
-        taken: dict[Series, Gathered] = {}
+        taken: list[Gathered] = []
         try:
             for one in instruments:
                 one.share(self._each)  # again: more may have waited while another thread was here
                 if numbers := one.take():
-                    found = taken.setdefault(one.series, Gathered(one.kind, one.counted, []))
-                    found.numbers.extend(numbers)
+                    taken.append(Gathered(one.series, one.kind, one.counted, numbers))
             if taken:
                 self._add_parts(taken)
         except Exception:  # noqa: BLE001 - whoever records gets none
-            self.dropped += sum(len(one.numbers) // 2 for one in taken.values())
+            self.dropped += sum(len(one.numbers) // 2 for one in taken)
         finally:
             self._busy = False
 
-    def _add_parts(self, taken: Mapping[Series, Gathered]) -> None:
+    def _add_parts(self, taken: list[Gathered]) -> None:
         from .cells import merge  # with numpy, so not before there is something to fold
         from .gathering import fold_gathered
 
         minutes, refused = fold_gathered(taken)
         self.dropped += refused
+        counted = {one.series: one.counted for one in taken if one.counted is not None}
         for minute, cells in minutes.items():
             parts = self._parts.setdefault(minute, [])
             parts.append(cells)
             if len(parts) > _MAX_PARTS:
                 self._parts[minute] = [merge(parts)]
-            counts = self._counts.setdefault(minute, {})
-            for series, count in zip(cells.series, cells.count.tolist(), strict=True):
-                if (counted := taken[series].counted) is not None:
-                    counts[counted] = counts.get(counted, 0) + count
+            if counted:
+                self._count(counted, cells, self._counts.setdefault(minute, {}))
+
+    def _count(self, counted: Mapping[Series, Series], cells: Cells, counts: dict[Series, int]) -> None:
+        """Add the observations of cells to what counts them."""
+        for series, count in zip(cells.series, cells.count.tolist(), strict=True):
+            if (counter := counted.get(series)) is not None:
+                counts[counter] = counts.get(counter, 0) + count
 
     def _counted(self, minute: int) -> list[Cells]:
         """The counters that count a minute's observations, one delta each."""

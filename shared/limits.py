@@ -88,8 +88,13 @@ def check_paths(paths: Sequence[str]) -> None:
         _check_path(path, remainder=0)
 
 
-def check_range(collection: str, start: str, end: str | None) -> None:
-    """Raise ``invalid_document_path`` unless a collection's path and the bounds that are given are sound."""
+def check_range(collection: str, start: str, end: str | None, limit: int | None) -> None:
+    """Raise ``invalid_document_path`` unless a collection's path and the bounds that are given are sound.
+
+    Raises ValueError for a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"a listing has at least one document, not {limit}")
     _check_path(collection, remainder=1)
     for bound in (start, end):
         if bound:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from .alerts import State
@@ -50,21 +51,24 @@ def chart_of(
     asked = sources.narrowed(query)
     steps = sources.over(asked or query, points)
     values = steps.values if asked else ()
-    groups = sorted(distinct_groups(values))
+    live = sources.live(asked) if asked else {}
+    groups = sorted(distinct_groups(values) | live.keys())
     fixed = asked.select.labels if asked else ()
     shown = _worst_groups(sources, rules, groups, fixed, values)
+    lines = [replace(_line(sources, rules, labels, asked or query, values), live=live.get(labels)) for labels in shown]
     return LineChart(
         id=name,
         title=title,
         unit=unit,
         start=from_minute(steps.start),
         step_seconds=steps.seconds,
-        lines=tuple(_line(sources, rules, labels, asked or query, values) for labels in shown),
+        lines=_with_usual(sources, asked or query, shown, lines, points),
         limits=tuple(limit for rule in rules if (limit := limit_of(rule.threshold))),
         spans=firing_spans(sources, rules, fixed, shown if len(groups) > SHOWN_LINES else None),
         marks=deploy_marks(sources, dict(fixed).get(REGION, sources.region)),
         until=from_minute(sources.end),
         lines_total=len(groups),
+        live_to=sources.live_to if live else None,
     )
 
 
@@ -120,9 +124,19 @@ def _line(
         values,
         subject=subject,
         status=status,
-        usual=sources.usual(query, labels) if subject else None,
         place=_place(sources, labels or fixed),
     )
+
+
+def _with_usual(
+    sources: Sources, query: Query, groups: Sequence[Labels], lines: Sequence[Line], points: int
+) -> tuple[Line, ...]:
+    """The lines, one of them with what is usual of it: the first subject, or the only one."""
+    about = next((index for index, line in enumerate(lines) if line.subject), 0 if len(lines) == 1 else None)
+    if about is None:
+        return tuple(lines)
+    usual = sources.usual_over(query, groups[about], sources.steps(points))
+    return tuple(replace(line, usual=usual) if index == about else line for index, line in enumerate(lines))
 
 
 def deploy_marks(sources: Sources, region: str = "") -> tuple[Mark, ...]:

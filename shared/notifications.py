@@ -109,13 +109,15 @@ class Notification:
     def conversation_on(self, channel: str) -> str:
         """The conversation on a channel: the id of the first notification of those that went there.
 
-        An alert of several that is raised to a channel of which the others have not heard begins one there.
+        An alert of several that is raised to a channel of which the others have not heard begins one there. On a
+        channel that tells it in place of another, it is the conversation as a whole.
         """
-        return next(iter(self.before_on(channel)), self.id)
+        return next(iter(self.before_on(channel)), self.id if channel in self.channels else self.conversation)
 
     def ends_on(self, channel: str) -> bool:
         """Whether nothing that a channel has heard of in this conversation fires any more."""
-        return self.kind is NotificationKind.RESOLVED and channel not in self.open_on
+        is_open = channel in self.open_on if channel in self.channels else self.still_firing > 0
+        return self.kind is NotificationKind.RESOLVED and not is_open
 
     @property
     def alerts(self) -> int:

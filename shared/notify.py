@@ -27,7 +27,7 @@ from datetime import datetime, timedelta
 from .acks import ack_path, read_acks
 from .bus import Message
 from .caps import hold_or_count, sum_up
-from .channels import Answer, Busy, Channel, Evidence, Evidences, Gone, Turn, no_evidence
+from .channels import Answer, Busy, Channel, Evidence, Evidences, Gone, Partly, Turn, no_evidence
 from .deliveries import HEARD, UNHEARD, Conversation, Delivery, DeliveryState
 from .errors import PermanentError, TransientError
 from .logs import log
@@ -43,6 +43,8 @@ _FIRST = {"pagerduty"}
 """Channels that wake somebody wait for no other."""
 _SUMMED = {NotificationKind.FIRING, NotificationKind.RESOLVED}
 """What may be told in one message with others."""
+_ALONE = {NotificationKind.NOTICE, NotificationKind.SUMMARY}
+"""What nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ class Notify:
             raise TransientError(failed[0].reason, "; ".join(str(error) for error in failed)) from failed[0]
         if any(one.state in UNHEARD for one in outcomes) and not any(one.state in HEARD for one in outcomes):
             outcomes += self._elsewhere(notification, notification.channels)
+        if notification.kind is NotificationKind.RESOLVED:
+            told = {one.channel for one in outcomes}
+            others = [name for name in self._turns.elsewhere(notification) if name in self.channels]
+            outcomes += [self._deliver(notification, name) for name in others if name not in told]
         return outcomes
 
     @property
@@ -88,20 +94,35 @@ class Notify:
         return Turns(self.store, self.now)
 
     def _elsewhere(self, notification: Notification, but: tuple[str, ...]) -> list[Delivered]:
-        """Deliver through the first other channel that takes it: an alert is not lost with its channel."""
+        """Deliver through the first other channel that takes it: an alert is not lost with its channel.
+
+        The conversation notes first who tells it, so that its end is told there too; after the end nothing is left to
+        tell.
+        """
         tried: list[Delivered] = []
         for name in FALLBACKS:
             if name in self.channels and name not in but:
-                tried.append(self._deliver(notification, name))
+                tried.append(self._instead(notification, name))
                 if tried[-1].state in HEARD:
                     break
         return tried
+
+    def _instead(self, notification: Notification, name: str) -> Delivered:
+        """Deliver through a channel that was not asked for."""
+        if notification.kind not in _ALONE:
+            noted = self._turns.note_elsewhere(notification, name)
+            delivery = self._turns.read(notification, name).delivery
+            if noted.end not in ("", notification.id) and not delivery.is_done:
+                self._check_free(delivery)
+                return _told(self._turns.settle(delivery, DeliveryState.SUPERSEDED, noted.end))
+        return self._deliver(notification, name)
 
     def _deliver(self, notification: Notification, name: str) -> Delivered:
         known = self._turns.read(notification, name)
         channel = self.channels.get(name)
         if known.conversation.late and channel is not None and not known.conversation.is_busy(self.now()):
             self._undo(notification, channel, known.conversation)
+            known = self._turns.read(notification, name)
         if known.delivery.is_done:
             return _told(known.delivery)
         self._check_free(known.delivery)
@@ -109,6 +130,8 @@ class Notify:
             return _told(self._turns.settle(known.delivery, DeliveryState.SKIPPED, "not set up"))
         if known.outage is not None and known.outage.setup == channel.setup:
             self._tell_outage(notification, known.outage)
+            if notification.ends_on(name) and not known.conversation.end:
+                self._turns.note_end(replace(known.conversation, end=notification.id, ended_at=self.now()))
             return _told(self._turns.settle(known.delivery, DeliveryState.DISABLED, known.outage.why))
         if known.conversation.end not in ("", notification.id):
             return _told(self._turns.settle(known.delivery, DeliveryState.SUPERSEDED, known.conversation.end))
@@ -182,13 +205,18 @@ class Notify:
             answer = channel.send(notification, turn)
         except PermanentError as error:
             refused = replace(delivery, state=DeliveryState.REFUSED, detail=str(error))
-            self._turns.record(refused, conversation)
+            _, after = self._turns.record(refused, conversation)
+            log("delivery_refused", "ERROR", delivery=refused.path, reason=error.reason, detail=error.detail)
             if isinstance(error, Gone):
                 self._disable(notification, delivery.channel, channel, error)
+            if after.late:
+                self._undo(notification, channel, after)
             return _told(refused)
         except TransientError as error:
             wish = error.not_before if isinstance(error, Busy) else None
             is_certain = isinstance(error, Busy) and error.is_certain
+            if isinstance(error, Partly):
+                conversation = replace(conversation, handle=error.handle)
             self._failed(delivery, conversation if is_certain else unknown, str(error), wish)
             raise
         except Exception as error:  # a channel that breaks is tried again, and stops no other
@@ -214,7 +242,7 @@ class Notify:
     def _evidence(self, notification: Notification) -> Evidence:
         """What else is known, with who has it."""
         known = self.evidence(notification)
-        if notification.kind in (NotificationKind.NOTICE, NotificationKind.SUMMARY):
+        if notification.kind in _ALONE:
             return known
         path = ack_path(notification.fingerprint, notification.fired_at)
         return replace(known, ack=read_acks(self.store, [path], self.now()).get(path))
@@ -230,9 +258,13 @@ class Notify:
             self._undo(notification, channel, current)
 
     def _undo(self, notification: Notification, channel: Channel, conversation: Conversation) -> None:
+        """Put right what came too late. What the receiver refuses to have put right stays: nobody can do more."""
         turn = Turn(self.now(), conversation.handle, is_over=bool(conversation.end))
         for late in conversation.late:
-            channel.undo(notification, late, turn)
+            try:
+                channel.undo(notification, late, turn)
+            except PermanentError as error:
+                log("not_undone", "WARNING", channel=conversation.channel, reason=error.reason, detail=error.detail)
         self._turns.mark_undone(conversation)
 
     def _disable(self, notification: Notification, name: str, channel: Channel, error: Gone) -> None:

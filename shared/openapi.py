@@ -9,6 +9,7 @@ from .urls import RANGES
 
 VERSION = "3.1.0"
 _NULL_NUMBER = {"type": ["number", "null"]}
+_NUMBERS = {"type": "array", "items": _NULL_NUMBER}
 _INSTANT = {"type": "string", "format": "date-time"}
 _NULL_INSTANT = {"type": ["string", "null"], "format": "date-time"}
 _TEXT = {"type": "string"}
@@ -90,8 +91,8 @@ _SCHEMAS: dict[str, Any] = {
         "properties": {"operator": _TEXT, "value": _NULL_NUMBER, "severity": _TEXT},
     },
     "Line": _object(
-        {"name": _TEXT, "values": {"type": "array", "items": _NULL_NUMBER}},
-        {"usual": {"type": "array", "items": _NULL_NUMBER}},
+        {"name": _TEXT, "values": _NUMBERS},
+        {"live": _NULL_NUMBER, "usual_low": _NUMBERS, "usual_high": _NUMBERS},
     ),
     "Chart": _object(
         {
@@ -102,6 +103,7 @@ _SCHEMAS: dict[str, Any] = {
             "end": _INSTANT,
             "step_seconds": {"type": "integer", "minimum": 60},
             "lines_total": _COUNT,
+            "live_to": _NULL_INSTANT,
             "limits": _list("Limit"),
             "spans": {"type": "array", "items": {"type": "object"}},
             "marks": {"type": "array", "items": {"type": "object"}},
@@ -169,6 +171,9 @@ _SCHEMAS: dict[str, Any] = {
             "change_unit": _TEXT,
             "as_of": _NULL_INSTANT,
             "note": _TEXT,
+            "values": _NUMBERS,
+            "step_seconds": {"type": "integer", "minimum": 60},
+            "usual": {"type": ["array", "null"], "items": _NULL_NUMBER},
         }
     ),
     "Dashboard": _object(
@@ -196,6 +201,7 @@ _SCHEMAS: dict[str, Any] = {
         {
             "title": _TEXT,
             "charts": _list("Chart"),
+            "regions": {"type": "array", "items": _object({"name": _TEXT, "status": _TEXT})},
             "panels": {"type": "array", "items": _object({"kind": _TEXT, "id": _TEXT, "title": _TEXT})},
             "facts": {"type": "array", "items": {"type": "object"}},
             "personas": {"type": "array", "items": {"type": "object"}},

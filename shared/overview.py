@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
 from .configuration.models import Collection
@@ -14,8 +15,10 @@ from .reader import Reader
 from .regions import region_rows
 from .render.numbers import span
 from .rules import Aggregation, MetricType, Query, Selection
+from .series import Labels
 from .signals import Wanted, make_signal
 from .sources import Sources, read_sources, rules_of, scope_text
+from .week import change_of
 
 _REQUESTS = Query(Selection("requests"), Aggregation.SUM)
 _USERS = Query(Selection("users_active"), Aggregation.LAST_SUM)
@@ -73,7 +76,7 @@ def build_overview(
         signals=tuple(make_signal(sources, _wanted(config, signal), stale) for signal in _SIGNALS),
         charts=(collection_chart(sources, collection) if collection else response_time_chart(sources),),
         regions=regions,
-        facts=_facts(sources),
+        facts=tuple(replace(fact, change=None) for fact in _facts(sources)) if stale else _facts(sources),
         personas=personas[:KEPT_ROWS],
         regions_total=regions_total,
         personas_total=len(personas),
@@ -99,19 +102,30 @@ def _facts(sources: Sources) -> tuple[Fact, ...]:
     requests, users = sources.narrowed(_REQUESTS), sources.narrowed(_USERS)
     facts = []
     if requests:
-        counted = next(iter(sources.total(requests).values()), None)
-        facts.append(Fact(f"Requests, {span(sources.end - sources.start)}", counted))
+        counted, before = _only(sources.total(requests)), _only(sources.total_week_before(requests))
+        facts.append(_fact(f"Requests, {span(sources.end - sources.start)}", counted, before))
     if users:
-        facts.append(Fact("Active users", sources.at(users).get(())))
+        facts.append(_fact("Active users", _only(sources.at(users)), _only(sources.week_before(users))))
     return tuple(facts)
+
+
+def _only(values: Mapping[Labels, float]) -> float | None:
+    """The value of a query that has one group."""
+    return next(iter(values.values()), None)
+
+
+def _fact(name: str, value: float | None, before: float | None) -> Fact:
+    return Fact(name, value, change=change_of(value, before, "")[0])
 
 
 def _personas(sources: Sources) -> tuple[Share, ...]:
     query = sources.narrowed(_PERSONAS)
     counts = sources.total(query) if query else {}
-    total = sum(counts.values())
+    before = sources.total_week_before(query) if query else {}
+    total, total_before = sum(counts.values()), sum(before.values())
     shares = [
-        Share(scope_text(labels, _PERSONAS.group_by).capitalize(), count / total, count)
+        Share(scope_text(labels, _PERSONAS.group_by).capitalize(), count / total, count,
+              100 * (count / total - before.get(labels, 0.0) / total_before) if total_before else None)
         for labels, count in counts.items() if total
     ]  # fmt: skip
     return tuple(sorted(shares, key=lambda share: (-share.ratio, share.name)))

@@ -114,10 +114,12 @@ class Line:
     """Drawn heavier: the line that the page is about."""
     style: Style = Style.SERIES
     status: Status = Status.OK
-    usual: tuple[float, float] | None = None
-    """The range this line is normally in; drawn for the subject only."""
+    usual: tuple[tuple[float, float], ...] = ()
+    """The range that each of the values is normally in; empty: that is not known, or not drawn."""
     place: int | None = None
     """Which of the colours it has, the same on every page; None: that of its name's place among the chart's lines."""
+    live: float | None = None
+    """So far, of the minute that is not settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class LineChart:
     lines_total: int = 0
     holds: tuple[float, ...] = ()
     log: bool = False
+    live_to: datetime | None = None
+    """The end of the minute that the lines' ``live`` values are of; None: there is none."""
 
     @property
     def end(self) -> datetime:
@@ -213,6 +217,9 @@ class Cell:
     """In place of a value that cannot be (``primary``), or under a value that has no bar (``+4 in 1 h``)."""
     spark: tuple[float | None, ...] = ()
     """In place of a value: how it moved over the panel's time, oldest first."""
+    spark_step_seconds: int = 60
+    spark_end: datetime | None = None
+    """Where the spark's last step ends; None: with the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +372,11 @@ class Page:
         return range_seconds if abs(spanned - range_seconds) <= longest.spark_step_seconds else float(spanned)
 
     @property
+    def is_compared(self) -> bool:
+        """Whether the same hour of last week is known of any signal."""
+        return any(signal.change is not None for signal in self.signals)
+
+    @property
     def checks(self) -> int:
         """How many checks there are in all."""
         return sum(count for _, count in self.counts)
@@ -380,6 +392,12 @@ class Overview(Page):
     personas: tuple[Share, ...]
     regions_total: int = 0
     personas_total: int = 0
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether last week is known of any fact or persona."""
+        facts, shares = (any(one.change is not None for one in some) for some in (self.facts, self.personas))
+        return facts or shares
 
 
 @dataclass(frozen=True, slots=True)

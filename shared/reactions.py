@@ -1,13 +1,15 @@
-"""Reactions: what people do about alerts that were told in one conversation, and the notification of it.
+"""Reactions: what people do about alerts that were told in one conversation, and the notifications of it.
 
 An alert is found by the conversation in which it was told (``Notification.conversation``), not by its episode: a
-button stands under a message that may be about many. Asking again changes nothing and tells the same again.
+button stands under a message that may be about many. Wherever any of them was told it is told, once in each
+conversation: one that got worse than the others may have gone to a channel that never heard of those. Asking again
+changes nothing and tells the same again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from .acks import Ack
@@ -29,9 +31,10 @@ MAX_SILENCES = 10
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """What was done, and the notification of it. ``ack`` is whose the first alert is, None for a silence."""
+    """What was done, and the notifications of it. ``ack`` is whose the first alert is, None for a silence."""
 
-    notification: Notification
+    kind: NotificationKind
+    notifications: tuple[Notification, ...]
     ack: Ack | None
     is_new: bool
 
@@ -46,8 +49,9 @@ def acknowledge_conversation(
     alerts = firing_in(store, conversation)
     taken = take(store, alerts, author, "", now)
     first = taken[0].ack
-    told = _notification(config, alerts, NotificationKind.ACKNOWLEDGED, first.author, first.at, None)
-    return Reaction(told, first, any(one.is_new for one in taken))
+    kind = NotificationKind.ACKNOWLEDGED
+    told = _notifications(config, alerts, kind, first.author, first.at, None)
+    return Reaction(kind, told, first, any(one.is_new for one in taken))
 
 
 def silence_conversation(
@@ -65,25 +69,59 @@ def silence_conversation(
         silence(store, f"{silence_id}-{number}", matchers, now, now + SILENCED_FOR, author, "From a message", now)
         for number, matchers in enumerate(reach)
     ]
-    told = _notification(config, alerts, NotificationKind.SILENCED, made[0].author, made[0].created_at, made[0].ends_at)
-    return Reaction(told, None, is_new=True)
+    kind, by = NotificationKind.SILENCED, made[0]
+    told = _notifications(config, alerts, kind, by.author, by.created_at, by.ends_at)
+    return Reaction(kind, told, None, is_new=True)
 
 
 def silenced(config: MonitoringConfig, alert: AlertState, silence: Silence) -> Notification:
     """What is told of a silence of one alert, in the conversation in which that was told."""
     kind = NotificationKind.SILENCED
-    return _notification(config, [alert], kind, silence.author, silence.created_at, silence.ends_at)
+    (told,) = _notifications(config, [alert], kind, silence.author, silence.created_at, silence.ends_at)
+    return told
 
 
-def _notification(
+@dataclass(slots=True)
+class _Part:
+    """The alerts of some conversations in which the same one leads, by fingerprint, and the channels of those."""
+
+    alerts: dict[str, AlertState] = field(default_factory=dict)
+    channels: list[str] = field(default_factory=list)
+
+
+def _parts(alerts: Sequence[AlertState]) -> list[_Part]:
+    """A part for each alert that leads anywhere: the first of those that were told in a channel's conversation."""
+    places: dict[tuple[str, str], list[AlertState]] = {}
+    for alert in alerts:
+        begun: dict[str, str] = {}
+        for told in alert.told:
+            for channel in told.channels:
+                begun.setdefault(channel, told.notification_id)
+        for place in begun.items():
+            places.setdefault(place, []).append(alert)
+    parts: dict[str, _Part] = {}
+    for (channel, _), some in places.items():
+        part = parts.setdefault(some[0].fingerprint, _Part())
+        part.channels.append(channel)
+        part.alerts.update((alert.fingerprint, alert) for alert in some)
+    return list(parts.values())
+
+
+def _notifications(
     config: MonitoringConfig,
     alerts: Sequence[AlertState],
     kind: NotificationKind,
     author: str,
     at: datetime,
     until: datetime | None,
+) -> tuple[Notification, ...]:
+    return tuple(_notification(config, part, kind, author, at, until) for part in _parts(alerts))
+
+
+def _notification(
+    config: MonitoringConfig, part: _Part, kind: NotificationKind, author: str, at: datetime, until: datetime | None
 ) -> Notification:
-    lead, *others = alerts
+    lead, *others = part.alerts.values()
     rule = _rule(config, lead)
     threshold = rule.threshold_of(lead.severity)
     return Notification(
@@ -101,14 +139,14 @@ def _notification(
         fired_at=lead.fired_at or at,
         at=at,
         reason=kind.value,
-        channels=tuple(dict.fromkeys(channel for told in lead.told for channel in told.channels)),
+        channels=tuple(part.channels),
         config_hash=config.hash,
         runbook_url=rule.runbook_url,
         about=lead.kind.value,
         follows=lead.told,
         also=tuple(Member(make_labels(dict(one.labels)), one.value) for one in others[:MAX_NAMED]),
         more=len(others[MAX_NAMED:]),
-        still_firing=len(alerts),
+        still_firing=len(part.alerts),
         author=author,
         until=until,
     )

@@ -13,8 +13,11 @@ from datetime import datetime, timedelta
 
 from .alerts import AlertState
 from .audit import Entry, read_entries
+from .cells import Cells
 from .deliveries import TERMINAL, UNHEARD, DeliveryState
 from .evaluator import STATE_PATH
+from .hours import Hour
+from .live_minutes import LiveMinutes
 from .minute_cache import Cursor, MinuteCache, Minutes
 from .outages import read_outages
 from .records import alerts_in, transitions_in
@@ -25,8 +28,9 @@ from .store import Store
 from .tick import Transition
 from .timeline import MINUTE_SECONDS, from_minute, minute_id
 from .usual import Usual
-from .usual_store import read_baselines
+from .usual_store import UsualCache
 from .value_cache import ValueCache
+from .week import WeekCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._minutes = MinuteCache(store)
+        self._live = LiveMinutes(store)
+        self._usual = UsualCache(store)
+        self._weeks = WeekCache(store)
         self.values = ValueCache()
 
     @property
@@ -61,6 +68,14 @@ class Reader:
     def minutes(self, first: int, last: int, cursor: Cursor | None, now: datetime) -> Minutes:
         """The settled minutes from ``first`` to ``last`` (both Unix seconds, both included) that have data."""
         return self._minutes.read(first, last, cursor, now)
+
+    def live_minutes(self, after: int, now: datetime) -> Mapping[int, Cells]:
+        """The minutes after one (Unix seconds) that are not settled and have data, as they are so far."""
+        return self._live.read(after, now)
+
+    def past_hours(self, hours: Sequence[int], now: datetime) -> Mapping[int, Hour]:
+        """Some hours of a week ago (Unix seconds of their ends), those without data left out."""
+        return self._weeks.read(hours, now)
 
     def alerts(self) -> list[AlertState]:
         """All alerts that are remembered, those in cooldown included."""
@@ -83,7 +98,7 @@ class Reader:
 
     def usual(self, key: str, now: datetime) -> Mapping[Labels, Usual]:
         """What is usual of a query (``usual_store.key_of``), by group; empty when nothing is known."""
-        return read_baselines(self._store, [key], now).get(key, {})
+        return self._usual.read(key, now)
 
     def deliveries(self, since: int, now: datetime) -> Deliveries:
         """The deliveries of episodes since a minute."""

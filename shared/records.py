@@ -71,7 +71,9 @@ def alert_line(alert: AlertState) -> bytes:
         "held": alert.held,
         **{name: _written(getattr(alert, name)) for name in _INSTANTS},
     }
-    raw = {"rule": alert.rule_id, "severity": alert.severity.value, "state": alert.state.value}
+    raw: dict[str, Any] = {"rule": alert.rule_id, "severity": alert.severity.value, "state": alert.state.value}
+    if alert.grouped_by is not None:
+        raw["by"] = list(alert.grouped_by)
     return _line({**raw, **{name: value for name, value in may_lack.items() if value not in (None, "", [], {})}})
 
 
@@ -95,6 +97,7 @@ def _alert(raw: Mapping[str, Any]) -> AlertState:
         kind=AlertKind(raw.get("kind", AlertKind.THRESHOLD)),
         counts=tuple((severity, counts[severity]) for severity in Severity if severity in counts),
         held=raw.get("held", ""),
+        grouped_by=tuple(raw["by"]) if "by" in raw else None,
         **{name: _read(raw.get(name)) for name in _INSTANTS},
     )
 

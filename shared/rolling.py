@@ -18,11 +18,13 @@ from .logs import log
 from .retention import live
 from .rollups import NOT_SETTLED, RolledUp, read_live, read_rollups, roll_up
 from .store import MAX_COMMIT_WRITES, Delete, Store, Unchanged, Write
-from .timeline import MINUTE_SECONDS, from_minute
+from .timeline import MINUTE_SECONDS, from_minute, minute_id
 
 CLOCK_SKEW_SECONDS = 10
 PAST_SECONDS = 3600
 """How far back the first call ever rolls up; older minutes are rolled up when a late chunk comes for them."""
+LATE_AT_ONCE = 1000
+"""Markers of late minutes that are read together; a message of 8 KB may set 4,300."""
 MAX_FAILED = 1440
 """Minutes that are remembered because they could not be rolled up: a day's, the newest."""
 
@@ -111,48 +113,77 @@ class Rolling:
         return roll_up(self.store, minute, self.now(), self.settle)
 
     def rebuild(self, cursor_minute: int, deadline: datetime) -> int:
-        """Roll late and failed minutes up again, hour by hour, newest first; what is left at the deadline waits.
+        """Roll late and failed minutes up again; what is left at the deadline waits for the next call.
 
-        An hour is rebuilt with its minutes when it had ended by the time that one of them was written: before that,
-        whoever builds it first sees them. The markers go last, so a crash repeats all of it. The number of minutes.
+        Those of the last hour, which rules may still look at, come before all others, and of each the oldest first: one
+        message may mark thousands of minutes, and hold up no other for long. The number of minutes.
         """
-        due: dict[int, dict[int, list[Write]]] = {}
-        for marker in live(self.store.list("late").documents, self.now()):
-            minute = int(marker.fields["minute"])
-            if minute <= cursor_minute:
-                markers = due.setdefault(hour_of(minute), {})
-                markers.setdefault(minute, []).append(Delete(marker.path, Unchanged(marker.update_time)))
-        for minute in self.failed:
-            due.setdefault(hour_of(minute), {}).setdefault(minute, [])
-        rebuilt = 0
-        for hour in sorted(due, reverse=True):
-            if self.now() > deadline:
-                break
-            failed: list[str] = []
-            with _contained(failed):
-                self._rebuild_hour(hour, due[hour])
-            if failed:
-                self._remember(due[hour])
-            else:
-                self.failed.difference_update(due[hour])
-                rebuilt += len(due[hour])
-        return rebuilt
+        recent = cursor_minute - PAST_SECONDS
+        done = self._rebuild_between(recent, cursor_minute, deadline)
+        return len(done | self._rebuild_between(0, recent, deadline))
+
+    def _rebuild_between(self, after: int, last: int, deadline: datetime) -> set[int]:
+        """The same of the minutes in (after, last]; which were rolled up."""
+        done: set[int] = set()
+        for due in self._due(after, last):
+            for hour, markers in sorted(due.items()):
+                if self.now() > deadline:
+                    return done
+                failed: list[str] = []
+                with _contained(failed):
+                    rebuilt = self._rebuild_hour(hour, markers, deadline)
+                    self.failed.difference_update(rebuilt)
+                    done.update(rebuilt)
+                if failed:
+                    self._remember(markers)
+        return done
+
+    def _due(self, after: int, last: int) -> Iterator[dict[int, dict[int, list[Write]]]]:
+        """The minutes to roll up again in (after, last], some at a time: by hour, with what deletes their markers."""
+        start, end = minute_id(after + MINUTE_SECONDS), minute_id(last + MINUTE_SECONDS)
+        failed = [minute for minute in self.failed if after < minute <= last]
+        while True:
+            page = self.store.list("late", start, end, LATE_AT_ONCE).documents
+            due: dict[int, dict[int, list[Write]]] = {}
+            for marker in live(page, self.now()):
+                minute = int(marker.fields["minute"])
+                deletions = due.setdefault(hour_of(minute), {}).setdefault(minute, [])
+                deletions.append(Delete(marker.path, Unchanged(marker.update_time)))
+            is_last = len(page) < LATE_AT_ONCE
+            for minute in failed if is_last else ():
+                due.setdefault(hour_of(minute), {}).setdefault(minute, [])
+            yield due
+            if is_last:
+                return
+            start = f"{page[-1].id}~"
 
     def _remember(self, minutes: Iterable[int]) -> None:
         self.failed.update(minutes)
         self.failed.difference_update(sorted(self.failed)[:-MAX_FAILED])
 
-    def _rebuild_hour(self, hour: int, markers: dict[int, list[Write]]) -> None:
-        """Rebuild the late minutes of an hour, then the hour, then delete each minute's markers.
+    def _rebuild_hour(self, hour: int, markers: dict[int, list[Write]], deadline: datetime) -> list[int]:
+        """Rebuild the late minutes of an hour, then the hour, then delete each minute's markers; the minutes.
 
-        A minute's markers are deleted only if none was set again since they were read: otherwise all of them stay,
-        and the next call rebuilds once more. So do they where a rollup fails for good, until they expire.
+        An hour is rebuilt when it had ended by the time that one of its minutes was written: before that, whoever
+        builds it first sees them. The markers go last, so a crash repeats all of it. A minute's are deleted only if
+        none was set again since they were read: otherwise all of them stay, and the next call rebuilds once more. So do
+        they where a rollup fails for good, until they expire.
         """
-        written = [self._roll_up(minute).committed_at for minute in sorted(markers)]
-        if any(at is not None and at >= from_minute(hour) for at in written):
-            roll_up_hour(self.store, hour, self.now())
-        for deletions in markers.values():
-            self._delete_markers(deletions)
+        written: dict[int, datetime | None] = {}
+        for minute in sorted(markers):
+            if self.now() > deadline:
+                break
+            written[minute] = self._roll_up(minute).committed_at
+        if any(at is not None and at >= from_minute(hour) for at in written.values()):
+            self._rebuild_ended(hour)
+        for minute in written:
+            self._delete_markers(markers[minute])
+        return list(written)
+
+    def _rebuild_ended(self, hour: int) -> None:
+        """Rebuild an hour. One that cannot be, as a minute of it has expired, lacks what came late; the log says so."""
+        if not roll_up_hour(self.store, hour, self.now()):
+            log("hour_not_rebuilt", "WARNING", hour=minute_id(hour))
 
     def _delete_markers(self, deletions: list[Write]) -> None:
         for start in range(0, len(deletions), MAX_COMMIT_WRITES):

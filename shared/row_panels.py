@@ -223,6 +223,7 @@ def _trend(sources: Sources, item: Item, labels: Labels) -> Cell:
     return Cell(
         f"{item.id}-trend", _range_title(sources), None, item.unit,
         spark=tuple(point.get(labels) for point in steps.values),
+        spark_step_seconds=steps.seconds, spark_end=from_minute(sources.end),
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ from datetime import datetime
 
 from .alerts import GONE_AFTER, AlertKind, AlertState, Decision, Reason, State
 from .rules import AlertRule, MetricThreshold, MetricType, Severity
-from .series import Labels
 
 FAILURE_SEVERITY = Severity.HIGH
 """Of a rule that cannot be evaluated: nobody would hear what it watches."""
@@ -60,10 +59,18 @@ def failing(before: AlertState | None, rule_id: str, failed: bool, now: datetime
 
 def removed(alert: AlertState, now: datetime) -> Decision:
     """An alert whose rule is gone or disabled ends at once; one that is inactive is forgotten."""
-    reason = Reason.NONE if alert.state is State.INACTIVE else Reason.REMOVED
-    return Decision(alert.cleared(now), reason)
+    return _ended(alert, Reason.REMOVED, now)
 
 
-def no_data_alert(rule_id: str, labels: Labels, severity: Severity) -> AlertState:
-    """The no-data alert of a group before it ever fired."""
-    return AlertState(rule_id, labels, severity, kind=AlertKind.NO_DATA)
+def regrouped(alert: AlertState, now: datetime) -> Decision:
+    """The same for an alert of a group that its rule, which groups by other labels now, does not have any more."""
+    return _ended(alert, Reason.REGROUPED, now)
+
+
+def _ended(alert: AlertState, reason: Reason, now: datetime) -> Decision:
+    return Decision(alert.cleared(now), Reason.NONE if alert.state is State.INACTIVE else reason)
+
+
+def no_data_alert(ended: AlertState, severity: Severity) -> AlertState:
+    """The no-data alert of the group of an alert that ended, before it ever fired."""
+    return AlertState(ended.rule_id, ended.labels, severity, kind=AlertKind.NO_DATA, grouped_by=ended.grouped_by)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .buckets import LATE_AFTER, writer_id
+from .buckets import LATE_AFTER, stored_in, writer_id
 from .cardinality import Kept, named
 from .cells import Cells, Observation, fold
 from .dead_letters import REJECTED_METRIC
@@ -31,7 +31,7 @@ def own_cells(minute: int, documents: Sequence[Document], unreadable: int, kept:
 
     Counts of things that should not be are there only when they are.
     """
-    chunks = [document.fields["c"] for document in documents]
+    chunks = [chunk.data for chunk in stored_in(documents)]
     late_from = from_minute(minute) + LATE_AFTER
     wrong = {
         "ion_writer_conflicts": _conflicts(documents),
@@ -39,8 +39,8 @@ def own_cells(minute: int, documents: Sequence[Document], unreadable: int, kept:
         "ion_late_minutes": int(any(document.update_time >= late_from for document in documents)),
     }
     found: list[tuple[str, Labels, int]] = [
-        ("ion_chunks", (), sum(map(len, chunks))),
-        ("ion_chunk_bytes", (), sum(len(data) for held in chunks for data in held.values())),
+        ("ion_chunks", (), len(chunks)),
+        ("ion_chunk_bytes", (), sum(map(len, chunks))),
         ("ion_points", (), int(kept.cells.count.sum())),
         ("ion_series", (), len(kept.cells)),
         ("ion_writers", (), len({writer_id(document) for document in documents})),

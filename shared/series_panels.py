@@ -128,6 +128,7 @@ def _chart(sources: Sources, panel: Panel, panel_id: str, items: Sequence[Item],
         spans=tuple(replace(span, label="") for span in firing_spans(sources, rules, labels)),
         marks=deploy_marks(sources, region),
         until=from_minute(sources.end),
+        live_to=sources.live_to if any(line.live is not None for line in lines) else None,
     )
 
 
@@ -135,8 +136,17 @@ def _line(sources: Sources, item: Item, items: Sequence[Item], labels: Labels, r
     query = _by_region(item.query) if labels else item.query
     values = tuple(point.get(labels) for point in sources.over(query, PANEL_POINTS).values)
     style = _style(item, items, rules, sources)
-    usually = usual(values) if style is Style.MAIN else None
-    return Line(name_of(item, (), 2), values, style=style, usual=usually.band if usually else None)
+    band = _usual(sources, query, labels, values) if style is Style.MAIN else ()
+    return Line(name_of(item, (), 2), values, style=style, usual=band, live=sources.live(query).get(labels))
+
+
+def _usual(
+    sources: Sources, query: Query, labels: Labels, values: Sequence[float | None]
+) -> tuple[tuple[float, float], ...]:
+    """What is usual of a line: by the hour of the week, and until that is learned by the values themselves."""
+    learned = sources.usual_over(query, labels, sources.steps(PANEL_POINTS))
+    usually = None if learned else usual(values)
+    return (usually.band,) * len(values) if usually else learned
 
 
 def _style(item: Item, items: Sequence[Item], rules: Sequence[AlertRule], sources: Sources) -> Style:

@@ -19,6 +19,8 @@ from .sources import (
     worst_alert,
 )
 from .timeline import HOUR_SECONDS, from_minute
+from .value_cache import Window
+from .week import change_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
     past = sources.over(query, SPARK_POINTS) if query else None
     spark = tuple(point.get(labels) for point in past.values) if past else ()
     value = values.get(labels)
+    before = sources.week_before(query).get(labels) if query and not stale else None
+    change, change_unit = change_of(value, before, wanted.unit)
     return Signal(
         id=wanted.id,
         name=wanted.name,
@@ -62,12 +66,21 @@ def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
         unit=wanted.unit,
         status=status_of(alert, value, any(point is not None for point in spark), stale),
         limit=limit_of(threshold),
+        usual=_usual(sources, query, labels, past.seconds) if query and past else None,
+        change=change,
+        change_unit=change_unit,
         spark=spark,
         spark_step_seconds=past.seconds if past else HOUR_SECONDS,
         as_of=from_minute(sources.end),
         publish="" if sources.until else wanted.publish,
         detail=wanted.detail,
     )
+
+
+def _usual(sources: Sources, query: Query, labels: Labels, seconds: int) -> tuple[float, float] | None:
+    """The range that the spark's steps are normally in at the page's end."""
+    band = sources.usual_over(query, labels, [Window(sources.end, seconds)])
+    return band[0] if band else None
 
 
 def worst_group(values: Mapping[Labels, float], threshold: MetricThreshold | None) -> Labels:

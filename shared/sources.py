@@ -10,19 +10,21 @@ from typing import Any
 
 from .alerts import AlertState, AlertStateManager, State
 from .cells import Cells
+from .hours import hour_of
 from .minute_cache import Cursor, Minutes
 from .monitoring_config import MonitoringConfig
 from .panels import STALE_AFTER, Limit, Status
 from .past_alerts import alerts_at
 from .reader import Reader
 from .render.plain import value_text
-from .rules import AlertRule, MetricThreshold, MetricType, Query, Selection
+from .rules import Aggregation, AlertRule, MetricThreshold, MetricType, Query, Selection
 from .series import Labels
 from .tick import Transition, longest_reach_seconds, rule_values
-from .timeline import MINUTE_SECONDS, from_minute, minute_floor
-from .usual import Usual
+from .timeline import HOUR_SECONDS, MINUTE_SECONDS, from_minute, minute_floor
 from .usual_store import key_of
 from .value_cache import Window
+from .week import MOST_COMPARED_SECONDS, WEEK_SECONDS, is_added_up, of_an_hour, total_of
+from .windows import Window as ReadWindow
 from .windows import Windows, evaluate
 
 WINDOW_SECONDS = 300
@@ -71,7 +73,6 @@ class Sources:
     windows: Windows = field(default_factory=Windows)
     """The windows that were read for this page, and what was found in them."""
     serials: dict[Window, tuple[int, ...]] = field(default_factory=dict)
-    known_usual: dict[str, Mapping[Labels, Usual]] = field(default_factory=dict)
     memo: dict[Hashable, Any] = field(default_factory=dict)
     """What was asked for this page already, by what was asked."""
     by_check: dict[tuple[str, Labels], AlertState] = field(init=False)
@@ -149,6 +150,49 @@ class Sources:
                 parts.setdefault(labels, []).append(value)
         return {labels: math.fsum(values) for labels, values in parts.items()}
 
+    def live(self, query: Query) -> Mapping[Labels, float]:
+        """A query's values over the minutes that are not settled yet; of a past range none.
+
+        Nor of what is added up or divided by time: part of a minute says nothing about it.
+        """
+        growing = query.per is None and query.aggregation in (Aggregation.SUM, Aggregation.COUNT, Aggregation.RATE)
+        if growing or self.until is not None:
+            return {}
+        minutes = self.reader.live_minutes(self.end, self.now)
+        seconds = len(minutes) * MINUTE_SECONDS
+        key = "live", max(minutes, default=0), seconds
+        if key not in self.memo:
+            self.memo[key] = ReadWindow([minutes[minute] for minute in sorted(minutes)])
+        return evaluate(self.memo[key], query, seconds) if minutes else {}
+
+    @property
+    def live_to(self) -> datetime | None:
+        """The end of the minute that runs, where anything of it, or of one that is not settled, is there."""
+        newest = max(self.reader.live_minutes(self.end, self.now), default=None) if self.until is None else None
+        return None if newest is None else from_minute(newest)
+
+    def week_before(self, query: Query) -> Mapping[Labels, float]:
+        """A query's values in the hour in which the page ended a week before; empty when nothing is known of it."""
+        hour = hour_of(self.end - WEEK_SECONDS)
+        held = self.reader.past_hours([hour], self.now).get(hour)
+        if held is None:
+            return {}
+        token = self.reader.values.token(("week before", query))
+        window = Window(hour, HOUR_SECONDS)
+        return self.reader.values.values(window, token, (), lambda: of_an_hour(held.cells, query, WINDOW_SECONDS))
+
+    def total_week_before(self, query: Query) -> Mapping[Labels, float]:
+        """A sum's values over the same range a week before; empty unless all of it is known, and beyond 24 h."""
+        start, end = self.start - WEEK_SECONDS, self.end - WEEK_SECONDS
+        if end - start > MOST_COMPARED_SECONDS:
+            return {}
+        key = "total week before", query, start
+        if key not in self.memo:
+            wanted = range(hour_of(start + MINUTE_SECONDS), hour_of(end) + 1, HOUR_SECONDS)
+            self.memo[key] = total_of(self.reader.past_hours(wanted, self.now), query, start, end)
+        found: Mapping[Labels, float] = self.memo[key]
+        return found
+
     def values(self, query: Query, window: Window) -> Mapping[Labels, float]:
         """A query's values over a window; of a window without data none, whatever the query."""
         return self._values(query, self.reader.values.token(query), window)
@@ -197,15 +241,36 @@ class Sources:
         return self.by_check.get((rule.id, labels))
 
     def usual(self, query: Query, labels: Labels) -> tuple[float, float] | None:
-        """Where three spreads around what is usual of a group lie at the page's end; None when nothing is known.
+        """Where three spreads around what is usual of a group lie at the page's end; None when nothing is known."""
+        band = self.usual_over(query, labels, [Window(self.end, WINDOW_SECONDS)])
+        return band[0] if band else None
 
-        The first question about a query is one read.
+    def usual_over(self, query: Query, labels: Labels, windows: Sequence[Window]) -> tuple[tuple[float, float], ...]:
+        """Where they lie in the middle of each of some windows of one length; empty when nothing is known.
+
+        What is usual is learned of windows of ``WINDOW_SECONDS``: a sum or count of others is in proportion. Of a page
+        about one region only a query that is grouped by it was learned.
         """
-        key = key_of(query, WINDOW_SECONDS)
-        if key not in self.known_usual:
-            self.known_usual[key] = self.reader.usual(key, self.now)
-        found = self.known_usual[key].get(labels)
-        return None if found is None else found.at(from_minute(self.end)).limits(USUAL_SIGMAS)
+        asked = self._learned(query)
+        found = self.reader.usual(key_of(asked, WINDOW_SECONDS), self.now).get(labels) if asked and windows else None
+        if found is None:
+            return ()
+        factor = windows[0].seconds / WINDOW_SECONDS if is_added_up(query) else 1.0
+        at = [window.end - (window.seconds - WINDOW_SECONDS) // 2 for window in windows]
+        return tuple((factor * low, factor * high) for low, high in found.band(at, USUAL_SIGMAS))
+
+    def _learned(self, query: Query) -> Query | None:
+        """The query that was learned of which one that is narrowed to the page's region is a part."""
+        here = (REGION, self.region)
+        if here not in query.select.labels:
+            return query
+        if REGION not in query.group_by:
+            return None
+        return replace(
+            query,
+            select=_without_label(query.select, here),
+            per=_without_label(query.per, here) if query.per else None,
+        )
 
     def _serials(self, window: Window) -> tuple[int, ...]:
         if window not in self.serials:
@@ -299,6 +364,10 @@ def _of_region(sources: Sources, region: str) -> Sources:
 
 def _with_label(selection: Selection, label: tuple[str, str]) -> Selection:
     return replace(selection, labels=tuple(sorted({*selection.labels, label})))
+
+
+def _without_label(selection: Selection, label: tuple[str, str]) -> Selection:
+    return replace(selection, labels=tuple(pair for pair in selection.labels if pair != label))
 
 
 def _step_seconds(start: int, end: int, points: int) -> int:

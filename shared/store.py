@@ -102,8 +102,11 @@ class Store(Protocol):
         """The documents at ``paths`` that exist, by path, all as of one instant; an empty dict for none."""
         ...
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
-        """The documents directly in ``collection`` with start <= id < end; ``end`` None means no upper end."""
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
+        """The documents directly in ``collection`` with start <= id < end; ``end`` None means no upper end.
+
+        At most ``limit`` of them, the first; None for all. A limit below 1 is a ValueError.
+        """
         ...
 
     def commit(self, writes: Sequence[Write]) -> datetime:

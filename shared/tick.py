@@ -7,7 +7,7 @@ Each transition of an alert is returned once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from .monitoring_config import AlertRule, MetricThreshold, MetricType, Monitorin
 from .moving import rule_now
 from .notifications import Notification
 from .room import Room
-from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, removed, still_missing
+from .rule_health import ROLLUP, ROLLUP_ID, failing, missing, no_data_alert, regrouped, removed, still_missing
 from .series import Labels
 from .telling import Firing, Hearing, Quiet, Step, tell
 from .timeline import to_us
@@ -220,17 +220,18 @@ class _Judging:
     def _judge(self, rule: AlertRule, states: Sequence[AlertState]) -> tuple[list[Step], RuleFailure | None]:
         """What is decided of each group, and that there is not room for all."""
         values = rule_values(self.config, rule, self.minutes, self.at, self.windows)
-        states, others = _apart(states, self.config.query_for(rule).group_by)
+        there, names = self._there(rule, values), tuple(sorted(self.config.query_for(rule).group_by))
+        states, others = _apart(states, there, names)
         known = {state.labels: state for state in states if state.kind is AlertKind.THRESHOLD}
         missed = {state.labels: state for state in states if state.kind is AlertKind.NO_DATA}
         as_written, steps = rule, list[Step]()
         beyond = 0
         now = self._moving(rule, values)
-        for labels in self._groups(rule, values, known):
+        for labels in [*sorted(known), *sorted(there - set(known))]:
             rule = now(labels)
             if labels not in known and labels in values and rule.violated_by(values[labels]) is None:
                 continue  # as most are: inactive, and nothing to remember
-            before = known.get(labels) or AlertState(rule.id, labels, rule.threshold.severity)
+            before = known.get(labels) or AlertState(rule.id, labels, rule.threshold.severity, grouped_by=names)
             decision = decide(rule, before, values.get(labels), self.at)
             if labels not in known and decision.alert.state is State.INACTIVE:
                 continue
@@ -239,7 +240,7 @@ class _Judging:
             else:
                 beyond += 1
         steps += self._missing(as_written, steps, missed, values)
-        steps += [Step(as_written, state, removed(state, self.at)) for state in others]
+        steps += [Step(as_written, state, regrouped(state, self.at)) for state in others]
         reason = f"too_many_alerts: {beyond} groups violate for which there is no room"
         return steps, _failure(rule.id, reason) if beyond else None
 
@@ -251,12 +252,10 @@ class _Judging:
         at = self.at - timedelta(seconds=self.config.delay_seconds_for(rule))
         return lambda labels: rule_now(rule, usual.get(labels), values.get(labels), at)
 
-    def _groups(
-        self, rule: AlertRule, values: Mapping[Labels, float], known: Mapping[Labels, AlertState]
-    ) -> list[Labels]:
-        """The groups to judge, what is remembered first. A rule without groups is judged on an empty window too."""
+    def _there(self, rule: AlertRule, values: Mapping[Labels, float]) -> set[Labels]:
+        """The groups that there are to judge. A rule without groups is judged on an empty window, too."""
         ungrouped: set[Labels] = set() if self.config.query_for(rule).group_by or rule.is_source else {()}
-        return [*sorted(known), *sorted({*values, *self._present_before(rule), *ungrouped} - set(known))]
+        return {*values, *self._present_before(rule), *ungrouped}
 
     def _present_before(self, rule: AlertRule) -> Iterable[Labels]:
         """Where missing data violate, the groups that had a value an evaluation ago: inactive ones are forgotten."""
@@ -275,21 +274,36 @@ class _Judging:
         """The no-data alerts: those that take the place of what has just ended, and those that there are."""
         ended = {step.before.labels: step.decision for step in steps if _lost_its_data(step)}
         for labels in sorted({*missed, *ended}):
-            before = missed.get(labels) or no_data_alert(rule.id, labels, rule.severity)
             if labels in ended:
+                before = missed.get(labels) or no_data_alert(ended[labels].alert, rule.severity)
                 yield Step(rule, before, missing(before, ended[labels], self.at))
             else:
+                before = missed[labels]
                 yield Step(rule, before, still_missing(before, labels in values, self.at))
 
 
-def _apart(states: Sequence[AlertState], names: Sequence[str]) -> tuple[list[AlertState], list[AlertState]]:
-    """The alerts of groups that there can be, and those of groups by labels that are asked for no more."""
+def _apart(
+    states: Sequence[AlertState], there: Container[Labels], names: tuple[str, ...]
+) -> tuple[list[AlertState], list[AlertState]]:
+    """The alerts of the groups by ``names``, and those of groups that are asked for no more.
+
+    A group that ``there`` has stays what it is, whatever else it was grouped by.
+    """
     mine: list[AlertState] = []
     others: list[AlertState] = []
     for state in states:
-        gone = state.kind is not AlertKind.FAILURE and any(name not in names for name, _ in state.labels)
-        (others if gone else mine).append(state)
+        if state.kind is AlertKind.FAILURE or state.labels in there or _is_grouped_by(state, names):
+            mine.append(state if state.grouped_by == names else replace(state, grouped_by=names))
+        else:
+            others.append(state)
     return mine, others
+
+
+def _is_grouped_by(state: AlertState, names: tuple[str, ...]) -> bool:
+    """Whether an alert began under this grouping; where that is not on record, whether it can have."""
+    if state.grouped_by is None:
+        return all(name in names for name, _ in state.labels)
+    return state.grouped_by == names
 
 
 def _failure(rule_id: str, reason: str) -> RuleFailure:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .alert_tuning import AlertTuningReport
@@ -25,7 +25,7 @@ from .backtest.run import Span
 from .backtest.stored import Stored
 from .bus import Bus
 from .cells import Cells
-from .configuration.models import Digest, Email, Inbox
+from .configuration.models import Digest, Email, Inbox, PanelKind
 from .digest import RULE_ID, digest_report
 from .errors import ConfigError
 from .hours import KEPT as HOURS_KEPT
@@ -33,21 +33,21 @@ from .hours import hour_of, read_hours
 from .monitoring_config import MonitoringConfig
 from .notifications import Notification, NotificationKind
 from .retention import live
-from .rules import Aggregation, Operator, Query, Severity
+from .rules import Operator, Query, Severity
 from .series import Labels
-from .sources import WINDOW_SECONDS
+from .sources import REGION, WINDOW_SECONDS
 from .store import Put, Store
 from .timeline import HOUR_SECONDS, MINUTE_SECONDS
 from .usual import Usual, learn
 from .usual_store import KEPT, Learned, key_of, put_baselines
-from .windows import Windows, evaluate
+from .week import of_an_hour
+from .windows import Windows
 
 MINUTES_HOURS = 72.0
 STEP_SECONDS = 300
 RECOMMENDATIONS_PATH = "baselines/recommendations"
 HOURS_AT_ONCE = 24
 MAX_DIGEST_CHARACTERS = 8000
-_ADDED_UP = (Aggregation.SUM, Aggregation.COUNT)
 
 Points = dict[Labels, list[tuple[int, float]]]
 
@@ -62,10 +62,7 @@ class Asked:
 
     def of_an_hour(self, cells: Cells) -> Mapping[Labels, float]:
         """What an hour says of a window: a sum or count in proportion."""
-        values = evaluate(cells, self.query, HOUR_SECONDS)
-        if self.query.per is None and self.query.aggregation in _ADDED_UP:
-            return {labels: value * self.window_seconds / HOUR_SECONDS for labels, value in values.items()}
-        return values
+        return of_an_hour(cells, self.query, self.window_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +115,24 @@ class Tune:
 
 
 def asked(config: MonitoringConfig) -> list[Asked]:
-    """What the enabled rules and the collections ask, each once."""
+    """What the enabled rules, the collections, and the signals and lines of the dashboards ask, each once."""
     wanted = [(config.query_for(rule), rule.evaluation_window) for rule in config.list_alert_rules(enabled_only=True)]
     wanted += [(collection.query, WINDOW_SECONDS) for collection in config.list_collections()]
+    wanted += [(query, WINDOW_SECONDS) for query in _drawn(config)]
     found = {key_of(query, seconds): Asked(key_of(query, seconds), query, seconds) for query, seconds in wanted}
     return list(found.values())
+
+
+def _drawn(config: MonitoringConfig) -> Iterator[Query]:
+    """What the dashboards draw as it is drawn: side by side is by region."""
+    for panel in (panel for dashboard in config.list_dashboards() for panel in dashboard.panels):
+        queries = [config.get_collection(name).query for name in panel.collections]
+        queries += [one.query for one in panel.queries]
+        match panel.kind:
+            case PanelKind.SIGNAL | PanelKind.LINE:
+                yield from queries
+            case PanelKind.MULTIPLES:
+                yield from (replace(query, group_by=(REGION,)) for query in queries)
 
 
 def learn_all(stored: Stored, span: Span, queries: list[Asked]) -> Iterator[Learned]:

@@ -110,12 +110,36 @@ class Turns:
         current = self.conversation(conversation.id, conversation.channel)
         if current.holder != conversation.holder:
             raise TransientError("delivery_taken_over", conversation.path)
-        return replace(conversation, read=current.read, end=current.end, ended_at=current.ended_at, late=current.late)
+        return replace(
+            conversation, read=current.read, end=current.end, ended_at=current.ended_at, late=current.late,
+            elsewhere=current.elsewhere,
+        )  # fmt: skip
 
     def conversation(self, conversation: str, channel: str) -> Conversation:
         """A conversation as it is."""
         path = Conversation(conversation, channel).path
         return read_conversation(conversation, channel, self.store.get([path]).get(path), self.now())
+
+    def note_elsewhere(self, notification: Notification, other: str) -> Conversation:
+        """Note that another channel tells it in place of its first, unless that conversation is over; as it is then."""
+        channel = notification.channels[0]
+        for _ in range(ATTEMPTS):
+            current = self.conversation(notification.conversation_on(channel), channel)
+            if other in current.elsewhere or current.end not in ("", notification.id):
+                return current
+            noted = replace(current, elsewhere=(*current.elsewhere, other))
+            try:
+                return replace(noted, read=Unchanged(self.store.commit([noted.write(self.now())])))
+            except PreconditionFailed:
+                continue
+        raise TransientError("contended", f"{notification.conversation_on(channel)}~{channel}")
+
+    def elsewhere(self, notification: Notification) -> list[str]:
+        """The channels that tell its conversations in place of its own, each once."""
+        talks = {name: Conversation(notification.conversation_on(name), name) for name in notification.channels}
+        found = self.store.get([one.path for one in talks.values()])
+        known = [read_conversation(one.id, name, found.get(one.path), self.now()) for name, one in talks.items()]
+        return list(dict.fromkeys(other for one in known for other in one.elsewhere))
 
     def mark_late(self, conversation: str, channel: str, late: Mapping[str, str]) -> Conversation:
         """Note what has to be undone; the conversation then."""

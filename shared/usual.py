@@ -5,7 +5,8 @@ hours: how far single values are from those levels). Levels are medians. Where t
 there is more of: an hour of the week with n weeks of data weighs n - 1, the hour of the day 1, an hour of the day with
 n days weighs n, and the whole a half. Levels are as of the end of the data where the days have a trend. Between the
 middles of two hours a level is in proportion. A spread is a robust standard deviation, never below half a percent of
-the level.
+the level. What is far out at the same half hour of several days is a habit of that time of day, such as a short job
+every night, and is known there and nowhere else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .bins import Floats, Ints
+from .bins import Bools, Floats, Ints
 from .cells import MAX_MAGNITUDE
 from .timeline import HOUR_SECONDS
 
@@ -31,6 +32,11 @@ RECORD_MARGIN = 1.15
 LEAST_SIGMAS = 4.5
 """And so many spreads."""
 _INCIDENT_SPREADS, _INCIDENT_SHARE = 10.0, 0.02
+_SLOT_SECONDS, _SLOTS = 1800, 48
+_HABIT_DAYS, _HABIT_SHARE = 2, 1 / 8
+"""What comes on so many days, and such a share of them, is a habit: two nights of three, once a week in a month."""
+_HABIT_MARGIN = 2.0
+"""A short peak in windows that are learned every five minutes is seen at least half."""
 _LEAN_DAY, _LEAN_WEEK = 0.5, 1.0
 _TREND_DAYS = 7
 _LEAST_SPREAD_RATIO = 0.005
@@ -72,6 +78,7 @@ class Usual:
     """A series by hour of the week: Monday 00:00-01:00 UTC first. ``farthest`` are records below and above the level.
 
     ``trend_per_day`` is in the series' unit, 0 where a week of days does not show one; ``count`` is of all values.
+    ``habits`` are the records of half hours of the day (0 to 47, UTC) in which more is usual, below and above.
     """
 
     levels: tuple[float, ...]
@@ -79,6 +86,7 @@ class Usual:
     farthest: tuple[float, float]
     trend_per_day: float
     count: int
+    habits: tuple[tuple[int, float, float], ...] = ()
 
     def at(self, instant: datetime) -> Expected:
         """What is usual at an instant (aware)."""
@@ -86,7 +94,25 @@ class Usual:
         before = int(place) % HOURS_OF_WEEK
         after, part = (before + 1) % HOURS_OF_WEEK, place - int(place)
         level = self.levels[before] + part * (self.levels[after] - self.levels[before])
-        return Expected(level, max(self.spreads[before], self.spreads[after]), *self.farthest)
+        return Expected(level, max(self.spreads[before], self.spreads[after]), *self._farthest(instant))
+
+    def _farthest(self, instant: datetime) -> tuple[float, float]:
+        slot = (instant.timestamp() - 1) // _SLOT_SECONDS % _SLOTS
+        below, above = self.farthest
+        for one, more_below, more_above in self.habits:
+            if one == slot:
+                return max(below, more_below), max(above, more_above)
+        return below, above
+
+    def band(self, at: Sequence[int], sigmas: float) -> list[tuple[float, float]]:
+        """What ``at(...).limits(sigmas)`` is at each of some instants (Unix seconds)."""
+        place = ((np.array(at, np.float64) - _MONDAY_SECONDS) / HOUR_SECONDS - 0.5) % HOURS_OF_WEEK
+        before = place.astype(np.int64) % HOURS_OF_WEEK
+        after, part = (before + 1) % HOURS_OF_WEEK, place - place.astype(np.int64)
+        levels, spreads = np.array(self.levels), np.array(self.spreads)
+        level = levels[before] + part * (levels[after] - levels[before])
+        spread = sigmas * np.maximum(spreads[before], spreads[after])
+        return list(zip((level - spread).tolist(), (level + spread).tolist(), strict=True))
 
     def words(self, unit: str = "") -> str:
         """When it is high and low, and whether it grows, in one sentence; times are UTC."""
@@ -115,6 +141,7 @@ class Usual:
             "farthest": [_short(one) for one in self.farthest],
             "trend": _short(self.trend_per_day),
             "count": self.count,
+            "habits": [[slot, _short(below), _short(above)] for slot, below, above in self.habits],
         }
 
     @classmethod
@@ -124,9 +151,10 @@ class Usual:
         below, above = map(float, plain["farthest"])
         if len(levels) != HOURS_OF_WEEK or len(spreads) != HOURS_OF_WEEK:
             raise ValueError("expected 168 hours of a week")
-        if not all(map(math.isfinite, (*levels, *spreads, below, above))):
+        habits = tuple((int(slot), float(less), float(more)) for slot, less, more in plain.get("habits", ()))
+        if not all(map(math.isfinite, (*levels, *spreads, below, above, *(far for one in habits for far in one)))):
             raise ValueError("expected finite numbers")
-        return cls(levels, spreads, (below, above), float(plain["trend"]), int(plain["count"]))
+        return cls(levels, spreads, (below, above), float(plain["trend"]), int(plain["count"]), habits)
 
 
 def learn(values: Sequence[tuple[int, float]], hours: Sequence[tuple[int, float]] = ()) -> Usual | None:
@@ -145,15 +173,39 @@ def learn(values: Sequence[tuple[int, float]], hours: Sequence[tuple[int, float]
     hour_rest = hour_value - trend * (hour_at - end) / _DAY_SECONDS - _interpolated(levels, hour_at)
     spreads = np.maximum(_spreads(at, rest), _sigma(hour_rest))
     spreads = np.maximum(spreads, _LEAST_SPREAD_RATIO * np.abs(levels))
-    every = _without_incidents(np.concatenate([rest, hour_rest]), float(np.median(spreads)))
-    farthest = max(-float(every.min()), 0.0), max(float(every.max()), 0.0)
-    return Usual(tuple(levels.tolist()), tuple(spreads.tolist()), farthest, trend, len(at) + len(hours))
+    every_at, every = np.concatenate([at, hour_at]), np.concatenate([rest, hour_rest])
+    outside = np.abs(every) > _INCIDENT_SPREADS * float(np.median(spreads))
+    habitual = np.concatenate([_habitual(at, outside[: len(at)]), _habitual(hour_at, outside[len(at) :])])
+    far_out = outside & ~habitual
+    ordinary = every[~outside] if not outside.all() and far_out.mean() < _INCIDENT_SHARE else every[~habitual]
+    habits = _habits(every_at[habitual], every[habitual])
+    return Usual(tuple(levels.tolist()), tuple(spreads.tolist()), _sides(ordinary), trend, len(at) + len(hours), habits)
 
 
-def _without_incidents(rest: Floats, spread: float) -> Floats:
-    """Distances without those beyond ten spreads, where they are so rare that they are incidents and no habit."""
-    within = np.abs(rest) <= _INCIDENT_SPREADS * spread
-    return rest[within] if within.any() and 1 - within.mean() < _INCIDENT_SHARE else rest
+def _sides(distances: Floats) -> tuple[float, float]:
+    """The farthest below and above; 0 for none."""
+    return float((-distances).max(initial=0.0)), float(distances.max(initial=0.0))
+
+
+def _habitual(at: Ints, outside: Bools) -> Bools:
+    """Which of what is far out came at about this half hour on enough days; half an hour more or less is the same."""
+    slots = (at - 1) // _SLOT_SECONDS
+    near = np.unique((slots[outside][:, None] + np.array([-1, 0, 1])).ravel())
+    days = np.bincount(near % _SLOTS, minlength=_SLOTS)
+    enough = max(_HABIT_DAYS, _HABIT_SHARE * len(np.unique((at - 1) // _DAY_SECONDS)))
+    return outside & (days[slots % _SLOTS] >= enough)
+
+
+def _habits(at: Ints, distances: Floats) -> tuple[tuple[int, float, float], ...]:
+    """The records of the half hours of what is habitual, and of those beside them."""
+    slots = (at - 1) // _SLOT_SECONDS
+    found = []
+    for slot in range(_SLOTS):
+        near = (slots - slot + 1) % _SLOTS <= 2
+        if near.any():
+            below, above = _sides(_HABIT_MARGIN * distances[near])
+            found.append((slot, below, above))
+    return tuple(found)
 
 
 def _columns(points: Sequence[tuple[int, float]]) -> tuple[Ints, Floats]:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import TypeAlias
 
 from .monitoring_config import AlertRule, MonitoringConfig
@@ -22,6 +23,8 @@ from .store import Document, Put, Store
 from .usual import Usual
 
 KEPT = timedelta(days=8)
+HELD = timedelta(minutes=10)
+MAX_HELD_GROUPS = 1000
 MAX_GROUPS = 300
 """Of a query, those with the most values: about 2 kB each."""
 
@@ -88,6 +91,31 @@ def read_baselines(store: Store, keys: Iterable[str], now: datetime) -> dict[str
     found = store.get(paths) if paths else {}
     read = {document.id: _groups(document) for document in live(found.values(), now)}
     return {key: groups for key, groups in read.items() if groups}
+
+
+class UsualCache:
+    """The baselines of one store as pages hold them: read again after ``HELD``, as they change once a day.
+
+    Safe to share between threads. At most ``MAX_HELD_GROUPS`` groups are held, about 11 MB.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._held: dict[str, tuple[datetime, Mapping[Labels, Usual]]] = {}
+        self._lock = Lock()
+
+    def read(self, key: str, now: datetime) -> Mapping[Labels, Usual]:
+        """What is usual of a query (``key_of``), by group; empty when nothing is known."""
+        with self._lock:
+            at, groups = self._held.get(key, (None, {}))
+        if at is not None and timedelta(0) <= now - at < HELD:
+            return groups
+        groups = read_baselines(self._store, [key], now).get(key, {})
+        with self._lock:
+            if sum(len(one) for _, one in self._held.values()) + len(groups) > MAX_HELD_GROUPS:
+                self._held.clear()
+            self._held[key] = now, groups
+        return groups
 
 
 def read_made_at(store: Store, keys: Iterable[str], now: datetime) -> dict[str, datetime]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .channels import Channel
     from .channels.sentry import SentryWatch
     from .collector.collect import Collector
+    from .configuration.models import Settings
     from .dashboard import DashboardPages
     from .evaluator import Report
     from .heartbeat import Heartbeat
@@ -77,10 +78,11 @@ class Services:
         from .ingest import Ingest
 
         kinds = {metric.name: metric.kind for metric in self.config.metrics}
-        return Ingest(self.store, self.bus, self.topic("metrics-dead-letter"), kinds)
+        letters = self.topic("metrics-dead-letter")
+        return Ingest(self.store, self.bus, letters, kinds, self.now, self.config.settings.otlp_labels)
 
     def evaluate(self) -> Callable[[], Report]:
-        """The function ``evaluate``; where Sentry is set up, watched from there. Raises ConfigError for its secret."""
+        """The function ``evaluate``; where Sentry is set up, watched from there. A DSN that is none stops nothing."""
         from .evaluator import Evaluator
 
         evaluator = Evaluator(self.store, self.bus, self.config, self.topic("notifications"), self.now, self.sleep)
@@ -89,8 +91,12 @@ class Services:
         from .channels.sentry import watch_from
 
         with _lock:
-            if not self._watches:
-                self._watches.append(watch_from(self.settings.sentry_dsn.reveal(), self.config.settings))
+            try:
+                if not self._watches:
+                    self._watches.append(watch_from(self.settings.sentry_dsn.reveal(), self.config.settings))
+            except ConfigError as error:
+                log("watch_refused", "ERROR", detail=error.detail)
+                return evaluator
         return self._watches[0].watching("evaluate", evaluator)
 
     def heartbeat(self) -> Heartbeat:
@@ -194,16 +200,22 @@ def use(replacement: Services) -> None:
         _services[:] = [replacement]
 
 
-def check_at_start(environ: Mapping[str, str] | None = None) -> None:
+def check_at_start(
+    environ: Mapping[str, str] | None = None, also: Callable[[Config, Settings], object] | None = None
+) -> None:
     """On Cloud Run, end the process when the configuration cannot be used, with one event that says what to mend.
 
-    A revision that does not start gets no requests: the one before it goes on, and nothing is lost meanwhile. Elsewhere
-    this does nothing, and whoever asks for the services is told. Raises SystemExit.
+    ``also`` is what the function makes of both, and raises ConfigError for. A revision that does not start gets no
+    requests: the one before it goes on, and nothing is lost meanwhile. Elsewhere this does nothing, and whoever asks
+    for the services is told. Raises SystemExit.
     """
     if not cloud_run_revision(environ):
         return
     try:
-        monitoring_config(load_config(environ))
+        config = load_config(environ)
+        settings = monitoring_config(config).settings
+        if also is not None:
+            also(config, settings)
     except MonitoringError as error:
         log("configuration_refused", "CRITICAL", problems=error.detail.splitlines())
         raise SystemExit(1) from None

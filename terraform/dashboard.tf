@@ -12,6 +12,16 @@ locals {
   iap_audience      = "/projects/${data.google_project.this.number}/locations/${var.region}/services/${local.dashboard_service}"
 }
 
+# `gcloud run services proxy` looks the service up before it calls it, which an invoker may not.
+resource "google_cloud_run_v2_service_iam_member" "proxied" {
+  for_each = local.access == "proxy" ? local.people : {}
+
+  name     = module.function[local.dashboard].service
+  location = var.region
+  role     = "roles/run.viewer"
+  member   = each.value
+}
+
 # A function cannot have IAP, and a service cannot build a function: the one builds the image that the other runs.
 # https://github.com/hashicorp/terraform-provider-google/issues/22263
 data "google_cloud_run_v2_service" "built" {

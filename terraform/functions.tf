@@ -56,7 +56,7 @@ module "function" {
   secret_versions = { for name, version in local.secret_versions : name => version if contains(each.value.secrets, name) }
   topic_ids       = { for name in each.value.publishes : name => google_pubsub_topic.this[name].id }
 
-  depends_on = [google_artifact_registry_repository_iam_member.build, google_project_iam_member.build]
+  depends_on = [time_sleep.build_may]
 }
 
 # Who calls by what trigger: accounts that may do nothing else, and the people who are named.
@@ -141,4 +141,13 @@ resource "google_project_iam_member" "build" {
   project = var.project
   role    = each.value
   member  = google_service_account.build.member
+}
+
+# A grant holds everywhere only after a while; a build that begins before it does fails, and the first apply with it.
+# https://github.com/hashicorp/terraform-provider-google/issues/20571
+resource "time_sleep" "build_may" {
+  create_duration = "120s"
+  triggers        = { account = google_service_account.build.unique_id }
+
+  depends_on = [google_artifact_registry_repository_iam_member.build, google_project_iam_member.build]
 }

@@ -1,9 +1,16 @@
 # Who watches the monitoring: alerts of Cloud Monitoring's own, on what it sees of the functions and subscriptions.
 
 locals {
-  services      = sort([for name in keys(local.functions) : "${var.prefix}${name}"])
-  every_minute  = sort([for name, one in local.functions : "${var.prefix}${name}" if try(one.trigger.schedule, "") == "* * * * *"])
-  errors_filter = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = (\"${join("\" OR \"", local.services)}\") AND severity >= ERROR"
+  services     = sort([for name in keys(local.functions) : "${var.prefix}${name}"])
+  every_minute = sort([for name, one in local.functions : "${var.prefix}${name}" if try(one.trigger.schedule, "") == "* * * * *"])
+  # What comes again by itself is no error: a request that was answered 5xx for it, and what Python says of that.
+  errors_filter = join(" AND ", [
+    "resource.type = \"cloud_run_revision\"",
+    "resource.labels.service_name = (\"${join("\" OR \"", local.services)}\")",
+    "severity >= ERROR",
+    "logName != \"projects/${var.project}/logs/run.googleapis.com%2Frequests\"",
+    "NOT textPayload : \"errors.TransientError\"",
+  ])
 
   subscription = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id"
   watches = {

@@ -10,8 +10,9 @@ locals {
   )
 }
 
+# A public function comes with its secret, so the places of its secrets are there before it is.
 resource "google_secret_manager_secret" "this" {
-  for_each = toset(flatten([for function in values(local.functions) : function.secrets]))
+  for_each = toset(flatten([for name, one in local.manifest.functions : one.secrets if !contains(var.disabled_functions, name)]))
 
   secret_id = "${var.prefix}${replace(lower(trimprefix(each.value, "ION_")), "_", "-")}"
 

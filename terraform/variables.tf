@@ -120,6 +120,11 @@ variable "operators" {
     condition     = alltrue([for member in var.operators : can(regex("^user:[^ ,]+@[^ ,]+$", member))])
     error_message = "operators: expected persons such as user:ana@example.com."
   }
+
+  validation {
+    condition     = length(var.operators) == 0 || var.dashboard_access != "proxy"
+    error_message = "operators: expected none with dashboard_access proxy, behind which nobody is known; name viewers, or leave dashboard_access out."
+  }
 }
 
 variable "point_in_time_recovery" {
@@ -156,7 +161,7 @@ variable "protect_data" {
 }
 
 variable "region" {
-  description = "Where functions run and data lies."
+  description = "Where functions run and data lies: a region with Cloud Run functions, Cloud Scheduler and Firestore."
   type        = string
   default     = "us-central1"
 
@@ -217,8 +222,8 @@ variable "sizing" {
   }
 
   validation {
-    condition     = alltrue([for one in values(var.sizing) : one.cpu == null || try(one.cpu >= 0.08 && one.cpu <= 8, false)])
-    error_message = "sizing: expected cpu from 0.08 to 8 vCPUs."
+    condition     = alltrue([for one in values(var.sizing) : one.cpu == null || try((one.cpu >= 0.08 && one.cpu < 1) || contains([1, 2, 4, 6, 8], one.cpu), false)])
+    error_message = "sizing: expected cpu as a part of 1 from 0.08, or 1, 2, 4, 6 or 8 vCPUs."
   }
 
   validation {

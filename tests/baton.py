@@ -179,10 +179,10 @@ class SteppedStore:
         self._baton.pause()
         return self._fate.call(lambda: self._inner.get(paths))
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """As the port says."""
         self._baton.pause()
-        return self._fate.call(lambda: self._inner.list(collection, start, end))
+        return self._fate.call(lambda: self._inner.list(collection, start, end, limit))
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""

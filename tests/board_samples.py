@@ -92,7 +92,7 @@ def _chart(name: str, title: str, lines: tuple[Line, ...]) -> LineChart:
 def _percentiles() -> Multiples:
     lines = (
         Line("P50", _values(22, 32.4), style=Style.BELOW),
-        Line("P95", _values(38, 456.7), style=Style.MAIN, usual=(36.0, 45.0), status=Status.CRITICAL),
+        Line("P95", _values(38, 456.7), style=Style.MAIN, usual=((36.0, 45.0),) * STEPS, status=Status.CRITICAL),
         Line("P99", _values(50, 658.1), style=Style.ABOVE),
     )
     charts = (

@@ -147,12 +147,14 @@ def email(through: Callable[[Post], Post] = lambda post: post) -> Rig:
     box = vendors.Mailbox()
 
     def transmit(server: Server, sender: str, to: Sequence[str], mail: bytes) -> dict[str, tuple[int, bytes]]:
+        refused: dict[str, tuple[int, bytes]] = {}
+
         def inner(_url: str, body: bytes, _headers: Mapping[str, str]) -> Reply:
-            box(server, sender, to, body)
+            refused.update(box(server, sender, to, body))
             return Reply(250)
 
         through(inner)("", mail, {})
-        return {}
+        return refused
 
     server = Server("smtp.example", 465, "monitoring", PASSWORD)
     to = ("devops@example.com", "oncall@example.com")

@@ -17,7 +17,7 @@ from werkzeug.test import Client
 
 from shared.channels import Channel
 from shared.channels.posting import Post, Reply
-from shared.channels.slack import ACKNOWLEDGE
+from shared.channels.slack_blocks import ACKNOWLEDGE
 from shared.config import Config, Secret
 from shared.configuration import document
 from shared.local.backends import PROJECT, Backend

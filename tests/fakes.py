@@ -99,10 +99,10 @@ class CrashingStore:
         found = self._inner.get(paths)
         return self._countdown.unless(hit, found)
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """As the port says."""
         hit = self._countdown.before_call()
-        return self._countdown.unless(hit, self._inner.list(collection, start, end))
+        return self._countdown.unless(hit, self._inner.list(collection, start, end, limit))
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
@@ -147,10 +147,10 @@ class RefusingStore:
         self._check("get", paths)
         return self._inner.get(paths)
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """As the port says."""
         self._check("list", [collection])
-        return self._inner.list(collection, start, end)
+        return self._inner.list(collection, start, end, limit)
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """As the port says."""
@@ -210,9 +210,9 @@ class CountingStore:
         self.reads.update(path.partition("/")[0] for path in set(paths))
         return self._inner.get(paths)
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """As the port says."""
-        listing = self._inner.list(collection, start, end)
+        listing = self._inner.list(collection, start, end, limit)
         self.reads[collection.partition("/")[0]] += max(len(listing.documents), 1)
         return listing
 

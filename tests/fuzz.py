@@ -22,7 +22,7 @@ from pathlib import Path
 import atheris  # type: ignore[import-untyped]  # it has no annotations
 
 with atheris.instrument_imports(include=["shared"]):
-    from shared.buckets import commits_of
+    from shared.buckets import commits_of, names_parts
     from shared.bus import Message
     from shared.errors import PermanentError
     from shared.formats import (
@@ -74,7 +74,8 @@ def _ingest(data: bytes, attributes: dict[str, str]) -> None:
         check_commit(commit.puts)
         for put in commit.puts:
             for stored in put.fields["c"].values():
-                compact.decode(stored)
+                if not names_parts(stored):
+                    compact.decode(stored)
     if refused is not None:
         raise refused
 
@@ -91,12 +92,15 @@ def _read(name: str) -> bytes:
     return (EVENTS / name).read_bytes()
 
 
+def _body(name: str) -> bytes:
+    return zlib.decompress(_read(name)[2:], -15)
+
+
 ENVELOPE = push_body(Message(b"\xff\x00hi", {"a": "b"}, "1", START), "ingest", "project")
 TARGETS = {
-    "compact": Target(lambda data: _ingest(data, COMPACT), [_read("chunk.bin")]),
-    "compact_body": Target(
-        lambda data: _ingest(deflate(data), COMPACT), [zlib.decompress(_read("chunk.bin")[2:], -15)]
-    ),
+    "compact": Target(lambda data: _ingest(data, COMPACT), [_read("chunk.bin"), _read("chunk-1.bin")]),
+    "compact_body": Target(lambda data: _ingest(deflate(data), COMPACT), [_body("chunk.bin")]),
+    "compact_body_1": Target(lambda data: _ingest(deflate(data, b"\1\0"), COMPACT), [_body("chunk-1.bin")]),
     "native": Target(lambda data: _ingest(data, {}), [_read("native.json")]),
     "otlp_protobuf": Target(lambda data: _ingest(data, PROTOBUF), [_read("otlp.pb")]),
     "otlp_json": Target(lambda data: _ingest(data, JSON), [_read("otlp.json")]),

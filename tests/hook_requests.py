@@ -1,4 +1,4 @@
-"""Signed requests as Slack sends them for a button."""
+"""Signed requests as Slack sends them for a button, and PagerDuty for an incident that somebody acknowledged."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import hashlib
 import hmac
 import json
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
-SLACK_SECRET = "5lack-signing-secret"
+from shared.hooks import HookRequest
+from shared.timeline import iso
+
+SLACK_SECRET, PAGERDUTY_SECRET = "5lack-signing-secret", "pagerduty-5ecret"
 
 
 def button(action: str, conversation: str, user: str = "maria.kessler", **changes: object) -> bytes:
@@ -32,3 +36,30 @@ def headers_of(body: bytes, at: datetime | float, secret: str = SLACK_SECRET) ->
         "x-slack-signature": f"v0={digest}",
         "Content-Type": "application/x-www-form-urlencoded",
     }
+
+
+def slack_request(body: bytes, at: datetime | float, secret: str = SLACK_SECRET) -> HookRequest:
+    """A request as Slack sends it at a time."""
+    made = headers_of(body, at, secret)
+    headers = {name: value.encode() for name, value in made.items() if name.startswith("x-")}
+    return HookRequest("POST", "/slack", headers, body)
+
+
+def acknowledged_event(conversation: str, at: datetime, name: str = "Maria Kessler", /, **changes: object) -> bytes:
+    """The body that PagerDuty posts when a person acknowledges a conversation's incident."""
+    told: dict[str, Any] = {
+        "id": "01ABC",
+        "event_type": "incident.acknowledged",
+        "resource_type": "incident",
+        "occurred_at": iso(at),
+        "agent": {"id": "PGR0VU2", "type": "user_reference", "summary": name},
+        "data": {"id": "PGR0VU3", "incident_key": f"ion-{conversation}"},
+        **changes,
+    }
+    return json.dumps({"event": told}).encode()
+
+
+def pagerduty_request(body: bytes, secret: str = PAGERDUTY_SECRET, more: bytes = b"") -> HookRequest:
+    """A request as PagerDuty sends it; ``more`` are other signatures before the right one."""
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return HookRequest("POST", "/pagerduty", {"x-pagerduty-signature": more + f"v1={digest}".encode()}, body)

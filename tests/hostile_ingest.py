@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from shared.adapters.sqlite_store import SqliteStore
 from shared.adapters.strict_store import StrictStore
+from shared.buckets import stored_in
 from shared.bus import REASON_ATTRIBUTE, Message
 from shared.cells import total_count
 from shared.dead_letters import REJECTED_METRIC
@@ -29,8 +30,8 @@ from tests.world import World, point
 
 REASONS = frozenset({
     "chunk_too_large", "cumulative_temporality", "invalid_series", "malformed_chunk", "malformed_message",
-    "malformed_point", "malformed_publish_time", "nonmonotonic_delta", "point_too_early", "point_too_old",
-    "unknown_format", "unknown_version", "unspecified_temporality", "unsupported_metric",
+    "malformed_point", "malformed_publish_time", "nonmonotonic_delta", "point_expired", "point_too_early",
+    "point_too_old", "unknown_format", "unknown_version", "unspecified_temporality", "unsupported_metric",
 })  # fmt: skip
 """Why a message may be refused; a limit of the store is not among them."""
 EXEMPT = ("writers/*", "late/*", "rollups/*")
@@ -80,12 +81,8 @@ class Trial:
     def _observations(self, sent: Sent) -> int:
         """The observations of all chunks but the neighbours' and the count of the rejection."""
         others = {*self.neighbours, rejection(sent.data).document}
-        return sum(
-            total_count(section.cells for section in decode(data).sections)
-            for path, fields in self._contents().items()
-            if path.rpartition("/")[2] not in others
-            for data in fields["c"].values()
-        )
+        paths = [path for path in self._contents() if path.rpartition("/")[2] not in others]
+        return total_count(cells for chunk in stored_in(self.store.get(paths).values()) for cells in chunk.cells())
 
     def _check_rejection(self, sent: Sent, outcome: Outcome) -> None:
         """Refused, it lies whole in the dead letters under its reason, is counted once, and can be redriven."""

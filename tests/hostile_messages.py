@@ -143,7 +143,7 @@ def json_bytes(message: Any) -> bytes:
     return json.dumps(message).replace("Infinity", "1e400").encode()
 
 
-def deflate(body: bytes, header: bytes = b"\1\0") -> bytes:
+def deflate(body: bytes, header: bytes = b"\2\0") -> bytes:
     """A compact message of some body."""
     deflater = zlib.compressobj(1, zlib.DEFLATED, -15)
     return header + deflater.compress(body) + deflater.flush()
@@ -190,30 +190,38 @@ def lying(draw: DrawFn) -> Sent:
     out.blob(draw(mostly(st.just(table), damaged(table))))
     count = draw(st.integers(0, 2))
     out.varint(draw(mostly(st.just(count), st.sampled_from((0, 5000, 5001, 2**56 - 1)))))
+    version = draw(st.sampled_from((1, 2)))
     for at in range(count):
         out.varint(draw(mostly(st.just(MINUTE + at), st.sampled_from((0, 2**56 - 1)))))
         rows = draw(mostly(st.just(series), st.sampled_from((0, 1, 20_000, 2**40))))
         out.varint(rows)
         out.varint(draw(mostly(st.just(1), st.integers(0, 3))))
         counts = draw(st.sampled_from((1, 1, 1, 3, 2**33)))
-        for kind, value, length in _columns(series, draw(st.integers(0, 2)), counts):
+        for kind, value, length in _columns(series, draw(st.integers(0, 2)), counts, version):
             _column(draw, out, kind, value, draw(mostly(st.just(length), st.integers(0, 5))))
-    return Sent(deflate(out.done(), draw(mostly(st.just(b"\1\0"), st.binary(min_size=2, max_size=2)))), COMPACT)
+    header = draw(mostly(st.just(bytes([version, 0])), st.binary(min_size=2, max_size=2)))
+    return Sent(deflate(out.done(), header), COMPACT)
 
 
-def _columns(rows: int, kind: int, count: int) -> Iterator[tuple[str, int, int]]:
+def _columns(rows: int, kind: int, count: int, version: int) -> Iterator[tuple[str, int, int]]:
     """The columns of a section of equal rows, each as its type, its value and its length."""
     yield from (("unsigned", kind, rows), ("unsigned", count, rows), ("unsigned", 0, rows), ("floats", 1, rows))
     many = rows if count > 1 else 0
     yield from [("floats", 1, many)] * 3
     counted = many if kind == 2 else 0
-    yield from (("unsigned", 10, counted), ("unsigned", 1, counted))
-    yield from (("unsigned", 0, counted), ("unsigned", 1, counted))
+    if counted or version == 1:
+        yield from (("unsigned", 10, counted), ("unsigned", 1, counted))
+    if version == 1:
+        yield from (("unsigned", 0, counted), ("unsigned", 1, counted))
+    elif counted:
+        yield from (("unsigned", 0, counted), ("bytes", 0, counted), ("unsigned", 0, 0), ("unsigned", 0, 0))
 
 
 def _column(draw: DrawFn, out: Writer, kind: str, value: int, length: int) -> None:
     if kind == "floats":
         out.floats(np.array([draw(mostly(st.just(value), doubles)) for _ in range(length)], np.float64))
+    elif kind == "bytes":
+        out.raw(bytes(draw(mostly(st.just(value), st.integers(0, 255))) for _ in range(length)))
     elif draw(rarely()):
         width = draw(st.sampled_from(WIDTHS))
         out.raw(bytes([width]) + draw(st.binary(min_size=width * length % 64, max_size=width * length % 64)))

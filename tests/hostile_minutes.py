@@ -15,13 +15,17 @@ from typing import Any
 
 from shared.adapters.sqlite_store import SqliteStore
 from shared.adapters.strict_store import StrictStore
+from shared.bus import Message
+from shared.cells import Observation, fold
 from shared.configuration import document
 from shared.evaluator import STATE_PATH
+from shared.formats.compact import CONTENT_TYPE, Chunk, Section, encode
 from shared.monitoring_config import MonitoringConfig
 from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, OnNoData, Query, Selection, Severity
+from shared.series import Kind, Series, make_labels
 from shared.store import Put, Store
-from shared.timeline import iso, minute_floor
-from tests.fakes import START, Clock
+from shared.timeline import MINUTE_SECONDS, iso, minute_floor
+from tests.fakes import START, Clock, Hook
 from tests.world import World
 
 MINUTE = timedelta(minutes=1)
@@ -132,3 +136,41 @@ def check_minutes(seed: int, minutes: int) -> Counter[str]:
     dead = [one.message.attributes for one in world.bus.pull("metrics-dead-letter-pull", 9)]
     assert dead == [], "all of it is what ingest accepts"
     return happened
+
+
+def mark_many(world: World, first: int, number: int) -> None:
+    """Deliver one message with a point in each of some minutes, all of which have been evaluated."""
+    minutes = range(first, first + number * MINUTE_SECONDS, MINUTE_SECONDS)
+    series = Series("users_active", make_labels({"region": "hostile"}))
+    sections = [Section(minute, fold([Observation(series, Kind.GAUGE, minute * 10**6, 1.0)])) for minute in minutes]
+    data = encode(Chunk("hostile", "", 1, tuple(sections)))
+    outcome = world.services.ingest()(Message(data, {"content-type": CONTENT_TYPE}, "hostile", world.clock()))
+    assert (outcome.observations, outcome.late_minutes, len(data) < 64 + 4 * number) == (number, number, True)
+
+
+def check_marked_minutes(number: int, seconds_per_call: float) -> int:
+    """One message marks ``number`` minutes, while each call to the store takes some time; how many ticks that lasts.
+
+    Meanwhile each T is judged in its minute, a point that is late by three minutes is rolled up by the next tick, and
+    at last every marked minute is.
+    """
+    world = strict_world()
+    last = minute_floor(START) - 3600
+    first = last - (number - 1) * MINUTE_SECONDS
+    mark_many(world, first, number)
+    slow = world.crashing(Hook(None, lambda: world.clock.sleep(seconds_per_call)))
+    ticks = 0
+    while world.store.list("late", limit=1).documents:
+        ticks += 1
+        at = START + ticks * MINUTE
+        assert world.clock() <= at, "each tick ends in its minute"
+        world.clock.time = at
+        world.publish({"metric": "users_active", "labels": {}, "timestamp": iso(at - 3 * MINUTE), "value": 5.0})
+        world.deliver()
+        report = world.evaluate(slow)
+        assert (report.ended, report.evaluated) == ("caught_up", (at,)), "each T is judged in its minute"
+        found = world.totals([minute_floor(at - 3 * MINUTE)])
+        assert found[Series("users_active")] == (1, 5.0), "the late point of now waits for no other"
+    marked = world.totals(range(first, last + MINUTE_SECONDS, MINUTE_SECONDS))
+    assert marked == {Series("users_active", make_labels({"region": "hostile"})): (number, float(number))}
+    return ticks

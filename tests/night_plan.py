@@ -19,6 +19,8 @@ from tests.world import point
 REGIONS = ("eu", "us")
 AWAY = timedelta(minutes=13)
 """Longer than evaluations may be late without being catch-up."""
+_TO_SLACK = (tuple(Severity), tuple(Severity), tuple(Severity)[1:])
+"""All severities, or all but the worst."""
 TOTAL = replace(RULE, name="Total", query=Query(Selection("level"), Aggregation.MAX))
 
 
@@ -27,7 +29,8 @@ class Misfortune:
     """What may happen in a night, as chances of a call.
 
     That of an evaluator, of an instance that is pushed to, and of what a person asks for; ``freeze`` is that an
-    instance is frozen for minutes, ``twice`` that what is published arrives twice.
+    instance is frozen for minutes, ``twice`` that what is published arrives twice. In ``store_away`` (from, until) the
+    store and the bus answer nobody, though what is asked of them may take effect.
     """
 
     evaluator: float = 0.0
@@ -35,16 +38,23 @@ class Misfortune:
     person: float = 0.0
     freeze: float = 0.0
     twice: float = 0.0
+    store_away: tuple[datetime, datetime] | None = None
+
+    def store_is_away(self, at: datetime) -> bool:
+        """Whether the store answers nobody."""
+        return self.store_away is not None and self.store_away[0] <= at < self.store_away[1]
 
 
-def draw_misfortune(rng: random.Random) -> Misfortune:
+def draw_misfortune(rng: random.Random, began: datetime) -> Misfortune:
     """A quiet night or a bad one."""
+    away = began + timedelta(minutes=rng.uniform(1, 10))
     return Misfortune(
         evaluator=rng.choice([0.0, 0.02, 0.05]),
         instance=rng.choice([0.0, 0.03, 0.1]),
         person=rng.choice([0.0, 0.1]),
         freeze=rng.choice([0.0, 0.02]),
         twice=rng.choice([0.0, 0.5]),
+        store_away=(away, away + timedelta(seconds=rng.uniform(20, 90))) if rng.random() < 0.1 else None,
     )
 
 
@@ -54,12 +64,17 @@ def draw_away(rng: random.Random) -> timedelta:
 
 
 def draw_configs(rng: random.Random) -> tuple[MonitoringConfig, MonitoringConfig]:
-    """Before and after the deploy: a rule is taken away or added, a limit is raised, or only escalation changes."""
+    """Before and after the deploy.
+
+    A rule is taken away or added, groups otherwise, or has a milder limit; mostly only escalation changes.
+    """
     level = _rule(rng, replace(rng.choice([RULE, LEVELLED]), query=GROUPED))
     inhibited_by = (level.id,) if rng.random() < 0.3 else ()
     total = _rule(rng, replace(TOTAL, evaluation_frequency=rng.choice([60, 120]), inhibited_by=inhibited_by))
     both = [level, total]
-    before, after = rng.choice([(both, both)] * 4 + [(both, [level]), ([level], both), (both, [_milder(level), total])])
+    whole = [replace(level, query=replace(GROUPED, group_by=())), total]
+    others = [(both, [level]), ([level], both), (both, [_milder(level), total]), (both, whole), (whole, both)]
+    before, after = rng.choice([(both, both)] * 6 + others)
     return _config(rng, before), _config(rng, after)
 
 
@@ -82,7 +97,7 @@ def _milder(rule: AlertRule) -> AlertRule:
 
 
 def _config(rng: random.Random, rules: list[AlertRule]) -> MonitoringConfig:
-    """Everything goes to one channel, what is worst also to another; it escalates after some minutes."""
+    """Everything goes to one channel, what is worst also or only to another; it escalates after some minutes."""
     urgent = (Severity.CRITICAL, Severity.HIGH)
     pager = PagerDuty("service", high_urgency=urgent, escalation_minutes=rng.choice([2, 3, 30]))
     return MonitoringConfig(
@@ -93,7 +108,7 @@ def _config(rng: random.Random, rules: list[AlertRule]) -> MonitoringConfig:
             collections=(),
             dashboards=(),
             channels={"pagerduty": pager},
-            routing={"chat": tuple(Severity), "pager": (Severity.CRITICAL,)},
+            routing={"slack": rng.choice(_TO_SLACK), "pagerduty": (Severity.CRITICAL,)},
         )
     )
 

@@ -81,7 +81,8 @@ class Episode(NamedTuple):
 class Expected:
     """One group of one rule: its state, the violations in a row, how bad it is; what was said so far.
 
-    ``missing_since`` is when a no-data alert took its place, ``said_of_missing`` what was said of those.
+    ``missing_since`` is when a no-data alert took its place, ``said_of_missing`` what was said of those. ``grouped_by``
+    is what the rule grouped by when it was judged.
     """
 
     state: str = "inactive"
@@ -92,6 +93,7 @@ class Expected:
     missing_since: int | None = None
     missing_severity: str = ""
     said_of_missing: list[Said] = field(default_factory=list)
+    grouped_by: frozenset[str] = frozenset()
 
 
 def values(query: Query, points: Sequence[Point], end: int, seconds: int) -> dict[Group, float]:
@@ -251,9 +253,12 @@ class Reference:
         known = [point for point in self.points if point.known_from <= at]
         judged = self._values(known, at)
         missed = self._values(known, at - self.rule.evaluation_frequency) if self.rule.on_no_data == "alert" else {}
+        there: set[Group] = {*judged, *missed, *([] if self.query.group_by else [()])}
+        self._regroup(there)
         running = {group for group, one in self.groups.items() if one.episode or one.missing_since}
-        for group in {*judged, *missed, *running, *([] if self.query.group_by else [()])}:
+        for group in there | running:
             one = self.groups.setdefault(group, Expected())
+            one.grouped_by = frozenset(self.query.group_by)
             about = judge(self.rule, one, at, judged.get(group))
             self.changed += [(group, what, episode) for what, episode in about.items()]
         return judged
@@ -262,12 +267,21 @@ class Reference:
         """At an evaluation the rule is not there: what fires ends, what is pending is forgotten."""
         self.changed = []
         for group, one in self.groups.items():
-            if one.state == "firing":
-                over = Episode(fired_at(self.rule, one.episode), one.severity, over=True)
-                self.changed.append((group, "threshold", over))
-            if one.missing_since is not None:
-                self.changed.append((group, "no_data", Episode(one.missing_since, one.missing_severity, over=True)))
-            one.state, one.count, one.episode, one.missing_since = "inactive", 0, [], None
+            self._end(group, one)
+
+    def _regroup(self, there: set[Group]) -> None:
+        """What began under another grouping, and is no group of this one, ends."""
+        for group, one in self.groups.items():
+            if group not in there and one.grouped_by != frozenset(self.query.group_by):
+                self._end(group, one)
+
+    def _end(self, group: Group, one: Expected) -> None:
+        if one.state == "firing":
+            over = Episode(fired_at(self.rule, one.episode), one.severity, over=True)
+            self.changed.append((group, "threshold", over))
+        if one.missing_since is not None:
+            self.changed.append((group, "no_data", Episode(one.missing_since, one.missing_severity, over=True)))
+        one.state, one.count, one.episode, one.missing_since = "inactive", 0, [], None
 
     def say(
         self,

@@ -11,20 +11,21 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.buckets import EXPIRY_AFTER, SETTLE, stored_in, writers_of
-from shared.bus import PUBLISH_TIME_ATTRIBUTE, Message
+from shared.buckets import EXPIRY_AFTER, LOST_AFTER, SETTLE, stored_in, writers_of
+from shared.bus import PUBLISH_TIME_ATTRIBUTE, REASON_ATTRIBUTE, Bus, Message, Subscription
 from shared.cells import EMPTY, Cells, Observation, equal, fold, merge_writers
 from shared.configuration import document
+from shared.dead_letters import REJECTED_METRIC
 from shared.evaluator import STATE_PATH
 from shared.formats.compact import CONTENT_TYPE, Chunk, Section, encode
 from shared.formats.dispatch import decode
 from shared.formats.otlp_labels import DEFAULT_RULE
 from shared.hours import hour_of, hour_path, minutes_of, read_hours, roll_up_hour
-from shared.identity import identify
+from shared.identity import identify, rejection
 from shared.ingest import LATE
 from shared.monitoring_config import MonitoringConfig
 from shared.parts import read_parts
@@ -35,7 +36,7 @@ from shared.self_watch import without_own
 from shared.series import Kind, Series
 from shared.store import Delete, Document, Listing, Put, Store, Write
 from shared.timeline import MINUTE_SECONDS, from_minute, iso, minute_floor, minute_of_us, to_us
-from tests.world import point
+from tests.world import labels, point
 
 CONFIG = MonitoringConfig(replace(document.defaults(), rules=(), sources=()))
 RULE = AlertRule(
@@ -46,6 +47,8 @@ OTHER_CONFIG = MonitoringConfig(replace(document.defaults(), rules=(RULE,), sour
 SKEW_SECONDS = 8.0
 """An evaluator's clock is at most this far ahead of the store's."""
 LATENESS = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 90, 71 * 60, 72 * 60))
+EXPIRED = "point_expired"
+LETTERS = Subscription("letters", "dead")
 SERIES = tuple(Series(name) for name in ("level", "requests", "delay"))
 KINDS = dict(zip(("level", "requests", "delay"), Kind, strict=True))
 _DIGEST = re.compile(r"~[0-9a-f]{16}~")
@@ -68,15 +71,19 @@ class Weakness:
 
 @dataclass(slots=True)
 class WatchedStore:
-    """The store below all others: it remembers which T were committed and when, and has the story's weakness.
+    """The store below all others: it remembers what was committed when, and has the story's weakness.
+
+    ``judged`` are the T, ``stored`` the chunks by path and key: when first and last, by the readers' clock ``now``.
 
     Its listings lack what was committed within ``lag`` before their read times.
     """
 
     inner: Store
+    now: Callable[[], datetime]
     weakness: Weakness = field(default_factory=Weakness)
     lag: timedelta = timedelta(0)
     judged: list[tuple[datetime, int]] = field(default_factory=list)
+    stored: dict[tuple[str, str], tuple[datetime, datetime]] = field(default_factory=dict)
     changes: Counter[type[Write]] = field(default_factory=Counter)
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
@@ -87,9 +94,9 @@ class WatchedStore:
         held = {path: found[_DIGEST.sub("~", path)] for path in paths if _DIGEST.sub("~", path) in found}
         return {path: replace(one, path=path) for path, one in held.items()}
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """As the port says."""
-        listing = self.inner.list(collection, start, end)
+        listing = self.inner.list(collection, start, end, limit)
         early = self.lag
         if self.weakness.reads_before_the_end and collection.startswith("buckets/"):
             early = timedelta(days=1)
@@ -105,7 +112,15 @@ class WatchedStore:
             if isinstance(write, Put) and write.path == STATE_PATH
         ]
         self.changes.update(type(write) for write in writes if write.path.startswith("late/"))
+        self._note_chunks(writes, self.now())
         return committed_at
+
+    def _note_chunks(self, writes: Sequence[Write], at: datetime) -> None:
+        for write in writes:
+            if isinstance(write, Put) and write.path.startswith("buckets/"):
+                for key in write.fields["c"]:
+                    first, _ = self.stored.setdefault((write.path, key), (at, at))
+                    self.stored[write.path, key] = (first, at)
 
     def _forgotten(self, write: Write) -> bool:
         if self.weakness.mixes_versions and isinstance(write, Delete) and _DIGEST.search(write.path):
@@ -131,7 +146,8 @@ class Messages:
         """A message published in the minute after ``began``; now and then one that says its number twice, or none."""
         rng = self.rng
         published = began + timedelta(seconds=rng.choice([20.0, 60.0]) * rng.random())
-        told = published - rng.choice([timedelta(0)] * 4 + [EXPIRY_AFTER - LATE, timedelta(hours=5)])
+        expiring = EXPIRY_AFTER - LATE - timedelta(minutes=rng.choice([0, 0, 3]))
+        told = published - rng.choice([timedelta(0)] * 4 + [expiring, timedelta(hours=5)])
         at = [self._instant(told) for _ in range(rng.choice([1, 1, 1, 3]))]
         attributes = {PUBLISH_TIME_ATTRIBUTE: iso(told)}
         writer, seq = f"writer-{rng.choice(self.writers)}", rng.choice([number] * 6 + [number % 3, None])
@@ -164,7 +180,12 @@ class Messages:
             )
 
 
-def check(store: WatchedStore, messages: Sequence[Message], now: datetime) -> None:
+def letters_on(bus: Bus) -> list[Message]:
+    """The dead letters, each once."""
+    return [*{one.message.data: one.message for one in bus.pull(LETTERS.name, 1000)}.values()]
+
+
+def check(store: WatchedStore, messages: Sequence[Message], letters: Sequence[Message], now: datetime) -> None:
     """What was promised, or an AssertionError that names it. ``now`` is the evaluators' time."""
     judged = [minute for _, minute in sorted(store.judged)]
     assert judged == list(range(judged[0], judged[-1] + 1, MINUTE_SECONDS)), "every T is judged once"
@@ -173,10 +194,41 @@ def check(store: WatchedStore, messages: Sequence[Message], now: datetime) -> No
     for message in messages:
         for minute, cells in chunks_of(message):
             chunks.setdefault(minute, []).append(cells)
+    _check_letters(store, messages, {letter.data for letter in letters})
+    for letter in letters:
+        assert letter.attributes[REASON_ATTRIBUTE] == EXPIRED
+        minute, cells = _count_of(letter)
+        chunks.setdefault(minute, []).append(cells)
     for minute, parts in chunks.items():
         _check_minute(store, minute, parts, now)
     for hour in {hour_of(minute) for minute in chunks}:
         _check_hour(store, hour, now)
+
+
+def _check_letters(store: WatchedStore, messages: Sequence[Message], letters: Container[bytes]) -> None:
+    """What first came when its minute had expired is a letter, and only what came about then is one."""
+    for message in messages:
+        came = [(from_minute(minute), *store.stored[place]) for minute, place in _places_of(message)]
+        if any(first >= ends + EXPIRY_AFTER for ends, first, _ in came):
+            assert message.data in letters, "what came after its minute has expired is a letter"
+        if message.data in letters:
+            about = LOST_AFTER - timedelta(seconds=SKEW_SECONDS)
+            assert any(last >= ends + about for ends, _, last in came), "what came in time is no letter"
+
+
+def _places_of(message: Message) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The minutes of a message, and where its chunks lie."""
+    chunk, _ = decode(message.data, message.attributes, KINDS, DEFAULT_RULE)
+    identity = identify(message.data, chunk.writer, chunk.boot, chunk.seq)
+    for section in chunk.sections:
+        yield section.minute, (f"{writers_of(section.minute)}/{identity.document}", identity.key)
+
+
+def _count_of(letter: Message) -> tuple[int, Cells]:
+    """The minute in which a letter is counted, and the chunk that counts it."""
+    at_us = to_us(letter.first_publish_time())
+    counted = Observation(Series(REJECTED_METRIC, labels(reason=EXPIRED)), Kind.COUNTER, at_us, 1.0)
+    return minute_of_us(at_us), fold([counted]).written_by(rejection(letter.data).writer)
 
 
 def _check_minute(store: Store, minute: int, parts: Sequence[Cells], now: datetime) -> None:

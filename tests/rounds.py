@@ -30,8 +30,10 @@ from tests.baton import SteppedStore, Undirected
 from tests.fakes import START, Crash
 from tests.rollup_promises import (
     CONFIG,
+    EXPIRED,
     KINDS,
     LATENESS,
+    LETTERS,
     OTHER_CONFIG,
     SKEW_SECONDS,
     Messages,
@@ -39,6 +41,7 @@ from tests.rollup_promises import (
     Weakness,
     check,
     check_whole,
+    letters_on,
 )
 
 INGESTS = 6
@@ -57,8 +60,8 @@ class Rounds:
 
     def __init__(self, store: Store, seed: int, weakness: Weakness | None = None) -> None:
         self.rng = random.Random(seed)
-        self.store = WatchedStore(store, weakness or Weakness())
-        self.bus = LocalBus(["dead", "notifications"], [], _now)
+        self.store = WatchedStore(store, lambda: from_minute(self.minute), weakness or Weakness())
+        self.bus = LocalBus(["dead", "notifications"], [LETTERS], _now)
         self.minute = minute_floor(START - BEGINS_BEFORE)
         self.messages: list[Message] = []
         self.acknowledged = threading.Event()
@@ -76,7 +79,7 @@ class Rounds:
 
     def check(self) -> None:
         """What was promised, or an AssertionError that names it."""
-        check(self.store, self.messages, from_minute(self.minute))
+        check(self.store, self.messages, letters_on(self.bus), from_minute(self.minute))
 
     def _begin(self, settles_in: timedelta) -> None:
         """Go to the next minute, which settles in a moment by the store's clock."""
@@ -119,6 +122,7 @@ class Rounds:
             self.bus,
             "dead",
             KINDS,
+            lambda: from_minute(self.minute),
             late_after=self.settle - READ_LAG,
         )
         for due, message in owed:
@@ -160,7 +164,7 @@ def _acknowledged(ingest: Ingest, message: Message) -> bool:
         outcome = ingest(message)
     except (Crash, TransientError):
         return False
-    assert outcome.reason == ""
+    assert outcome.reason in ("", EXPIRED)
     return True
 
 

@@ -13,12 +13,13 @@ from typing import Any, TypeAlias, TypeVar
 
 import pytest
 
-from shared import acks, deliveries, evaluator, together
+from shared import acks, caps, deliveries, evaluator, reactions, together
 from shared.alerts import AlertState
 from shared.decided import decided, notifications_in
 from shared.deliveries import Conversation, Delivery
 from shared.errors import MonitoringError
 from shared.evaluator import Cursor, Evaluator
+from shared.hooks import KNOWN_FOR, Hooks
 from shared.notifications import Notification
 from shared.notify import Delivered, Notify
 from shared.store import Delete, Precondition, Put, Write
@@ -177,6 +178,56 @@ def left_undone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Notify, "_undo", lambda *_: None)
 
 
+def told_nowhere_instead(patch: pytest.MonkeyPatch) -> None:
+    """What a channel refuses is told by no other."""
+    patch.setattr(Notify, "_elsewhere", lambda *_: [])
+
+
+def end_told_to_its_own(patch: pytest.MonkeyPatch) -> None:
+    """The end of what another channel told in place of its own is not told there."""
+    patch.setattr(Turns, "elsewhere", lambda *_: [])
+
+
+def told_instead_after_the_end(patch: pytest.MonkeyPatch) -> None:
+    """Whoever tells something in place of another channel does not ask whether it is over there."""
+    note = Turns.note_elsewhere
+    patch.setattr(Turns, "note_elsewhere", lambda *given: replace(note(*given), end=""))
+
+
+def told_where_the_first_was(patch: pytest.MonkeyPatch) -> None:
+    """What somebody does about several alerts is told where the first of them was told, and nowhere else."""
+    parts = reactions._parts
+    patch.setattr(reactions, "_parts", lambda alerts: parts(alerts)[:1])
+
+
+def known_before_it_is_done(patch: pytest.MonkeyPatch) -> None:
+    """A request counts as answered as soon as it is read."""
+    unknown = Hooks._unknown
+
+    def noted(self: Hooks, signature: bytes) -> str:
+        path = unknown(self, signature)
+        self.store.commit([Put(path, {"expires_at": self.now() + KNOWN_FOR})])
+        return path
+
+    patch.setattr(Hooks, "_unknown", noted)
+
+
+def wish_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A receiver that asks to be left alone until a time is asked again at once."""
+    _known_as(patch, lambda known: replace(known, delivery=replace(known.delivery, not_before=None)))
+
+
+def summary_of_an_attempt(patch: pytest.MonkeyPatch) -> None:
+    """Whoever comes first after the minute names itself alone in the summary."""
+    hold = caps._hold
+
+    def alone(known: dict[str, Any], told: Notification) -> None:
+        known["held"] = {}
+        hold(known, told)
+
+    patch.setattr(caps, "_hold", alone)
+
+
 SHOWN_SOON: dict[str, tuple[Breakage, str]] = {
     "no condition on the cursor": (cursor_without_condition, "every T is judged once"),
     "outbox deleted before it is published": (outbox_deleted_first, "has seen"),
@@ -191,6 +242,11 @@ SHOWN_SOON: dict[str, tuple[Breakage, str]] = {
     "an end that is forgotten": (end_forgotten, "nothing is told after the end|comes after"),
     "alerts that are told apart": (told_apart, "told together"),
     "no name of the conversation": (led_by_nobody, "knows what was told"),
+    "what is refused is told nowhere": (told_nowhere_instead, "is told elsewhere"),
+    "the end is told to its own channels only": (end_told_to_its_own, "sees is the end"),
+    "a request that is known before it is done": (known_before_it_is_done, "who presses a button has the alert"),
+    "a wish to be left alone is forgotten": (wish_forgotten, "asks to be left alone"),
+    "a summary of one attempt": (summary_of_an_attempt, "is in the summary"),
 }
 """What shows within a few nights, and what promise is found broken."""
 SHOWN_LATE: dict[str, tuple[Breakage, str]] = {
@@ -203,6 +259,8 @@ SHOWN_LATE: dict[str, tuple[Breakage, str]] = {
     "two speak at once": (spoken_at_once, "one speaks at a time|one sends at a time"),
     "one conversation for all channels": (one_for_all_channels, "only what is over is superseded"),
     "what came too late stays": (left_undone, "too late is undone"),
+    "told instead after the end": (told_instead_after_the_end, "sees is the end"),
+    "what people do is told where the first was": (told_where_the_first_was, "told where it was told"),
     "sent after the lease": (sent_after_the_lease, "is not sent again|one sends at a time|comes after"),
 }
 """What shows in one of forty nights."""

@@ -171,6 +171,34 @@ class StoreContract:
         assert [document.id for document in listing.documents] == expected
         assert all(document.path == f"a/{document.fields['x']}" for document in listing.documents)
 
+    @pytest.mark.parametrize(
+        ("start", "end", "limit", "expected"),
+        [
+            ("", None, 1, ["a"]),
+            ("", None, 3, ["a", "b", "b~1"]),
+            ("", None, 4, ["a", "b", "b~1", "c"]),
+            ("", None, 5, ["a", "b", "b~1", "c"]),
+            ("a~", None, 2, ["b", "b~1"]),
+            ("b", "c", 1, ["b"]),
+            ("", "b", 2, ["a"]),
+            ("d", None, 1, []),
+        ],
+    )
+    def test_list_has_at_most_its_limit(
+        self, store: Store, start: str, end: str | None, limit: int, expected: list[str]
+    ) -> None:
+        """A limited listing holds the first documents of its range, with a read time as any other."""
+        committed_at = store.commit([Put(f"a/{id_}", {}) for id_ in ("a", "b", "b~1", "c")])
+        listing = store.list("a", start, end, limit)
+        assert [document.id for document in listing.documents] == expected
+        assert listing.read_time >= committed_at
+
+    @pytest.mark.parametrize("limit", [0, -1])
+    def test_a_listing_of_nothing_is_a_mistake(self, store: Store, limit: int) -> None:
+        """A limit below one is a ValueError, and no listing without one."""
+        with pytest.raises(ValueError, match="at least one document"):
+            store.list("a", limit=limit)
+
     def test_list_is_of_one_collection(self, store: Store) -> None:
         """Neither deeper collections nor others of the same name or a common prefix are listed."""
         paths = ["a/1", "a/1/b/1", "a/2/b/2", "aa/1", "b/1", "a/1/b/1/a/1"]

@@ -66,6 +66,10 @@ def said(**fields: object) -> Reply:
     return Reply(200, json.dumps(fields).encode())
 
 
+FORMS_ALONE = {"conversations.history", "conversations.replies", "files.getUploadURLExternal", "users.conversations"}
+"""Methods that see nothing of a body of JSON."""
+
+
 @dataclass
 class SlackMessage:
     """A message in a channel; ``edits`` counts its updates."""
@@ -81,13 +85,18 @@ class SlackMessage:
 
 @dataclass
 class Slack(Vendor):
-    """A workspace with one channel, and a bot in it. ``scopes`` that are missing are answered as Slack does."""
+    """A workspace with one channel, and a bot in it. ``scopes`` that are missing are answered as Slack does.
+
+    ``listed`` are the kinds of channels that the bot may list, ``kind`` is this one's.
+    """
 
     token: str = "xoxb-5ecret-T0ken-0f-the-b0t"
     messages: list[SlackMessage] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     without_scopes: frozenset[str] = frozenset()
     lost_messages: set[str] = field(default_factory=set)
+    listed: frozenset[str] = frozenset({"public_channel"})
+    kind: str = "public_channel"
 
     def conversations(self) -> list[SlackMessage]:
         """The messages that stand in the channel itself."""
@@ -109,7 +118,7 @@ class Slack(Vendor):
             return said(ok=False, error="missing_scope")
         asked = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         if "json" in headers.get("content-type", ""):
-            asked = json.loads(body)
+            asked = {} if method in FORMS_ALONE else json.loads(body)
         handle: Callable[[dict[str, Any]], Reply] = getattr(self, f"_{method.replace('.', '_')}")
         return handle(asked)
 
@@ -141,17 +150,29 @@ class Slack(Vendor):
         self.messages.remove(message)
         return said(ok=True)
 
-    def _users_conversations(self, _: dict[str, Any]) -> Reply:
-        return said(ok=True, channels=[{"id": "C9", "name": "other"}, {"id": "C0123", "name": "ion-mentoring-alerts"}])
+    def _users_conversations(self, asked: dict[str, Any]) -> Reply:
+        kinds = set(asked.get("types", "public_channel").split(","))
+        if kinds - self.listed:
+            return said(ok=False, error="missing_scope")
+        ours = [{"id": "C0123", "name": "ion-mentoring-alerts"}] if self.kind in kinds else []
+        return said(ok=True, channels=[{"id": "C9", "name": "other"}, *ours])
 
     def _conversations_history(self, asked: dict[str, Any]) -> Reply:
-        if asked["channel"] != "C0123":
+        if asked.get("channel") != "C0123":
             return said(ok=False, error="channel_not_found")
-        return said(ok=True, messages=[_shown(one) for one in reversed(self.conversations())])
+        return said(ok=True, messages=[self._shown(one, asked) for one in reversed(self.conversations())])
 
     def _conversations_replies(self, asked: dict[str, Any]) -> Reply:
+        if "ts" not in asked or asked.get("channel") != "C0123":
+            return said(ok=False, error="channel_not_found")
         found = [one for one in self.messages if asked["ts"] in (one.ts, one.thread_ts)]
-        return said(ok=True, messages=[_shown(one) for one in found])
+        return said(ok=True, messages=[self._shown(one, asked) for one in found])
+
+    def _shown(self, message: SlackMessage, asked: dict[str, Any]) -> dict[str, Any]:
+        """A message as it is listed: what has replies is in a thread too, its own."""
+        thread_ts = message.thread_ts or (message.ts if self.thread(message.ts) else "")
+        metadata = {"metadata": message.metadata} if asked.get("include_all_metadata") == "true" else {}
+        return {"ts": message.ts, "text": message.text, **metadata, **({"thread_ts": thread_ts} if thread_ts else {})}
 
     def _files_getUploadURLExternal(self, asked: dict[str, Any]) -> Reply:  # noqa: N802 - Slack's name
         assert int(asked["length"]) > 0
@@ -167,11 +188,6 @@ class Slack(Vendor):
         return next((one for one in self.messages if one.ts == ts and ts not in self.lost_messages), None)
 
 
-def _shown(message: SlackMessage) -> dict[str, Any]:
-    thread = {"thread_ts": message.thread_ts} if message.thread_ts else {}
-    return {"ts": message.ts, "text": message.text, "metadata": message.metadata, **thread}
-
-
 def problem_of(asked: Mapping[str, Any]) -> str:
     """What Slack would not take of a message, in its own word; empty when it takes it."""
     if not asked.get("text") or len(asked["text"]) > 40_000:
@@ -182,9 +198,23 @@ def problem_of(asked: Mapping[str, Any]) -> str:
             block.validate_json()
     except Exception:  # noqa: BLE001 - whatever the oracle raises, the message is refused
         return "invalid_blocks"
-    if len(blocks) > 50:
+    if len(blocks) > 50 or any(_units(text) > most for text, most in _limited(blocks)):
         return "invalid_blocks"
-    return "msg_blocks_too_long" if len(json.dumps(blocks, ensure_ascii=False)) > 13_200 else ""
+    return "msg_blocks_too_long" if _units(json.dumps(blocks, ensure_ascii=False)) > 13_200 else ""
+
+
+def _units(text: str) -> int:
+    """UTF-16 units: whichever way Slack counts its characters, it counts no more."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _limited(blocks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
+    """The texts of blocks with the limits that Slack's own library counts in another way."""
+    for block in blocks:
+        if "text" in block:
+            yield block["text"]["text"], 150 if block["type"] == "header" else 3000
+        yield from ((one["text"], 2000) for one in block.get("fields", ()))
+        yield from ((one["alt_text"], 2000) for one in (block,) if "alt_text" in one)
 
 
 @dataclass
@@ -230,7 +260,8 @@ class PagerDuty(Vendor):
         """Take one event: https://developer.pagerduty.com/docs/events-api-v2-overview."""
         event = json.loads(body)
         if problem := self._problem(event, len(body)):
-            return Reply(400, json.dumps({"status": "invalid event", "errors": [problem]}).encode())
+            refused = {"status": "invalid event", "message": "Event object is invalid", "errors": [problem]}
+            return Reply(400, json.dumps(refused).encode())
         known = next((one for one in self.open() if one.key == event["dedup_key"]), None)
         if event["event_action"] == "trigger":
             if known is None:
@@ -245,8 +276,10 @@ class PagerDuty(Vendor):
         return Reply(202, b'{"status":"success","message":"Event processed"}')
 
     def _problem(self, event: Mapping[str, Any], size: int) -> str:
-        if event.get("routing_key") != self.routing_key or len(self.routing_key) != 32:
-            return "routing_key"
+        if len(event.get("routing_key", "")) != 32:
+            return "Length of 'routing_key' is incorrect (should be 32 characters)"
+        if event["routing_key"] != self.routing_key:
+            return "Invalid routing key"
         if event.get("event_action") not in ("trigger", "acknowledge", "resolve"):
             return "event_action"
         if not 0 < len(event.get("dedup_key", "")) <= 255 or size > 512 * 1024:
@@ -304,10 +337,13 @@ class Receiver(Vendor):
 
 @dataclass
 class Mailbox:
-    """A mail server and the mailbox behind it, in the place of ``transmit``."""
+    """A mail server and the mailboxes behind it, in the place of ``transmit``; a dict of answers refuses recipients."""
 
-    answers: list[BaseException | str | Callable[[], object]] = field(default_factory=list)
+    answers: list[BaseException | str | dict[str, tuple[int, bytes]] | Callable[[], object]] = field(
+        default_factory=list
+    )
     mails: list[bytes] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
     sent: int = 0
 
     def __call__(
@@ -325,10 +361,12 @@ class Mailbox:
             raise answer
         if answer == RESET:
             raise ConnectionResetError
+        refused = answer if isinstance(answer, dict) else {}
         self.mails.append(mail)
+        self.taken += [one for one in recipients if one not in refused]
         if answer == LOST:
             raise ConnectionResetError
-        return {}
+        return refused
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -53,6 +53,7 @@ class World:
         self.rng = random.Random(seed)
         self.duplicate = duplicate
         self.notified: dict[str, Notification] = {}
+        self.heard: list[Notification] = []
         self.bus = LocalBus(manifest.topics, manifest.subscriptions(), now=clock)
         self.services = Services(
             config or MonitoringConfig(), store, self.bus, {"inbox": InboxChannel(store)}, now=clock, sleep=clock.sleep
@@ -95,6 +96,7 @@ class World:
         else:
             notification = notification_from_json(message.data)
             self.notified[notification.id] = notification
+            self.heard.append(notification)
             services.notify()(message)
 
     def evaluate(self, services: Services | None = None) -> Report:

@@ -203,8 +203,6 @@ def _gauges(out: Writer, minute: int, rows: int, of: Sequence[int] | None = None
     for value in (0, 1, 0):
         out.unsigned(np.full(rows, value))
     out.floats(np.zeros(rows))
-    for _ in range(4):
-        out.unsigned(np.zeros(0, np.int64))
 
 
 def _sections(series: Sequence[Series], count: int) -> Sent:
@@ -270,8 +268,8 @@ def _compact_most_bins() -> Sent:
         out.floats(np.zeros(500))
     out.signed(5 * rows)
     out.unsigned(size * rows)
-    out.unsigned(np.zeros(500 * size, np.int64))
-    out.unsigned(np.ones(500 * size, np.int64))
+    out.signed(0 * rows)
+    out.raw(bytes(500 * size) + bytes(2))  # steps of 1, with one observation each; none that are more
     return Sent(deflate(out.done()), COMPACT)
 
 

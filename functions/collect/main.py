@@ -7,7 +7,9 @@ from flask import Request
 from flask.typing import ResponseReturnValue
 
 from shared.logs import log
-from shared.wiring import services
+from shared.wiring import check_at_start, services
+
+check_at_start()
 
 
 @functions_framework.http

@@ -6,7 +6,9 @@ import functions_framework
 from flask import Request, Response
 
 from shared.hooks import MAX_BODY_BYTES, HookRequest
-from shared.wiring import services
+from shared.wiring import check_at_start, services
+
+check_at_start()
 
 
 @functions_framework.http

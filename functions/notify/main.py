@@ -5,13 +5,14 @@ from __future__ import annotations
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from shared.channels.setup import set_up
 from shared.dead_letters import dead_letter
 from shared.errors import PermanentError
 from shared.logs import log
 from shared.push import message_from_cloud_event
 from shared.wiring import check_at_start, services
 
-check_at_start()
+check_at_start(also=set_up)
 
 
 @functions_framework.cloud_event
@@ -23,8 +24,9 @@ def notify(event: CloudEvent) -> None:
         log("envelope_rejected", "ERROR", reason=error.reason, detail=error.detail)
         return
     running = services()
+    deliver = running.notify()  # a secret that is none is no fault of the message, which waits until it is mended
     try:
-        outcomes = running.notify()(message)
+        outcomes = deliver(message)
     except PermanentError as error:
         dead_letter(running.bus, running.topic("notifications-dead-letter"), message, error, message.publish_time)
         log("notification_rejected", "ERROR", reason=error.reason, detail=error.detail)

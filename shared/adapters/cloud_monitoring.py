@@ -2,29 +2,26 @@
 
 The service aligns to whole minutes and reduces to the labels that are kept, so one point comes for each series and
 minute, and only those are charged for. An answer with execution errors may lack something and is no answer. Failures
-have the gRPC code's name, ``partial_`` before it where an answer says so itself.
+are named as ``google_calls`` says, ``partial_`` before it where an answer says so itself.
 https://cloud.google.com/monitoring/api/ref_v3/rpc/google.monitoring.v3#google.monitoring.v3.MetricService
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import grpc
-from google.api_core import exceptions as google_errors
-from google.api_core.retry import Retry, if_exception_type
-from google.auth.exceptions import GoogleAuthError
 from google.cloud import monitoring_v3
 from google.cloud.monitoring_v3.services.metric_service import MetricServiceClient
 from google.cloud.monitoring_v3.services.metric_service.transports import MetricServiceGrpcTransport
 
 from ..collector.port import Align, Distribution, Reduce, Request, TimeSeries, Value
-from ..errors import MonitoringError, PermanentError, TransientError
+from ..errors import PermanentError, TransientError
 from ..timeline import MINUTE_SECONDS, from_minute
 from .channels import emulator_channel, google_transport
+from .google_calls import retries, translated
 from .per_process import PerProcess
 
 DEFAULT_DELAY_SECONDS = 240
@@ -47,7 +44,6 @@ _REDUCERS = {
     Reduce.MAX: _Reducer.REDUCE_MAX,
     Reduce.MIN: _Reducer.REDUCE_MIN,
 }
-_WORTH_A_RETRY = if_exception_type(google_errors.ServiceUnavailable, google_errors.InternalServerError)
 
 
 class CloudMonitoring:
@@ -59,7 +55,7 @@ class CloudMonitoring:
     def __init__(self, project: str, emulator_host: str | None = None, *, deadline_seconds: float = 10.0) -> None:
         self._project = project
         self._deadline_seconds = deadline_seconds
-        self._retry = Retry(_WORTH_A_RETRY, initial=0.1, maximum=2.0, multiplier=2.0, timeout=deadline_seconds)
+        self._retry = retries(deadline_seconds)
         self._client = PerProcess(lambda: _connect(emulator_host))
         self._delays: dict[str, int] = {}
 
@@ -67,7 +63,7 @@ class CloudMonitoring:
         """See ``MonitoringApi``; asked for once in the life of an instance."""
         if metric_type not in self._delays:
             name = f"projects/{self._project}/metricDescriptors/{metric_type}"
-            with _translated():
+            with translated():
                 found = self._client.get().get_metric_descriptor(
                     name=name, retry=self._retry, timeout=self._deadline_seconds
                 )
@@ -79,7 +75,7 @@ class CloudMonitoring:
         """See ``MonitoringApi``."""
         found: list[TimeSeries] = []
         points = 0
-        with _translated():
+        with translated():
             pager = self._client.get().list_time_series(
                 self._request(request), retry=self._retry, timeout=self._deadline_seconds
             )
@@ -182,24 +178,3 @@ def _bounds(options: Any) -> Sequence[float]:
         case "explicit_buckets":
             return list(options.explicit_buckets.bounds)
     return []
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Raise the project's errors for Google's."""
-    try:
-        yield
-    except google_errors.GoogleAPICallError as error:
-        raise _from_call(error) from error
-    except google_errors.RetryError as error:
-        raise TransientError("deadline_exceeded", str(error.cause or error)) from error
-    except GoogleAuthError as error:
-        raise TransientError("unauthenticated", str(error)) from error
-
-
-def _from_call(error: google_errors.GoogleAPICallError) -> MonitoringError:
-    code = error.grpc_status_code
-    reason = code.name.lower() if code is not None else "unknown"
-    if isinstance(error, google_errors.NotFound | google_errors.InvalidArgument):
-        return PermanentError(reason, str(error.message))
-    return TransientError(reason, str(error.message))

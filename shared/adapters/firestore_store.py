@@ -129,13 +129,13 @@ class FirestoreStore:
         documents = [self._document(raw) for raw in found]
         return {document.path: document for document in documents}
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """See ``Store.list``."""
-        limits.check_range(collection, start, end)
+        limits.check_range(collection, start, end, limit)
         if end == "":
             end = start = "0"  # nothing is below an empty id, and the query needs one that is sound
         parent, _, name = (self._root + collection).rpartition("/")
-        query = self._query(collection, name, start, end)
+        query = self._query(collection, name, start, end, limit)
         metadata = (*self._metadata, _routed_by((("parent", parent),)))
         answers = self._read("run_query", _RunQueryRequest(parent=parent, structured_query=query), metadata)
         documents = tuple(self._document(answer.document) for answer in answers if answer.HasField("document"))
@@ -197,7 +197,7 @@ class FirestoreStore:
     def _document(self, raw: Any) -> Document:
         return decode_document(raw.name.removeprefix(self._root), raw)
 
-    def _query(self, collection: str, name: str, start: str, end: str | None) -> Any:
+    def _query(self, collection: str, name: str, start: str, end: str | None, limit: int | None) -> Any:
         query = _Query(order_by=[{"field": {"field_path": "__name__"}, "direction": "ASCENDING"}])
         query.from_.add(collection_id=name)
         bounds = (("GREATER_THAN_OR_EQUAL", start), ("LESS_THAN", end))
@@ -205,6 +205,8 @@ class FirestoreStore:
         if filters:
             query.where.composite_filter.op = "AND"
             query.where.composite_filter.filters.extend(filters)
+        if limit is not None:
+            query.limit.value = limit
         return query
 
     def _bound(self, operator: str, path: str) -> Any:

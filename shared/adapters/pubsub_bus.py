@@ -2,22 +2,19 @@
 
 ``publish`` returns when the server has the message, one call for each: a Cloud Function's CPU is frozen once it has
 answered, so nothing may wait in a client-side batch. Every call has a deadline of seconds and retries an unavailable
-server inside it. A failure is permanent when the same call would fail again (no such topic or subscription, a
-malformed or misplaced request) and transient otherwise, refused credentials included: access takes minutes to
-spread, and a message must not be lost meanwhile. The reason is the gRPC code's name, such as ``unavailable``.
+server inside it; what fails is named as ``google_calls`` says, and ``unknown_topic`` or ``unknown_subscription``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
 from google.api_core import exceptions as google_errors
-from google.api_core.retry import Retry, if_exception_type
-from google.auth.exceptions import GoogleAuthError
+from google.api_core.retry import Retry
 from google.pubsub_v1 import types
 from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -25,9 +22,10 @@ from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from ..bus import Message, Received, Subscription
-from ..errors import ConfigError, MonitoringError, PermanentError, TransientError
+from ..errors import ConfigError
 from ..timeline import from_us, to_us
 from .channels import emulator_channel, google_transport
+from .google_calls import retries, translated
 from .message_limits import check_message
 from .per_process import PerProcess
 
@@ -35,8 +33,6 @@ MAX_IDS_PER_CALL = 1000
 """Pull returns, and one acknowledgement takes, at most this many: https://cloud.google.com/pubsub/quotas"""
 
 RETENTION = timedelta(days=7)
-
-_WORTH_A_RETRY = if_exception_type(google_errors.ServiceUnavailable, google_errors.InternalServerError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +81,14 @@ class PubSubBus:
         self._project = project
         self._deadline_seconds = deadline_seconds
         self._pull_wait_seconds = pull_wait_seconds
-        self._retry = _retry(deadline_seconds)
+        self._retry = retries(deadline_seconds)
         self._clients = PerProcess(lambda: Clients.connect(emulator_host))
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         """Publish one message, wait for the server to hold it, and return its id."""
         check_message(data, attributes or {})
         message = types.PubsubMessage(data=data, attributes=dict(attributes or {}))
-        with _translated("unknown_topic"):
+        with translated("unknown_topic"):
             response = self._clients.get().publisher.publish(
                 topic=topic_path(self._project, topic),
                 messages=[message],
@@ -107,7 +103,7 @@ class PubSubBus:
             subscription=subscription_path(self._project, subscription),
             max_messages=min(limit, MAX_IDS_PER_CALL),
         )
-        with _translated("unknown_subscription"), suppress(google_errors.DeadlineExceeded):
+        with translated("unknown_subscription"), suppress(google_errors.DeadlineExceeded):
             response = self._clients.get().subscriber.pull(request, retry=None, timeout=self._pull_wait_seconds)
             return [_received(one) for one in response.received_messages]
         return []
@@ -158,10 +154,10 @@ def create_resources(
     ``TransientError`` when it does not answer.
     """
     requests = [_subscription_request(project, one, endpoints) for one in subscriptions]
-    retry = _retry(deadline_seconds)
+    retry = retries(deadline_seconds)
     clients = Clients.connect(emulator_host)
     try:
-        with _translated("unknown_topic"):
+        with translated("unknown_topic"):
             for topic in topics:
                 with suppress(google_errors.AlreadyExists):
                     name = topic_path(project, topic)
@@ -170,11 +166,6 @@ def create_resources(
                 _create_or_repoint(clients.subscriber, request, retry, deadline_seconds)
     finally:
         clients.close()
-
-
-def _retry(deadline_seconds: float) -> Retry:
-    """Retries of an unavailable server, all of them inside the deadline."""
-    return Retry(_WORTH_A_RETRY, initial=0.1, maximum=2.0, multiplier=2.0, timeout=deadline_seconds)
 
 
 def topic_path(project: str, topic: str) -> str:
@@ -202,7 +193,7 @@ def _for_each_batch(ack_ids: Sequence[str], settle: Callable[[list[str]], None])
     """Settle ids in batches; one malformed id, which Pub/Sub answers by refusing its whole batch, holds up no other."""
     for start in range(0, len(ack_ids), MAX_IDS_PER_CALL):
         batch = list(ack_ids[start : start + MAX_IDS_PER_CALL])
-        with _translated("unknown_subscription"):
+        with translated("unknown_subscription"):
             try:
                 settle(batch)
             except google_errors.InvalidArgument:
@@ -243,26 +234,3 @@ def _create_or_repoint(
     except google_errors.AlreadyExists:
         change = types.ModifyPushConfigRequest(subscription=request.name, push_config=request.push_config)
         subscriber.modify_push_config(change, retry=retry, timeout=deadline_seconds)
-
-
-@contextmanager
-def _translated(not_found: str) -> Iterator[None]:
-    """Raise the project's errors for Google's; ``not_found`` is the reason for a name that does not exist."""
-    try:
-        yield
-    except google_errors.NotFound as error:
-        raise PermanentError(not_found, error.message) from error
-    except google_errors.GoogleAPICallError as error:
-        raise _from_call(error) from error
-    except google_errors.RetryError as error:
-        raise TransientError("deadline_exceeded", str(error.cause or error)) from error
-    except GoogleAuthError as error:
-        raise TransientError("unauthenticated", str(error)) from error
-
-
-def _from_call(error: google_errors.GoogleAPICallError) -> MonitoringError:
-    code = error.grpc_status_code
-    reason = code.name.lower() if code is not None else "unknown"
-    if isinstance(error, google_errors.InvalidArgument | google_errors.FailedPrecondition):
-        return PermanentError(reason, str(error.message))
-    return TransientError(reason, str(error.message))

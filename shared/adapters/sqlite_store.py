@@ -42,8 +42,9 @@ _SCHEMA = (
 )
 _GET = "SELECT fields, update_us FROM documents WHERE collection = ? AND id = ?"
 _LIST = "SELECT id, fields, update_us FROM documents WHERE collection = ? AND id >= ?"
-_LIST_BELOW = f"{_LIST} AND id < ? ORDER BY id"
-_LIST_ALL = f"{_LIST} ORDER BY id"
+_LIST_BELOW = f"{_LIST} AND id < ? ORDER BY id LIMIT ?"
+_LIST_ALL = f"{_LIST} ORDER BY id LIMIT ?"
+_NO_LIMIT = -1
 _SET = "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM documents WHERE collection = ? AND id = ?"
 _SWEEP = "DELETE FROM documents WHERE expires_us <= ?"
@@ -88,16 +89,17 @@ class SqliteStore:
             rows = {path: _row(sql, path) for path in paths}
         return {path: Document(path, decode(row[0]), from_us(row[1])) for path, row in rows.items() if row}
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """See ``Store.list``."""
-        limits.check_range(collection, start, end)
+        limits.check_range(collection, start, end, limit)
+        most = _NO_LIMIT if limit is None else limit
         self._raise_newest(to_us(self._now()))
         with self._transaction("DEFERRED") as sql:
             newest_us = _newest_us(sql)
             if end is None:
-                rows = sql.execute(_LIST_ALL, (collection, start)).fetchall()
+                rows = sql.execute(_LIST_ALL, (collection, start, most)).fetchall()
             else:
-                rows = sql.execute(_LIST_BELOW, (collection, start, end)).fetchall()
+                rows = sql.execute(_LIST_BELOW, (collection, start, end, most)).fetchall()
         documents = (Document(f"{collection}/{id_}", decode(blob), from_us(us)) for id_, blob, us in rows)
         return Listing(tuple(documents), from_us(newest_us))
 

@@ -44,10 +44,10 @@ class StrictStore:
         limits.check_paths(paths)
         return self._inner.get(paths)
 
-    def list(self, collection: str, start: str = "", end: str | None = None) -> Listing:
+    def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:
         """See ``Store.list``."""
-        limits.check_range(collection, start, end)
-        return self._inner.list(collection, start, end)
+        limits.check_range(collection, start, end, limit)
+        return self._inner.list(collection, start, end, limit)
 
     def commit(self, writes: Sequence[Write]) -> datetime:
         """See ``Store.commit``; also raises ``PermanentError`` with ``too_many_index_entries``."""

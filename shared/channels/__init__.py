@@ -79,6 +79,14 @@ class Busy(TransientError):
         self.is_certain = is_certain
 
 
+class Partly(Busy):
+    """Some of it was taken; ``handle``, which the next attempt is given, says what is left."""
+
+    def __init__(self, reason: str, detail: str, handle: Mapping[str, str]) -> None:
+        super().__init__(reason, detail, None, is_certain=True)
+        self.handle = handle
+
+
 class Gone(PermanentError):
     """The receiver will take nothing any more until the channel is set up anew: a revoked key, a deleted address."""
 
@@ -101,7 +109,7 @@ class Channel(Protocol):
 
         Sending again does as little harm as the vendor allows; each channel's docstring says what that is. Raises
         Gone (never again, whatever it is), PermanentError (never again this one), or TransientError (try again;
-        Busy: not before a time).
+        Busy: not before a time; Partly: what is left).
         """
         ...
 
@@ -109,7 +117,7 @@ class Channel(Protocol):
         """A send was so late that the conversation had gone on without it: put right what it did beside it.
 
         ``late`` is what the send answered with (its handle), ``turn`` what the conversation is by now.
-        Repeating it is harmless. Raises TransientError.
+        Repeating it is harmless. Raises TransientError, and PermanentError where the receiver will not have it.
         """
         ...
 

@@ -3,8 +3,9 @@
 All mails of a conversation refer to one root that was never sent, and have one subject: Gmail threads by both, others
 by the first. The state stands in the first line. SMTP knows no repetition: when an attempt died between the server's
 yes and our record, the mail comes twice, in the same thread and under the same Message-ID, by which many servers and
-clients drop the second. Header injection is impossible: the library refuses line breaks in headers, and every text is
-cleaned of them first.
+clients drop the second. A server answers for each recipient apart: whom it puts off, as greylisting does, is
+tried again alone, for an hour; whom it refuses for good is logged, and stops no other. Header injection is impossible:
+the library refuses line breaks in headers, and every text is cleaned of them first.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -25,9 +27,10 @@ from typing import TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..errors import ConfigError, PermanentError, TransientError
+from ..logs import log
 from ..notifications import Notification, NotificationKind
 from ..render.mail import Mail, mail_html, mail_text
-from . import Answer, Gone, Turn, digest
+from . import Answer, Gone, Partly, Turn, digest
 from .posting import without_secrets
 from .story import TITLE, Story, cut, tell
 
@@ -38,10 +41,14 @@ POLICY = SMTP.clone(max_line_length=400)
 MAX_HTML_BYTES = 100_000
 """Above 102 kB Gmail cuts a mail off."""
 DEADLINE_SECONDS = 20.0
+PATIENCE = timedelta(hours=1)
+"""With a recipient whom the server puts off while it takes the mail for others; greylisting lasts minutes."""
 _SECURE, _STARTTLS = "smtps", "smtp"
 _PORTS = {_SECURE: 465, _STARTTLS: 587}
 """Port 25 is closed on Google Cloud: https://cloud.google.com/compute/docs/tutorials/sending-mail"""
 _LOOPBACK = ("127.0.0.1", "localhost")
+_LEFT = "left-"
+"""Before a notification's id: of its recipients those that are left, in a conversation's handle."""
 _SILENT = {NotificationKind.ACKNOWLEDGED, NotificationKind.SILENCED}
 
 
@@ -61,7 +68,9 @@ class Server:
     sender: str = ""
 
 
-Transmit: TypeAlias = Callable[[Server, str, Sequence[str], bytes], dict[str, tuple[int, bytes]]]
+Refusal: TypeAlias = tuple[int, bytes]
+"""The answer to a recipient: its code, and what is said."""
+Transmit: TypeAlias = Callable[[Server, str, Sequence[str], bytes], dict[str, Refusal]]
 """Send a mail from an address to others: those that were refused. Raises OSError and SMTPException."""
 
 
@@ -157,10 +166,11 @@ class EmailChannel:
         story = tell(notification, turn, self.dashboard_url, NAME)
         chart = turn.evidence.draw() if self.attach_chart else None
         message = payload(notification, story, self.sender, self.recipients, self.place, chart)
+        asked = self._left(notification, turn)
         try:
-            refused = self.transmit(self.server, self.sender, self.recipients, message.as_bytes())
+            refused = self.transmit(self.server, self.sender, asked, message.as_bytes())
         except smtplib.SMTPRecipientsRefused as error:
-            raise self._refused(max(error.recipients.values())) from None
+            refused = error.recipients
         except smtplib.SMTPAuthenticationError as error:
             raise Gone("email_gone", self._said(error.smtp_code, error.smtp_error)) from None
         except smtplib.SMTPResponseException as error:
@@ -169,8 +179,28 @@ class EmailChannel:
             raise Gone("email_gone", "the server knows no TLS or no log-in") from None
         except (OSError, smtplib.SMTPException, ssl.SSLError) as error:
             raise TransientError("email_unreachable", type(error).__name__) from None
-        taken = len(self.recipients) - len(refused)
-        return Answer(f"taken for {taken} of {len(self.recipients)}", {TITLE: story.title})
+        self._check_refused(notification, turn, story.title, asked, refused)
+        return Answer(f"taken for {len(asked) - len(refused)} of {len(asked)}", {TITLE: story.title})
+
+    def _left(self, notification: Notification, turn: Turn) -> tuple[str, ...]:
+        """Who has not got it yet: all of them, or whom the last attempt left."""
+        left = turn.handle.get(_LEFT + notification.id, "").split()
+        return tuple(one for one in self.recipients if one in left) or self.recipients
+
+    def _check_refused(
+        self, notification: Notification, turn: Turn, title: str, asked: Sequence[str], refused: Mapping[str, Refusal]
+    ) -> None:
+        """Raise where nobody got it, or where somebody may still get it; log whom it is refused for good."""
+        put_off = [one for one, (code, _) in refused.items() if code < 500]
+        if refused and len(refused) == len(self.recipients) and len(put_off) in (0, len(refused)):
+            raise self._refused(max(refused.values()))
+        is_late = turn.now >= notification.at + PATIENCE
+        for one, answer in refused.items():
+            if is_late or one not in put_off:
+                log("email_recipient_refused", "WARNING", recipient=one, detail=self._said(*answer))
+        if put_off and not is_late:
+            left = {TITLE: title, _LEFT + notification.id: " ".join(put_off)}
+            raise Partly("email_put_off", f"{len(put_off)} of {len(asked)}", left)
 
     def undo(self, _notification: Notification, _late: Mapping[str, str], _turn: Turn, /) -> None:
         """Nothing: a mail cannot be taken back."""
@@ -192,19 +222,15 @@ def transmit(
     mail: bytes,
     context: ssl.SSLContext | None = None,
     deadline_seconds: float = DEADLINE_SECONDS,
-) -> dict[str, tuple[int, bytes]]:
+) -> dict[str, Refusal]:
     """``Transmit`` on the standard library; it ends within the deadline whatever the server does."""
     context = context or ssl.create_default_context()
-    timeout = deadline_seconds / 2
-    connection = (
-        smtplib.SMTP_SSL(server.host, server.port, timeout=timeout, context=context)
-        if server.secure
-        else smtplib.SMTP(server.host, server.port, timeout=timeout)
-    )
-    timer = Timer(deadline_seconds, _abort, [connection])
+    opened: list[smtplib.SMTP] = []
+    timer = Timer(deadline_seconds, _abort, [opened])
     timer.daemon = True
     timer.start()
     try:
+        connection = _connection(server, deadline_seconds / 2, context, opened)
         if not server.secure and not (server.plain and not _knows_tls(connection)):
             connection.starttls(context=context)
         if server.user:
@@ -215,7 +241,32 @@ def transmit(
         return refused
     finally:
         timer.cancel()
-        connection.close()
+        for one in opened:
+            one.close()
+
+
+class _Plain(smtplib.SMTP):
+    """Known before it connects: its server may greet byte by byte."""
+
+    def __init__(self, opened: list[smtplib.SMTP], host: str, port: int, timeout: float) -> None:
+        opened.append(self)
+        super().__init__(host, port, timeout=timeout)
+
+
+class _Secure(smtplib.SMTP_SSL):
+    """The same, with TLS from the first byte."""
+
+    def __init__(
+        self, opened: list[smtplib.SMTP], host: str, port: int, timeout: float, context: ssl.SSLContext
+    ) -> None:
+        opened.append(self)
+        super().__init__(host, port, timeout=timeout, context=context)
+
+
+def _connection(server: Server, timeout: float, context: ssl.SSLContext, opened: list[smtplib.SMTP]) -> smtplib.SMTP:
+    if server.secure:
+        return _Secure(opened, server.host, server.port, timeout, context)
+    return _Plain(opened, server.host, server.port, timeout)
 
 
 def _log_in(connection: smtplib.SMTP, server: Server) -> None:
@@ -233,7 +284,8 @@ def _knows_tls(connection: smtplib.SMTP) -> bool:
     return connection.has_extn("starttls")
 
 
-def _abort(connection: smtplib.SMTP) -> None:
-    if connection.sock is not None:
-        with suppress(OSError):
-            connection.sock.shutdown(SHUT_RDWR)
+def _abort(opened: list[smtplib.SMTP]) -> None:
+    for connection in opened:
+        if connection.sock is not None:
+            with suppress(OSError):
+                connection.sock.shutdown(SHUT_RDWR)

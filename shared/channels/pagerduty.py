@@ -11,6 +11,7 @@ trigger, and dies between PagerDuty's answer and that; then the incident stays o
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,7 @@ from typing import Any
 from ..notifications import Notification, NotificationKind
 from ..rules import Severity
 from ..timeline import iso
-from . import Answer, Turn, digest
+from . import Answer, Gone, Turn, digest
 from .posting import Vendor
 from .story import TITLE, Story, cut, tell
 
@@ -34,6 +35,9 @@ _TRIGGERS = {
     NotificationKind.FIRING, NotificationKind.RAISED, NotificationKind.ESCALATED,
 }  # fmt: skip
 """Not a summary of what has ended, nor a notice: nothing would ever close their incidents."""
+_KEY_REFUSED = re.compile(rb"routing.key", re.IGNORECASE)
+"""In the errors of an answer of 400: ``Invalid routing key`` of a key that was revoked, ``Length of 'routing_key' is
+incorrect`` of another vendor's. It is in every event, so none will be taken."""
 
 
 def action(notification: Notification) -> str:
@@ -104,7 +108,10 @@ class PagerDutyChannel:
         return digest(self.routing_key)
 
     def send(self, notification: Notification, turn: Turn) -> Answer:
-        """Send one event: 202 is taken; 429, 5xx and network faults are tried again, 400 never."""
+        """Send one event: 202 is taken; 429, 5xx and network faults are tried again, 400 never.
+
+        A 400 for the routing key closes the channel.
+        """
         if not action(notification):
             return Answer("nothing to tell", turn.handle)
         story = tell(notification, turn, self.dashboard_url, NAME)
@@ -125,4 +132,6 @@ class PagerDutyChannel:
             event["payload"].pop("custom_details")
             body = json.dumps(event).encode()
         answer = self.vendor.ask(f"{self.url}/v2/enqueue", body, {"Content-Type": "application/json"})
+        if answer.status == 400 and _KEY_REFUSED.search(answer.body):
+            raise Gone("pagerduty_gone", self.vendor.said(answer))
         return self.vendor.accepted(answer, now)

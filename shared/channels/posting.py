@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +24,8 @@ from ..errors import PermanentError, TransientError
 from . import MAX_RETRY_AFTER, Busy, Gone
 
 DEADLINE_SECONDS = 10.0
+MAX_ADDRESSES = 4
+"""Of a host that are tried, each for its share of the deadline."""
 MAX_ANSWER_BYTES = 256 * 1024
 SHOWN_BYTES = 200
 _PORTS = {"http": 80, "https": 443}
@@ -46,8 +48,17 @@ class Reply:
 
 Post: TypeAlias = Callable[[str, bytes, Mapping[str, str]], Reply]
 """POST a body to a URL. Raises OSError or HTTPException (no answer), ValueError (a URL that cannot be used)."""
-Resolve: TypeAlias = Callable[[str, int], str]
-"""The address to connect to for a host and port. Raises OSError, or ValueError where it may not be connected to."""
+Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
+"""The addresses of a host and port, at least one, in the order in which to try them.
+
+Raises OSError, or ValueError for a host that may not be connected to.
+"""
+
+
+def addresses(host: str, port: int) -> Sequence[str]:
+    """``Resolve`` as the system does."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def post(
@@ -55,7 +66,7 @@ def post(
     body: bytes,
     headers: Mapping[str, str],
     deadline_seconds: float = DEADLINE_SECONDS,
-    resolve: Resolve | None = None,
+    resolve: Resolve = addresses,
     context: ssl.SSLContext | None = None,
 ) -> Reply:
     """``Post`` on the standard library."""
@@ -74,7 +85,7 @@ def post(
 
 
 def _connection(
-    url: str, timeout_seconds: float, resolve: Resolve | None, context: ssl.SSLContext | None
+    url: str, timeout_seconds: float, resolve: Resolve, context: ssl.SSLContext | None
 ) -> tuple[HTTPConnection, str]:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
@@ -85,16 +96,26 @@ def _connection(
         connection = HTTPSConnection(host, port, timeout=timeout_seconds, context=context)
     else:
         connection = HTTPConnection(host, port, timeout=timeout_seconds)
-    if resolve is not None:
-        _pin(connection, resolve(host, connection.port))
+    _pin(connection, resolve(host, connection.port)[:MAX_ADDRESSES])
     return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _pin(connection: HTTPConnection, address: str) -> None:
-    """Connect to an address that was checked: the name, resolved again, could lead elsewhere."""
+def _pin(connection: HTTPConnection, checked: Sequence[str]) -> None:
+    """Connect to addresses that were checked, one after the other within the time for all of them.
 
-    def connect(_: object, timeout: float | None = None, source_address: None = None) -> socket.socket:
-        return socket.create_connection((address, connection.port), timeout, source_address)
+    The name, resolved again, could lead elsewhere.
+    """
+
+    def connect(_: object, timeout: float, _source: None = None) -> socket.socket:
+        for address in checked[:-1]:
+            with suppress(OSError):
+                return one(address, timeout)
+        return one(checked[-1], timeout)
+
+    def one(address: str, timeout: float) -> socket.socket:
+        made = socket.create_connection((address, connection.port), timeout / len(checked))
+        made.settimeout(timeout)
+        return made
 
     connection._create_connection = connect  # type: ignore[attr-defined] # http.client's own hook, which has no other
 

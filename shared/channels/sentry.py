@@ -110,8 +110,8 @@ class SentryClient:
     def __init__(self, vendor: Vendor, dsn: str, environment: str, traces_sample_rate: float) -> None:
         try:
             auth = Dsn(dsn).to_auth(CLIENT)
-        except (BadDsn, ValueError) as error:
-            raise ConfigError("ION_SENTRY_DSN: expected https://KEY@HOST/PROJECT") from error
+        except (BadDsn, ValueError):
+            raise ConfigError("ION_SENTRY_DSN: expected https://KEY@HOST/PROJECT") from None
         self._vendor = vendor
         self._url = auth.get_api_url()
         self._headers = {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": auth.to_header()}

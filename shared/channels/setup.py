@@ -8,10 +8,10 @@ from ..config import Config, Secret
 from ..configuration.models import Email, PagerDuty, Sentry, Settings, Slack
 from . import Channel
 from .posting import Vendor, post
-from .webhook import WebhookChannel, keys_of, public_address
+from .webhook import WebhookChannel, keys_of, public_addresses
 
 
-def set_up(config: Config, settings: Settings, dashboard_url: str) -> dict[str, Channel]:
+def set_up(config: Config, settings: Settings, dashboard_url: str = "") -> dict[str, Channel]:
     """The channels that have what they need, by name; each module is imported only then. Raises ConfigError."""
     found = {
         "slack": _slack(config, settings, dashboard_url),
@@ -81,5 +81,5 @@ def _webhook(config: Config, dashboard_url: str) -> Channel | None:
     if config.webhook_url is None:
         return None
     url, secret = config.webhook_url.reveal(), config.webhook_secret or Secret("")
-    vendor = Vendor("webhook", partial(post, resolve=public_address), (url, *secret.reveal().split()))
+    vendor = Vendor("webhook", partial(post, resolve=public_addresses), (url, *secret.reveal().split()))
     return WebhookChannel(vendor, url, dashboard_url, keys_of(secret.reveal()))

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -23,24 +24,20 @@ from urllib.parse import urlencode
 from ..errors import PermanentError, TransientError
 from ..logs import log
 from ..notifications import Notification, NotificationKind
-from ..rules import Severity
 from . import Answer, Busy, Gone, Turn, digest
 from .posting import Vendor, retry_at
-from .story import TITLE, Fact, Story, cut, tell
+from .slack_blocks import payload, reply
+from .story import TITLE, Story, tell
 
 NAME = "slack"
 API = "https://slack.com/api"
-MAX_TOTAL = 10_000
-"""Characters of all blocks. Undocumented: near 13,200 Slack says msg_blocks_too_long
-(https://github.com/slackapi/bolt-js/issues/2509)."""
-MAX_HEADER, MAX_SECTION, MAX_FIELD, MAX_FIELDS, MAX_TEXT, MAX_ALT = 150, 3000, 2000, 10, 4000, 2000
-"""https://docs.slack.dev/reference/block-kit/blocks"""
-MAX_URL, MAX_BUTTON_VALUE = 3000, 2000
 EVENT = "ion_alert"
 """The type of our messages' metadata, by which one is found again."""
 SEARCHED = 200
-ACKNOWLEDGE, SILENCE, OPEN = "ion_acknowledge", "ion_silence_1h", "ion_open"
-"""Ids of the buttons, which ``hooks`` knows."""
+_FORMS = frozenset(
+    {"conversations.history", "conversations.replies", "files.getUploadURLExternal", "users.conversations"}
+)
+"""Methods that take no JSON: of a body of it they see nothing (https://docs.slack.dev/apis/web-api)."""
 _GONE = frozenset(
     {
         "account_inactive", "channel_not_found", "ekm_access_denied", "invalid_auth", "is_archived", "missing_scope",
@@ -51,123 +48,7 @@ _GONE = frozenset(
 _PASSING = frozenset({"fatal_error", "internal_error", "ratelimited", "request_timeout", "service_unavailable"})
 _LOST = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 _TOO_MUCH = frozenset({"invalid_blocks", "msg_blocks_too_long", "invalid_arguments", "invalid_blocks_format"})
-_MENTION = re.compile(r"<!(here|channel|everyone|subteam\^[A-Z0-9]+)>|<@[A-Z0-9]+>")
-_MARKS = re.compile(r"([*_~`])")
-_EMOJI = re.compile(r":(?=[a-z0-9_+'-]+:)")
-_JOINER = "\u034f"
-"""Combining grapheme joiner: invisible, and what stands behind it opens no markup."""
 _WEBHOOK_GONE = {"invalid_token", "no_service", "no_team", "team_disabled", "no_active_hooks", "channel_is_archived"}
-
-
-def escape(text: str) -> str:
-    """A hostile string for mrkdwn: no mention, link, emphasis, code or emoji comes of it."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _EMOJI.sub(f":{_JOINER}", _MARKS.sub(rf"{_JOINER}\1", text))
-
-
-def payload(
-    story: Story, conversation: str, icons: Mapping[str, str], mention: str, file_id: str = ""
-) -> dict[str, Any]:
-    """The message: its blocks, and the text of them that notifications and screen readers take."""
-    icon = "✅" if story.is_over else icons.get(_LEVELS[story.severity], "")
-    blocks = [
-        {"type": "header", "text": _plain(f"{icon} {_heading(story)}".strip(), MAX_HEADER)},
-        _section(_lead(story, mention)),
-        *_fields(story.facts),
-        *_picture(story, file_id),
-        *_buttons(story, conversation),
-        {"type": "context", "elements": [_mrkdwn(_footer(story), MAX_SECTION)]},
-    ]
-    return {"text": cut(escape(f"{icon} {story.headline}".strip()), MAX_TEXT), "blocks": _bounded(blocks)}
-
-
-def _heading(story: Story) -> str:
-    return f"{story.status}: {story.title}" if story.is_over else story.title
-
-
-def _lead(story: Story, mention: str) -> str:
-    """Status and sentence; a mention for what is new and critical alone."""
-    calls = story.severity is Severity.CRITICAL and story.kind in _CALLING
-    called = f"{mention if _MENTION.fullmatch(mention) else escape(mention)} " if mention and calls else ""
-    told = f"{called}*{escape(story.status)}.* {escape(story.sentence)}"
-    return (
-        f"{told}\n{escape(story.description)}"
-        if story.description and story.description not in story.sentence
-        else told
-    )
-
-
-def reply(story: Story) -> str:
-    """What stands in the thread beside an edit."""
-    return cut(f"*{escape(story.status)}.* {escape(story.sentence)}", MAX_SECTION)
-
-
-_LEVELS = {Severity.CRITICAL: "critical", Severity.HIGH: "warning", Severity.MEDIUM: "warning", Severity.LOW: "info"}
-_CALLING = {NotificationKind.FIRING, NotificationKind.RAISED, NotificationKind.ESCALATED}
-
-
-def _plain(text: str, most: int) -> dict[str, Any]:
-    return {"type": "plain_text", "text": cut(text, most), "emoji": False}
-
-
-def _mrkdwn(text: str, most: int) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": cut(text, most), "verbatim": True}
-
-
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": _mrkdwn(text, MAX_SECTION)}
-
-
-def _fields(facts: tuple[Fact, ...]) -> Iterator[dict[str, Any]]:
-    if facts:
-        told = [_mrkdwn(f"*{escape(one.name)}*\n{escape(one.value)}", MAX_FIELD) for one in facts[:MAX_FIELDS]]
-        yield {"type": "section", "fields": told}
-
-
-def _picture(story: Story, file_id: str) -> Iterator[dict[str, Any]]:
-    if file_id:
-        yield {"type": "image", "slack_file": {"id": file_id}, "alt_text": cut(f"Chart: {story.sentence}", MAX_ALT)}
-
-
-def _buttons(story: Story, conversation: str) -> Iterator[dict[str, Any]]:
-    """Acknowledge while nobody has it, silence while it fires, the dashboard always."""
-    elements: list[dict[str, Any]] = []
-    if not story.is_over and story.kind not in _WITHOUT_BUTTONS:
-        if story.kind is not NotificationKind.ACKNOWLEDGED and not any(f.name == "Acknowledged" for f in story.facts):
-            elements.append(_button("Acknowledge", ACKNOWLEDGE, conversation) | {"style": "primary"})
-        elements.append(_button("Silence 1 h", SILENCE, conversation))
-    if story.url and len(story.url) <= MAX_URL:
-        elements.append({"type": "button", "text": _plain("Open", 75), "action_id": OPEN, "url": story.url})
-    if elements:
-        yield {"type": "actions", "elements": elements}
-
-
-_WITHOUT_BUTTONS = {NotificationKind.SUMMARY, NotificationKind.NOTICE}
-
-
-def _button(text: str, action_id: str, conversation: str) -> dict[str, Any]:
-    value = conversation[:MAX_BUTTON_VALUE]
-    return {"type": "button", "text": _plain(text, 75), "action_id": action_id, "value": value}
-
-
-def _footer(story: Story) -> str:
-    runbook = f"<{escape(story.runbook_url)}|Runbook> · " if story.runbook_url else ""
-    return f"{runbook}rule {escape(story.rule_id)}"
-
-
-def _bounded(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The blocks within ``MAX_TOTAL``: the longest text is cut, and says so, until all fit."""
-    texts = [one for block in blocks for one in _texts(block)]
-    while (over := sum(len(one["text"]) for one in texts) - MAX_TOTAL) > 0:
-        longest = max(texts, key=lambda one: len(one["text"]))
-        longest["text"] = cut(longest["text"], max(len(longest["text"]) - over - 20, 100))
-    return blocks
-
-
-def _texts(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from [block["text"]] if "text" in block else []
-    yield from block.get("fields", ())
-    yield from (one["text"] if one["type"] == "button" else one for one in block.get("elements", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +86,7 @@ class SlackBot:
         """Delete what was posted beside the conversation's own message, if it was a second one."""
         if "ts" not in late or late["ts"] == turn.handle.get("ts"):
             return
-        try:
-            self._call("chat.delete", {"channel": late["channel"], "ts": late["ts"]}, turn)
-        except PermanentError as error:
-            log("slack_not_deleted", "WARNING", reason=error.detail)
+        self._call("chat.delete", {"channel": late["channel"], "ts": late["ts"]}, turn)
 
     def _begin(self, notification: Notification, story: Story, turn: Turn) -> Answer:
         file_id = self._upload(notification, turn)
@@ -258,20 +136,20 @@ class SlackBot:
         try:
             channel = self._channel_id(turn)
             oldest = (turn.attempted_at - timedelta(minutes=1)).timestamp()
-            asked = {"channel": channel, "oldest": f"{oldest:.6f}", "limit": SEARCHED, "include_all_metadata": True}
+            asked = {"channel": channel, "oldest": f"{oldest:.6f}", "limit": SEARCHED, "include_all_metadata": "true"}
             messages = self._call("conversations.history", asked, turn).get("messages", [])
         except PermanentError:
             log("slack_not_searched", "WARNING", conversation=notification.conversation_on(NAME))
             return {}
         for message in messages:
-            told = _payload_of(message)
-            if told.get("conversation") == notification.conversation_on(NAME) and "thread_ts" not in message:
-                began = str(told.get("notification", ""))
-                return {"channel": channel, "ts": str(message["ts"]), "began": began, "file": ""}
+            told, ts = _payload_of(message), str(message["ts"])
+            is_reply = message.get("thread_ts", ts) != ts  # what somebody replied to has its own there
+            if told.get("conversation") == notification.conversation_on(NAME) and not is_reply:
+                return {"channel": channel, "ts": ts, "began": str(told.get("notification", "")), "file": ""}
         return {}
 
     def _has_replied(self, notification: Notification, place: Mapping[str, str], turn: Turn) -> bool:
-        asked = {"channel": place["channel"], "ts": place["ts"], "limit": SEARCHED, "include_all_metadata": True}
+        asked = {"channel": place["channel"], "ts": place["ts"], "limit": SEARCHED, "include_all_metadata": "true"}
         try:
             replies = self._call("conversations.replies", asked, turn).get("messages", [])
         except PermanentError:
@@ -283,10 +161,12 @@ class SlackBot:
     def _channel_id(self, turn: Turn) -> str:
         if not self.channel.startswith("#"):
             return self.channel
-        asked = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": 999}
-        for one in self._call("users.conversations", asked, turn).get("channels", []):
-            if one.get("name") == self.channel[1:]:
-                return str(one["id"])
+        for kind in ("public_channel", "private_channel"):  # each needs a scope of its own
+            asked = {"types": kind, "exclude_archived": "true", "limit": 999}
+            with suppress(PermanentError):
+                for one in self._call("users.conversations", asked, turn).get("channels", []):
+                    if one.get("name") == self.channel[1:]:
+                        return str(one["id"])
         raise PermanentError("slack_refused", "channel_unknown")
 
     def _upload(self, notification: Notification, turn: Turn) -> str:
@@ -296,7 +176,7 @@ class SlackBot:
             return ""
         try:
             name = f"{notification.conversation_on(NAME)}.png"
-            place = self._call("files.getUploadURLExternal", {"filename": name, "length": len(chart)}, turn, form=True)
+            place = self._call("files.getUploadURLExternal", {"filename": name, "length": len(chart)}, turn)
             url, file_id = str(place["upload_url"]), str(place["file_id"])
             vendor = Vendor(NAME, self.vendor.post, (*self.vendor.secrets, url))
             vendor.accepted(vendor.ask(url, chart, {"Content-Type": "image/png"}), turn.now)
@@ -306,10 +186,11 @@ class SlackBot:
             return ""
         return file_id
 
-    def _call(self, method: str, asked: Mapping[str, Any], turn: Turn, form: bool = False) -> Mapping[str, Any]:
+    def _call(self, method: str, asked: Mapping[str, Any], turn: Turn) -> Mapping[str, Any]:
         """One call of the Web API; what Slack answers. ``detail`` of the errors is Slack's own word."""
-        kind = "application/x-www-form-urlencoded" if form else "application/json; charset=utf-8"
-        body = urlencode(asked).encode() if form else json.dumps(asked).encode()
+        kind, body = "application/json; charset=utf-8", json.dumps(asked).encode()
+        if method in _FORMS:
+            kind, body = "application/x-www-form-urlencoded", urlencode(asked).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
         answer = self.vendor.ask(f"{self.api}/{method}", body, headers)
         self.vendor.accepted(answer, turn.now)

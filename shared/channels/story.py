@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from datetime import UTC, timedelta
+from urllib.parse import quote, urlencode
 
 from ..alerts import AlertKind
 from ..notifications import Member, Notification, NotificationKind
@@ -18,13 +18,12 @@ from ..render.numbers import NARROW, age, clock, comparison, figure, number
 from ..render.plain import clean, value_text
 from ..rules import Severity
 from ..timeline import minute_id, to_us
-from ..urls import is_region
 from . import Evidence, Turn
 
 TITLE = "title"
 """Of a conversation, in its handle."""
 BEFORE = timedelta(minutes=30)
-"""Of the chart that a link opens, before the alert fired."""
+"""Of the overview that a link opens, before what is told of."""
 LONGEST = timedelta(hours=71)
 SHOWN_NAMES = 10
 MAX_NAME = 120
@@ -110,16 +109,16 @@ def place(notification: Notification) -> str:
 
 
 def link(notification: Notification, dashboard_url: str) -> str:
-    """The dashboard at the time of the alert, half an hour before it to its end; empty without a dashboard."""
+    """The alert's own page: its graph around the episode, what contributes, and where one takes it.
+
+    Of what is about no single alert the overview, from half an hour before; empty without a dashboard.
+    """
     if not dashboard_url:
         return ""
-    ended = notification.at if notification.kind is NotificationKind.RESOLVED else None
+    if notification.kind not in (NotificationKind.SUMMARY, NotificationKind.NOTICE):
+        return f"{dashboard_url}/alerts/{quote(notification.fingerprint, safe='')}"
     begin = max(notification.fired_at - BEFORE, notification.at - LONGEST)
-    query = {"from": _minute(begin)} | ({"to": _minute(ended)} if ended else {})
-    region = dict(notification.labels).get("region", "")
-    if is_region(region) and not notification.also:
-        query["region"] = region
-    return f"{dashboard_url}/dashboards/overview?{urlencode(query)}"
+    return f"{dashboard_url}/dashboards/overview?{urlencode({'from': minute_id(to_us(begin) // 1_000_000)})}"
 
 
 def safe_url(url: str) -> str:
@@ -128,12 +127,22 @@ def safe_url(url: str) -> str:
     return url if plain and url.lower().startswith(("https://", "http://")) else ""
 
 
+def length(text: str) -> int:
+    """In UTF-16 units, as most vendors count: of an emoji two. No fewer than its characters."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
 def cut(text: str, most: int) -> str:
-    """At most ``most`` characters; what is left out is said: ``… (+123)``."""
-    if len(text) <= most:
+    """At most ``most`` UTF-16 units; what is left out is said, in characters: ``… (+123)``."""
+    if length(text) <= most:
         return text
-    kept = max(0, most - 12)
-    return f"{text[:kept].rstrip()}… (+{len(text) - kept})"
+    kept, left = "", max(0, most - 12)
+    for character in text:
+        left -= length(character)
+        if left < 0:
+            break
+        kept += character
+    return f"{kept.rstrip()}… (+{len(text) - len(kept)})"
 
 
 def clean_lines(text: str) -> str:
@@ -151,10 +160,6 @@ def when(notification: Notification) -> str:
 def lasted(notification: Notification) -> str:
     """How long the episode has lasted so far: ``37 min``."""
     return age((notification.at - notification.fired_at).total_seconds())
-
-
-def _minute(instant: datetime) -> str:
-    return minute_id(to_us(instant) // 1_000_000)
 
 
 def _status(told: Notification, channel: str) -> str:

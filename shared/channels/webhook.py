@@ -5,7 +5,7 @@ the one conversation, and without it the worst case is every notification as oft
 ``webhook-signature`` is HMAC-SHA256 over id, time stamp and body, once for each secret while one replaces another.
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-The address may lead to public hosts alone (``public_address``), whatever its name resolves to at the moment: nothing
+The address may lead to public hosts alone (``public_addresses``), whatever its name resolves to at the moment: nothing
 inside the network, no metadata server. Redirects are never followed.
 """
 
@@ -16,7 +16,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,7 +26,7 @@ from ..errors import ConfigError
 from ..notifications import Notification
 from ..timeline import iso
 from . import Answer, Turn, digest
-from .posting import Vendor
+from .posting import Vendor, addresses
 from .story import cut
 
 NAME = "webhook"
@@ -115,20 +114,20 @@ def _seconds(instant: datetime) -> str:
     return str(int(instant.timestamp()))
 
 
-def public_address(host: str, port: int) -> str:
-    """An address of a host that is on the public internet. Raises OSError, and ValueError for every other host.
+def public_addresses(host: str, port: int) -> Sequence[str]:
+    """The addresses of a host that is on the public internet. Raises OSError, and ValueError for every other host.
 
     All addresses of the name must be public, so that none is chosen by luck. A host that is literally this machine
     is let through: whoever writes 127.0.0.1 into the configuration means it, and names never lead there.
     """
-    found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    found = addresses(host, port)
     if host in _LOOPBACK_NAMES:
-        return found[0]
+        return found
     for address in found:
         known = ip_address(address.partition("%")[0])
         if any(not one.is_global or one.is_multicast for one in (known, *_inner(known))):
             raise ValueError("an address that is not public")
-    return found[0]
+    return found
 
 
 def _inner(address: IPv4Address | IPv6Address) -> list[IPv4Address]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from ..formats.otlp_labels import DEFAULT_RULE, LabelRule
 from ..rules import AlertRule, MetricType, Query, Severity
 from ..series import Kind, Labels
 
@@ -252,3 +253,4 @@ class Settings:
     retention: Retention
     routes: tuple[Route, ...] = ()
     sources: tuple[Source, ...] = ()
+    otlp_labels: LabelRule = DEFAULT_RULE

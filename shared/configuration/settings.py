@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ..formats.otlp_labels import DEFAULT_RULE
 from ..own_collections import OWN_COLLECTIONS, OWN_METRICS
 from ..rules import AlertRule, MetricType, Query, Severity
 from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind
 from . import models
 from .channels_reader import channels, routes, severities
+from .labels_reader import label_rule
 from .models import Dashboard, Metric, MetricTypeQuery, Panel, PanelKind, PanelQuery, Region, Retention, Settings
 from .queries import ANY_QUERY, QueryReader
 from .reader import Fields, Node, shown
@@ -24,7 +26,9 @@ MAX_MINUTES_HOURS = 72
 MAX_HOURS_DAYS = 400
 MAX_EARLY_MINUTES = 60
 _REQUIRED = ("version", "service", "environment", "metrics", "metric_types", "rules")
-_OPTIONAL = ("regions", "collections", "channels", "routing", "dashboards", "retention", "routes", "sources")
+_OPTIONAL = (
+    "regions", "collections", "channels", "routing", "dashboards", "retention", "routes", "sources", "otlp_labels",
+)  # fmt: skip
 
 _KINDS = {kind.name.lower(): kind for kind in Kind}
 
@@ -57,6 +61,7 @@ def read_settings(node: Node) -> Settings:
         retention=f.get("retention", _retention, Retention()),
         routes=f.get("routes", lambda n: routes(n, found, [rule.id for rule in rules]), ()),
         sources=f.get("sources", SourceReader(queries, found, rules).read_all, ()),
+        otlp_labels=f.get("otlp_labels", label_rule, DEFAULT_RULE),
     )
 
 

@@ -8,6 +8,8 @@ is n little-endian IEEE 754 doubles, none NaN or infinite; -0.0 is read as 0.0. 
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ..bins import Floats, Ints
@@ -22,6 +24,14 @@ class Writer:
 
     def __init__(self) -> None:
         self._out = bytearray()
+        self._cuts: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._out)
+
+    def cut(self) -> None:
+        """Say that what follows looks different from what was appended until now."""
+        self._cuts.append(len(self._out))
 
     def varint(self, number: int) -> None:
         """A count, 0 <= number < 2**56."""
@@ -58,6 +68,11 @@ class Writer:
     def done(self) -> bytes:
         """Everything appended."""
         return bytes(self._out)
+
+    def pieces(self) -> list[bytes]:
+        """Everything appended, from cut to cut."""
+        whole = memoryview(self._out)
+        return [bytes(whole[begin:end]) for begin, end in itertools.pairwise([0, *self._cuts, len(whole)])]
 
 
 class Reader:
@@ -136,6 +151,14 @@ class Reader:
         """Nothing may be left."""
         if self._at != len(self._data):
             raise malformed(f"{len(self._data) - self._at} bytes are left over")
+
+
+def differences(column: Ints, before: int = 0) -> Ints:
+    """Each number less the one before it; the first, less ``before``."""
+    steps = column.copy()
+    steps[1:] -= column[:-1]
+    steps[:1] -= before
+    return steps
 
 
 def malformed(detail: str) -> PermanentError:

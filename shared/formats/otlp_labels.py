@@ -1,11 +1,10 @@
-"""How OpenTelemetry's attributes become labels: a rule, which can be configured.
+"""How OpenTelemetry's attributes become labels: by a rule, the section ``otlp_labels`` of the configuration.
 
 A point's series is its metric's name, unchanged, with these labels:
 
-* of the resource and of the scope, the attributes that the rule lists, each under the label it gives. Where two of a
-  list have one label, the first that is there counts. The scope's own name and version can be listed as
-  ``otel.scope.name`` and ``otel.scope.version``.
-* of the point, all attributes but the dropped ones: under the label the rule gives, else under their own name with
+* of the resource and of the scope, the labels that the rule names, each with the first of its attributes that is there.
+  The scope's own name and version are the attributes ``otel.scope.name`` and ``otel.scope.version``.
+* of the point, all attributes but the dropped ones: under the label that lists them, else under their own name with
   underscores for dots.
 
 Where labels meet, the point's counts before the scope's, and that before the resource's. Two attributes of one point
@@ -18,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -29,18 +28,22 @@ if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-Names: TypeAlias = tuple[tuple[str, str], ...]
-"""Pairs of an attribute and its label."""
+Names: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Labels and the attributes that become them."""
+
+
+def _default_resource() -> Names:
+    return {"service": ("service.name",), "region": ("cloud.region",)}
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRule:
     """Which attributes become labels, and their names. ``dropped`` are attributes of points that become none."""
 
-    resource: Names = (("service.name", "service"), ("cloud.region", "region"))
-    scope: Names = ()
-    point: Names = ()
-    dropped: frozenset[str] = frozenset()
+    resource: Names = field(default_factory=_default_resource)
+    scope: Names = field(default_factory=dict)
+    point: Names = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
 
 
 DEFAULT_RULE = LabelRule()
@@ -51,7 +54,8 @@ class Labeller:
 
     def __init__(self, rule: LabelRule) -> None:
         self._rule = rule
-        self._names: dict[str, str | None] = dict(rule.point) | dict.fromkeys(rule.dropped)
+        renamed = {attribute: label for label, attributes in rule.point.items() for attribute in attributes}
+        self._names: dict[str, str | None] = renamed | dict.fromkeys(rule.dropped)
 
     def of_resource(self, resource: Resource) -> Labels:
         """The labels that all points of a resource share; in no order."""
@@ -88,13 +92,13 @@ def _texts(attributes: Iterable[KeyValue]) -> dict[str, str | None]:
 
 
 def _chosen(texts: Mapping[str, str | None], names: Names) -> Labels:
-    """The listed attributes that are there, under their labels."""
-    chosen: dict[str, str] = {}
-    for name, label in names:
-        text = texts.get(name)
-        if text is not None:
-            chosen.setdefault(label, text)
-    return tuple(chosen.items())
+    """The labels of which an attribute is there."""
+    found = ((label, next(filter(_is_text, map(texts.get, attributes)), None)) for label, attributes in names.items())
+    return tuple((label, text) for label, text in found if text is not None)
+
+
+def _is_text(text: str | None) -> bool:
+    return text is not None
 
 
 @lru_cache(maxsize=2048)

@@ -32,6 +32,7 @@ _WORDS = {
     "rule_failed": "FAILED",
     "rule_works": "works",
     "rule_removed": "removed",
+    "regrouped": "regrouped",
 }
 _LOUD = ("WARNING", "ERROR", "CRITICAL")
 MAX_REASONS = 1000

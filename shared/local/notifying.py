@@ -1,8 +1,8 @@
 """What notifications look like, and whether they arrive: ``python -m shared.local.notifying preview|test``.
 
 ``preview [--out build/notifications]`` renders one incident from its firing to its end as every channel would show it,
-to files and to a page beside them, from the configuration and without any secret. ``test CHANNEL`` sends two
-notifications that say that they are a test, one that fires and its end, to a channel that the environment sets up,
+with a chart, to files and to a page beside them, from the configuration and without any secret. ``test CHANNEL`` sends
+two notifications that say that they are a test, one that fires and its end, to a channel that the environment sets up,
 and says what came back. Ends with 0, with 1 when a channel did not take the test, and with 2 for a mistake.
 """
 
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..acks import Ack
+from ..alert_charts import BEFORE
 from ..alerts import Told
-from ..channels import Evidence, Turn, pagerduty, sentry, slack, webhook
+from ..channels import Evidence, Turn, pagerduty, sentry, webhook
 from ..channels import email as mails
+from ..channels import slack_blocks as slack
 from ..channels.setup import set_up
 from ..channels.story import tell
 from ..config import Config, load_config
@@ -33,7 +37,10 @@ from ..configuration.models import Email, PagerDuty, Settings, Slack
 from ..errors import MonitoringError
 from ..monitoring_config import MonitoringConfig
 from ..notifications import Notification, NotificationKind
+from ..panels import Limit, Line, LineChart, Span, Status
+from ..render.caption import Caption
 from ..render.plain import clean
+from ..render.standalone import picture, render_svg
 from ..rules import Operator, Severity
 from ..timeline import from_minute, minute_floor
 from ..wiring import monitoring_config, utc_now
@@ -43,6 +50,10 @@ DASHBOARD = "https://dashboard.example"
 SAMPLE_AT = datetime(2025, 10, 18, 14, 5, tzinfo=UTC)
 NOT_TAKEN, MISTAKE = 1, 2
 _PERSON = "Maria Kessler (U0123)"
+USUAL = (29.0, 51.0)
+_COURSE = ((0, 41.0), (20, 36.0), (40, 45.0), (56, 43.0), (58, 120.0), (60, 264.0))
+"""The sample's value at minutes since an hour before it fires."""
+_CHART_IN_MAIL = re.compile(r'src="cid:[^"]+"')
 _MARKUP = re.compile(r"&lt;(https?://[^|&]+)\|([^&]+)&gt;|\*([^*\n]+)\*")
 
 
@@ -63,10 +74,40 @@ def sample(config: MonitoringConfig) -> list[tuple[Notification, Turn]]:
     )
     ended = replace(firing, kind=NotificationKind.RESOLVED, at=SAMPLE_AT + timedelta(minutes=37), value=166.0,
                     reason="resolved", follows=follows)  # fmt: skip
-    known = Evidence(usual=(29.0, 51.0), worst=("/recommend", "/process"))
-    ack = replace(known, ack=Ack(firing.fingerprint, SAMPLE_AT, _PERSON, taken_at))
-    return [(firing, Turn(firing.at, evidence=known)), (taken, Turn(taken_at, evidence=ack)),
-            (ended, Turn(ended.at, evidence=ack))]  # fmt: skip
+    return [(told, Turn(told.at, evidence=_evidence(config, told, taken_at))) for told in (firing, taken, ended)]
+
+
+def _evidence(config: MonitoringConfig, told: Notification, taken_at: datetime) -> Evidence:
+    """What is known of the sample when it is told."""
+    ack = Ack(told.fingerprint, SAMPLE_AT, _PERSON, taken_at) if told.at >= taken_at else None
+    return Evidence(partial(_draw, config, told), USUAL, ("/recommend 688 ms", "/process 402 ms"), ack)
+
+
+def _draw(config: MonitoringConfig, told: Notification) -> bytes:
+    """The sample's chart, as the dashboard draws one: the region that is told of and two quiet ones."""
+    rule, start = config.list_alert_rules()[0], SAMPLE_AT - BEFORE
+    minutes = range(1, int((told.at - start).total_seconds()) // 60 + 1)
+    course = [*_COURSE, (minutes[-1], told.value or 0.0)]
+    lines = [Line("europe-west1", tuple(_between(course, minute) for minute in minutes), subject=True,
+                  status=Status.of(told.severity), usual=(USUAL,) * len(minutes))]  # fmt: skip
+    for name, level in (("us-central1", 38.0), ("asia-southeast1", 44.0)):
+        lines.append(Line(name, tuple(level + 3.0 * math.sin(minute / 4.0 + level) for minute in minutes)))
+    ended = told.at if told.kind is NotificationKind.RESOLVED else None
+    chart = LineChart(
+        "alert", rule.name, config.unit_for(rule), start, 60, tuple(lines),
+        limits=(Limit(told.threshold, told.operator, told.severity),),
+        spans=(Span(SAMPLE_AT, ended, told.severity, pending=False, label=rule.name),),
+    )  # fmt: skip
+    settings, seconds = config.settings, int((told.at - start).total_seconds())
+    caption = Caption(settings.service, settings.environment, told.at, told.at, ended, seconds)
+    return picture(render_svg(chart, caption, UTC, "UTC"))
+
+
+def _between(course: Sequence[tuple[int, float]], minute: int) -> float:
+    """The value at a minute of a course of minutes and values, on the straight line between its neighbours."""
+    (before, low) = max(point for point in course if point[0] <= minute)
+    (after, high) = min(point for point in course if point[0] >= minute)
+    return low if before == after else low + (high - low) * (minute - before) / (after - before)
 
 
 def preview(config: MonitoringConfig, folder: Path) -> Path:
@@ -103,7 +144,9 @@ def _rendered(settings: Settings, told: Notification, turn: Turn, folder: Path) 
     service = settings.channels.get("pagerduty")
     mail = _mail(settings, told, turn)
     bodies: dict[str, object] = {
-        "slack": slack.payload(tell(told, turn, DASHBOARD, "slack"), told.conversation_on("slack"), icons, mention),
+        "slack": slack.payload(
+            tell(told, turn, DASHBOARD, "slack"), told.conversation_on("slack"), icons, mention, "F0123456789"
+        ),
         "pagerduty": pagerduty.payload(
             told, tell(told, turn, DASHBOARD, "pagerduty"), "***",
             service.service if isinstance(service, PagerDuty) else "service", settings.environment,
@@ -115,9 +158,11 @@ def _rendered(settings: Settings, told: Notification, turn: Turn, folder: Path) 
         text = json.dumps(body, indent=2, ensure_ascii=False) + "\n"
         (folder / f"{name}.{channel}.json").write_text(text, encoding="utf-8")
     (folder / f"{name}.email.eml").write_bytes(mail.as_bytes())
+    (folder / f"{name}.chart.png").write_bytes(turn.evidence.draw() or b"")
     parts = {kind: mail.get_body((kind,)) for kind in ("plain", "html")}
     texts = {kind: part.get_content() for kind, part in parts.items() if part is not None}
-    (folder / f"{name}.email.html").write_text(texts["html"], encoding="utf-8")
+    html = _CHART_IN_MAIL.sub(f'src="{name}.chart.png"', texts["html"])
+    (folder / f"{name}.email.html").write_text(html, encoding="utf-8")
     (folder / f"{name}.email.txt").write_text(texts["plain"], encoding="utf-8")
     return {"name": name, "at": told.at, "mail": mail, "text": texts["plain"], **bodies}
 

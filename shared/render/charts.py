@@ -19,6 +19,8 @@ from .status import LIMIT_WORDS
 
 _LABEL_GAP = 10.5
 _SPARK_POINTS = 120
+_BAND_POINTS = 24
+"""Of each edge: what is usual changes by the hour."""
 _INKS = 3
 _TABLE_ROWS = 12
 _FEW_TICKS = 5
@@ -64,6 +66,8 @@ class DrawnLine:
     dash: str
     """``none``, or a pattern that tells the line from others without colour."""
     faint: bool
+    live_y: float | None
+    """Where its value of the minute that is not over is, at the right edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,14 @@ class DrawnSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnBand:
+    """The range in which a line is normally: a closed path, and the line's name."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """A line chart, ready to draw; percent of the plot, y down. It covers (start, end], in Unix seconds."""
 
@@ -104,7 +116,7 @@ class Drawing:
     limits: tuple[DrawnLimit, ...]
     spans: tuple[DrawnSpan, ...]
     marks: tuple[Tick, ...]
-    usual: tuple[float, float, str] | None
+    usual: DrawnBand | None
     left_out: str
     """How many more lines there are; empty for none."""
     sentence: str
@@ -152,7 +164,7 @@ def draw_chart(chart: LineChart, zone: tzinfo, *, with_table: bool = True) -> Dr
     """
     chart = replace(chart, lines=chart.lines[:SHOWN_LINES], lines_total=max(chart.lines_total, len(chart.lines)))
     end = chart.end
-    everything = [value for line in chart.lines for value in svg.known(line.values)]
+    everything = [value for line in chart.lines for value in svg.known([*line.values, line.live])]
     scale, ticks = _scale(chart, [*everything, *chart.holds, *(limit.value for limit in chart.limits)])
     return Drawing(
         start_seconds=round(chart.start.timestamp()),
@@ -244,6 +256,7 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float, unit: str) -> 
         width=_SUBJECT_WIDTH if line.subject else _WIDTHS[line.style],
         dash="none" if line.subject else _DASHES.get(line.style, _SERIES_DASHES[ink % _INKS]),
         faint=line.style is Style.BELOW,
+        live_y=scale.percent(line.live) if svg.known([line.live]) and line.live is not None else None,
     )
 
 
@@ -302,12 +315,13 @@ def _span(span: Span, x: float, width: float, drawn: Sequence[DrawnSpan]) -> Dra
     return DrawnSpan(x, width, status, span.pending, label, label_x, "end" if at_end else "start")
 
 
-def _usual(chart: LineChart, scale: svg.Scale) -> tuple[float, float, str] | None:
-    line = next((line for line in chart.lines if line.usual and (line.subject or line.style is Style.MAIN)), None)
-    if line is None or line.usual is None:
+def _usual(chart: LineChart, scale: svg.Scale) -> DrawnBand | None:
+    """The usual range of the line that has one; of its points those that it needs."""
+    line = next((line for line in chart.lines if line.usual), None)
+    if line is None:
         return None
-    top = scale.percent(max(line.usual))
-    return top, round(scale.percent(min(line.usual)) - top, 1), line.name
+    lows, highs = zip(*line.usual, strict=True)
+    return DrawnBand(svg.area(lows, highs, scale, _BAND_POINTS), line.name)
 
 
 def _band(usual: tuple[float, float] | None, scale: svg.Scale) -> tuple[int, int] | None:
@@ -326,7 +340,9 @@ def _sentence(chart: LineChart, zone: tzinfo) -> str:
             (low, _), (high, at) = min(values), max(values)
             time = numbers.clock(chart.instant(at), zone)
             now, least, most = (_cell(value, chart.unit) for value in (line.values[-1], low, high))
-            told.append(f"{line.name}: now {now}, lowest {least}, highest {most} at {time}")
+            so_far = _cell(line.live, chart.unit)
+            running = f", {so_far} so far in the minute that runs" if line.live is not None else ""
+            told.append(f"{line.name}: now {now}, lowest {least}, highest {most} at {time}{running}")
         else:
             told.append(f"{line.name}: no data")
     return ". ".join(told) + "."
@@ -336,6 +352,9 @@ def _table(chart: LineChart, zone: tzinfo) -> tuple[tuple[str, tuple[str, ...]],
     """Some twelve rows of time and values, newest first."""
     most = max((len(line.values) for line in chart.lines), default=0)
     rows = []
+    if chart.live_to is not None:
+        live = tuple(_cell(line.live, chart.unit) for line in chart.lines)
+        rows.append((f"{numbers.clock(chart.live_to, zone)} so far", live))
     for index in range(most - 1, -1, -max(1, most // _TABLE_ROWS)):
         cells = (line.values[index] if index < len(line.values) else None for line in chart.lines)
         rows.append((numbers.clock(chart.instant(index), zone), tuple(_cell(value, chart.unit) for value in cells)))

@@ -81,7 +81,7 @@ def _page(page: Page, view: View, *, fragment: bool) -> dict[str, Any]:
         "cells": sorted((s for s in page.signals if not s.detail), key=lambda s: rank(s.status)),
         "chart_span": layout.range_words(page.start, page.end, page, view.zone),
         "spark_span": numbers.span(page.spark_seconds) if page.spark_seconds else "",
-        "compared": any(signal.change is not None for signal in page.signals if not signal.detail),
+        "compared": page.is_compared,
         "alerts": page.alerts[:SHOWN_ALERTS],
         "more_alerts": numbers.more(page.alerts_total, min(len(page.alerts), SHOWN_ALERTS)),
         "example": howto.message(page.now),
@@ -97,7 +97,7 @@ def _overview(page: Overview, view: View) -> dict[str, Any]:
         "more_regions": numbers.more(page.regions_total, min(len(page.regions), SHOWN_ROWS)),
         "personas": page.personas[:SHOWN_LINES],
         "more_personas": numbers.more(page.personas_total, min(len(page.personas), SHOWN_LINES)),
-        "moved": any(f.change is not None for f in page.facts) or any(p.change is not None for p in page.personas),
+        "moved": page.has_moved,
         "most_persona": max(summits, default=0.0) * _PERSONA_ROOM or 1.0,
     }
 

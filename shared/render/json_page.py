@@ -85,6 +85,7 @@ def _overview_page(page: Overview) -> dict[str, Any]:
     }
     return told | {
         "charts": [chart_json(chart) for chart in page.charts],
+        "regions": [_row(row) for row in page.regions],
         "facts": [
             {"name": f.name, "value": _number(f.value), "unit": f.unit, "change_percent": _number(f.change)}
             for f in page.facts
@@ -161,6 +162,9 @@ def _signal(signal: Signal) -> dict[str, Any]:
         "change_unit": signal.change_unit,
         "as_of": _instant(signal.as_of),
         "note": signal.note,
+        "values": [_number(value) for value in signal.spark],
+        "step_seconds": signal.spark_step_seconds,
+        "usual": None if signal.usual is None else [_number(value) for value in signal.usual],
     }
 
 
@@ -210,13 +214,19 @@ def chart_json(chart: LineChart) -> dict[str, Any]:
             for span in chart.spans
         ],
         "marks": [{"at": _instant(mark.at), "label": mark.label} for mark in chart.marks],
+        "live_to": _instant(chart.live_to),
         "lines": [_line(line) for line in chart.lines],
     }
 
 
 def _line(line: Line) -> dict[str, Any]:
     told: dict[str, Any] = {"name": line.name, "values": [_number(value) for value in line.values]}
-    return told | ({"usual": [_number(value) for value in line.usual]} if line.usual else {})
+    if line.live is not None:
+        told["live"] = _number(line.live)
+    if line.usual:
+        told["usual_low"] = [_number(low) for low, _ in line.usual]
+        told["usual_high"] = [_number(high) for _, high in line.usual]
+    return told
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
@@ -278,6 +288,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         told["note"] = cell.note
     if cell.spark:
         told["values"] = [_number(value) for value in cell.spark]
+        told["step_seconds"] = cell.spark_step_seconds
     return told
 
 

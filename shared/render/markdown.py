@@ -37,7 +37,7 @@ def _lines(page: Shown) -> Iterator[str]:
     if page.data_to is None and page.until is None:
         yield from ("## How to publish", "", "```json", howto.message(page.now), "```", "")
     for section, signals in groupby(page.signals, key=lambda signal: signal.section):
-        yield from _section(section, list(signals))
+        yield from _section(section, list(signals), page.is_compared)
     if isinstance(page, Board):
         yield from panels(page)
     if page.live:
@@ -64,15 +64,16 @@ def _answer(page: Page) -> Iterator[str]:
         yield ""
 
 
-def _section(section: str, signals: Sequence[Signal]) -> Iterator[str]:
+def _section(section: str, signals: Sequence[Signal], compared: bool) -> Iterator[str]:
     yield f"## {escape(section.capitalize())}"
     yield ""
-    yield from heads("Signal", "Value:", "vs last week:", "Status", "Limit:")
+    yield from heads("Signal", "Value:", *(["vs last week:"] if compared else []), "Status", "Limit:")
     for signal in signals:
+        change = numbers.terminal_change(signal.change, signal.change_unit, signal.limit)
         yield row(
             escape(text_name(signal, _NAME_COLUMNS)),
             number(signal.value, signal.unit, signal.limit),
-            numbers.terminal_change(signal.change, signal.change_unit, signal.limit),
+            *([change] if compared else []),
             f"{GLYPHS[signal.status]} {WORDS[signal.status]}",
             escape(numbers.acceptance(signal.limit)),
         )
@@ -120,13 +121,14 @@ def _business(page: Overview) -> Iterator[str]:
     largest = page.personas[:SHOWN_LINES]
     yield "## Business and personas"
     yield ""
-    yield from heads("What", "Value:", "vs last week:")
+    changed = page.has_moved
+    yield from heads("What", "Value:", *(["vs last week:"] if changed else []))
     for fact in page.facts:
-        value = number(fact.value, fact.unit)
-        yield row(escape(fact.name), value, numbers.terminal_change(fact.change, "%"))
+        change = numbers.terminal_change(fact.change, "%")
+        yield row(escape(fact.name), number(fact.value, fact.unit), *([change] if changed else []))
     for share in largest:
-        value = number(share.ratio * 100, "%")
-        yield row(escape(share.name), value, numbers.terminal_change(share.change, "pt"))
+        change = numbers.terminal_change(share.change, "pt")
+        yield row(escape(share.name), number(share.ratio * 100, "%"), *([change] if changed else []))
     yield from more(max(page.personas_total, len(page.personas)), len(largest))
 
 

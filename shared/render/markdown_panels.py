@@ -9,6 +9,7 @@ from . import numbers, svg
 from .markdown_parts import escape, heads, more, number, row
 from .plain import value_text
 from .status import GLYPHS, WORDS
+from .text_panels import so_far
 
 
 def panels(page: Board) -> Iterator[str]:
@@ -41,6 +42,8 @@ def _chart(panel: LineChart, page: Page) -> Iterator[str]:
     for line in panel.lines[:SHOWN_LINES]:
         yield _line(line, line.name, panel)
     yield from more(max(panel.lines_total, len(panel.lines)), min(len(panel.lines), SHOWN_LINES))
+    if panel.live_to is not None:
+        yield from (escape(so_far(panel)), "")
 
 
 def _line(line: Line, name: str, chart: LineChart) -> str:
@@ -65,6 +68,9 @@ def _multiples(panel: Multiples, page: Page) -> Iterator[str]:
             name = f"{value_text(small.name or panel.title)} over limit"
             yield row(escape(name), status, *(number(one, "%") for one in ends))
     yield from more(max(panel.total, len(panel.charts)), len(panel.charts))
+    for small in panel.charts:
+        if small.heat is None and small.chart.live_to is not None:
+            yield from (escape(f"{value_text(small.name)} {so_far(small.chart)}"), "")
 
 
 def _table(panel: Table) -> Iterator[str]:

@@ -160,6 +160,22 @@ def _steps(points: str) -> str:
     return f"M{places[0][0]} {places[0][1]}{f'l{steps}' if steps else ''}"
 
 
+def area(lows: Sequence[float], highs: Sequence[float], scale: Scale, most: int) -> str:
+    """A closed path between two edges of as many values, which end with their steps; at most ``most`` points an edge.
+
+    Where both edges are level it is a rectangle.
+    """
+    last = len(lows) - 1
+    step = max(1.0, last / (most - 1))
+    kept = sorted({round(place * step) for place in range(most) if round(place * step) <= last} | {0, last})
+    if len(set(lows)) == len(set(highs)) == 1:
+        kept = [0, last]
+    places = [0, *(round(UNIT * (index + 1) / (last + 1)) for index in kept[1:])]
+    above = [f"{x} {scale.y(highs[index])}" for x, index in zip(places, kept, strict=True)]
+    below = [f"{x} {scale.y(lows[index])}" for x, index in zip(places, kept, strict=True)]
+    return f"M{' '.join(above)} {' '.join(reversed(below))}z"
+
+
 def y_ticks(values: Sequence[float], unit: str) -> tuple[Scale, list[float]]:
     """A scale with room above the greatest value, and 3 to 7 ticks on 1-2-5 steps from its bottom to its top."""
     rough = scale_for(values, unit)

@@ -153,7 +153,8 @@ class _Screen:
     def _heads(self, section: str) -> str:
         seconds = self._page.spark_seconds
         last = f"{'' if self._page.until else 'last '}{numbers.span(seconds)}" if seconds else ""
-        heads = f"{right('vs last week', 13)}{' ' * 12}{left(last, 24)}{right('limit', 11)}"
+        against = "vs last week" if self._page.is_compared else ""
+        heads = f"{right(against, 13)}{' ' * 12}{left(last, 24)}{right('limit', 11)}"
         return self._pen.paint("1", left(section, 40)) + self._pen.paint("2", heads)
 
     def _signal(self, signal: Signal) -> str:
@@ -187,13 +188,18 @@ class _Screen:
         yield ""
 
     def _business(self, page: Overview) -> Iterator[str]:
-        facts = [clean(f"{f.name} {numbers.terminal_number(f.value, f.unit)}") for f in page.facts]
+        facts = [
+            clean(f"{f.name} {numbers.terminal_number(f.value, f.unit)}{_moved(f.change, '%')}") for f in page.facts
+        ]
         total = max(page.personas_total, len(page.personas))
         largest = page.personas[:SHOWN_LINES]
-        shares = [f"{clean(s.name)} {numbers.terminal_number(s.ratio * 100, '%')}" for s in largest]
+        shares = [
+            f"{clean(s.name)} {numbers.terminal_number(s.ratio * 100, '%')}{_moved(s.change, 'pt')}" for s in largest
+        ]
         if not facts and not shares:
             return
-        yield self._pen.paint("1", "BUSINESS AND PERSONAS")
+        against = self._pen.paint("2", "  change vs last week") if page.has_moved else ""
+        yield self._pen.paint("1", "BUSINESS AND PERSONAS") + against
         for parts in (facts, shares):
             if parts:
                 yield f"    {cut('   '.join(parts), WIDTH - 4)}"
@@ -238,6 +244,12 @@ class _Screen:
         told = "  ".join(part for part in parts if part)
         room = WIDTH - (22 if health.ok else 25)
         yield f"Monitoring {self._pen.glyph(state)} {word}  {self._pen.paint('2', cut(told, room))}"
+
+
+def _moved(change: float | None, unit: str) -> str:
+    """A change behind its number: `` (+2.3%)``; empty for none."""
+    told = numbers.terminal_change(change, unit)
+    return f" ({told})" if told else ""
 
 
 def _how_to_publish(page: Page) -> Iterator[str]:

@@ -59,7 +59,18 @@ def _chart(panel: LineChart, past: bool, pen: Pen) -> Iterator[str]:
         yield pen.paint("2", "    nothing received")
     for line in panel.lines[:SHOWN_LINES]:
         yield _line(line, line.name, panel, pen)
+    if panel.live_to is not None:
+        yield pen.paint("2", cut(f"    {clean(so_far(panel))}", WIDTH))
     yield from _more(max(panel.lines_total, len(panel.lines)), min(len(panel.lines), SHOWN_LINES), pen)
+
+
+def so_far(chart: LineChart) -> str:
+    """The values of the minute that is not over, in one line; empty for none. Times are UTC."""
+    if chart.live_to is None:
+        return ""
+    named = [(value_text(line.name), line.live) for line in chart.lines[:SHOWN_LINES]]
+    told = [f"{name} {numbers.terminal_number(value, chart.unit)}" for name, value in named if value is not None]
+    return f"{chart.live_to.astimezone(UTC):%H:%M} so far: {', '.join(told)}"
 
 
 def _line(line: Line, name: str, chart: LineChart, pen: Pen) -> str:
@@ -80,6 +91,8 @@ def _multiples(panel: Multiples, page: Page, pen: Pen) -> Iterator[str]:
             continue
         for line in small.chart.lines:
             yield _line(line, f"{small.name} {line.name}".strip(), small.chart, pen)
+        if small.chart.live_to is not None:
+            yield pen.paint("2", cut(f"    {clean(value_text(small.name))} {clean(so_far(small.chart))}", WIDTH))
     yield from _more(max(panel.total, len(panel.charts)), len(panel.charts), pen)
 
 

@@ -33,6 +33,8 @@ mock_provider "google-beta" {
   }
 }
 
+mock_provider "time" {}
+
 variables {
   project       = "ion-mocked"
   secret_values = {} # a test asks for ephemeral variables though they have a default

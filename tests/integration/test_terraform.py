@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from shared.config import Access, load_config
+from shared.errors import TransientError
 from shared.grants import IAP_AGENT, PUBSUB_AGENT, Grant, Role, grants
 from shared.manifest import MANIFEST_PATH, HttpTrigger, Manifest, PushTrigger, ScheduleTrigger, load_manifest
 from tests.fakes import RecordingEnvironment
@@ -308,6 +309,30 @@ def test_functions_get_the_manifests_environment_and_secrets(deployment: Deploym
         assert all(version.isdecimal() for version in versions.values())
 
 
+def test_every_secret_has_a_place_before_its_function_is_there(deployment: Deployment) -> None:
+    """Also the secrets without which a public function is not deployed: somebody has to put them somewhere first."""
+    places = {one["secret_id"] for one in deployment.applied("google_secret_manager_secret").values()}
+    found = {f"ION_{one.removeprefix(PREFIX).upper().replace('-', '_')}" for one in places}
+    assert found >= SECRETS - {secret for name in deployment.variant.without for secret in _secrets_of(name)}
+
+
+def _secrets_of(name: str) -> tuple[str, ...]:
+    return load_manifest().functions[name].secrets
+
+
+def test_builds_begin_when_they_may(deployment: Deployment) -> None:
+    """Functions are made after a wait of two minutes that begins when the account that builds has its roles."""
+    configuration = deployment.plan["configuration"]["root_module"]
+    waits = next(one for one in configuration["resources"] if one["address"] == "time_sleep.build_may")
+    assert configuration["module_calls"]["function"]["depends_on"] == [waits["address"]]
+    granted = {
+        one["address"] for one in configuration["resources"] if "_iam_" in one["type"] and one["name"] == "build"
+    }
+    assert set(waits["depends_on"]) == granted
+    (wait,) = deployment.planned("time_sleep").values()
+    assert wait["create_duration"] == "120s"
+
+
 def test_what_functions_are_given_is_what_is_read(deployment: Deployment) -> None:
     """Together, all functions with all secrets are given the variables that the configuration reads and no other."""
     environ = RecordingEnvironment({"ION_PROJECT": PROJECT})
@@ -483,6 +508,8 @@ def test_the_monitoring_is_watched(deployment: Deployment) -> None:
         assert f'"{PREFIX}{one.name}"' in (unacknowledged if one.push else dead)
     errors = next(text for text in filters if "severity >= ERROR" in text)
     assert all(f'"{PREFIX}{name}"' in errors for name in triggers)
+    assert 'run.googleapis.com%2Frequests"' in errors.partition("logName != ")[2]
+    assert errors.endswith(f'NOT textPayload : "{TransientError.__module__.removeprefix("shared.")}.TransientError"')
     mailed = deployment.variant is VARIANTS["everything"]
     assert all(len(one["notification_channels"] or ()) == (1 if mailed else 0) for one in policies)
     assert len(deployment.applied("google_billing_budget")) == (1 if mailed else 0)
@@ -538,9 +565,14 @@ WRONG = (
         "disabled_functions": '["digest"]',
         "secret_revisions": "{ION_WEBHOOK_URL=1}",
         "secret_versions": "{ION_WEBHOOK_URL=1}",
-        "sizing": "{ingest={cpu=9}, evaluate={memory_mib=100}, notify={concurrency=0}, dashboard={min_instances=4}}",
+        "sizing": "{ingest={cpu=3}, evaluate={memory_mib=100}, notify={concurrency=0}, dashboard={min_instances=4}}",
     },
-    {"sizing": "{ingest={cpu=0.5}}", "secret_revisions": "{ION_NO_SUCH=1}"},
+    {
+        "dashboard_access": "proxy",
+        "operators": '["user:ana@example.com"]',
+        "secret_revisions": "{ION_NO_SUCH=1}",
+        "sizing": "{ingest={cpu=0.5}}",
+    },
 )
 """Values that are refused, in runs of their own where one variable is wrong in several ways."""
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared import rolling
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertKind
 from shared.buckets import SETTLE
@@ -26,7 +27,7 @@ from shared.rules import Aggregation, AlertRule, MetricThreshold, MetricType, Qu
 from shared.store import Put
 from shared.timeline import minute_floor
 from tests.fakes import START, Clock, RefusingStore
-from tests.hostile_minutes import MINUTE, check_minutes, strict_world
+from tests.hostile_minutes import MINUTE, check_marked_minutes, check_minutes, strict_world
 from tests.world import World, labels, point
 
 RULE = AlertRule(
@@ -48,6 +49,12 @@ def test_the_cursor_moves() -> None:
     happened = sum((check_minutes(seed, 4) for seed in range(4)), Counter[str]())
     assert min(happened[one] for one in ("fired", "raised", "no_data", "data_missing", "data_back")) > 20, happened
     assert happened["too_many_alerts"] > 0
+
+
+def test_a_message_that_marks_many_minutes_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While 600 late minutes are rolled up, some at a time, rules are judged in time, and at last all of them are."""
+    monkeypatch.setattr(rolling, "LATE_AT_ONCE", 50)
+    assert 5 < check_marked_minutes(600, seconds_per_call=0.1) < 25
 
 
 def refusing(verb: str, prefix: str) -> Callable[[str, str], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,13 +10,18 @@ from datetime import timedelta
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
-from shared.bus import Received
+from shared.buckets import EXPIRY_AFTER, LOST_AFTER
+from shared.bus import Message, Received
+from shared.dead_letters import REJECTED_METRIC
+from shared.evaluator import STATE_PATH
+from shared.ingest import Outcome
 from shared.redrive import main, redrive
 from shared.series import Series
-from shared.timeline import minute_of_us, to_us
+from shared.store import Put
+from shared.timeline import from_minute, iso, minute_floor, minute_of_us, to_us
 from shared.wiring import use
 from tests.fakes import Clock
-from tests.world import World, point
+from tests.world import World, labels, point
 
 LETTERS = "metrics-dead-letter-pull"
 
@@ -78,6 +84,41 @@ def test_command_says_what_it_did(world: World, capsys: pytest.CaptureFixture[st
     world.clock.sleep(700)
     assert main([]) == 0
     assert "2 found, 2 sent again" in capsys.readouterr().out
+
+
+def _sent(world: World, value: float) -> Message:
+    data = json.dumps({"version": 1, "points": [point("users_active", world.clock(), value)]}).encode()
+    return Message(data, {}, "late", world.clock())
+
+
+def test_what_comes_after_its_minute_has_expired_becomes_a_letter(world: World) -> None:
+    """A message that waited for 76 h is a letter, counted where that is seen, and is one again when redriven."""
+    minute = from_minute(minute_of_us(to_us(world.clock())))
+    message = _sent(world, 9.0)
+    world.clock.time = minute + LOST_AFTER - timedelta(microseconds=1)
+    assert world.services.ingest()(message) == Outcome(1, late_minutes=1)
+    world.clock.time = came = minute + EXPIRY_AFTER + timedelta(hours=1)
+    assert world.services.ingest()(message) == Outcome(
+        0, "point_expired", f"1 minutes, first {iso(minute)}, stored {iso(came)}", late_minutes=1
+    )
+    world.next_minute()
+    count = world.totals([minute_of_us(to_us(came))])[Series(REJECTED_METRIC, labels(reason="point_expired"))]
+    assert count == (1, 1.0)
+    assert redrive(world.bus, LETTERS, "metrics", 100, now=world.clock(), reason="point_expired").published == 1
+    world.deliver()
+    world.clock.sleep(700)
+    assert redrive(world.bus, LETTERS, "metrics", 100, now=world.clock(), list_only=True).found["point_expired"] == 1
+
+
+def test_what_comes_in_its_minutes_last_moment_is_rolled_up_while_it_can_be_read(world: World) -> None:
+    """In the minute before its own expires a point is both a letter and, where the evaluator is in time, rolled up."""
+    minute = minute_of_us(to_us(world.clock()))
+    message = _sent(world, 9.0)
+    world.clock.time = from_minute(minute) + EXPIRY_AFTER - timedelta(seconds=2)
+    world.store.commit([Put(STATE_PATH, {"minute": minute_floor(world.clock()) - 60})])
+    assert world.services.ingest()(message).reason == "point_expired"
+    world.evaluate()
+    assert world.totals([minute])[Series("users_active")] == (2, 16.0)
 
 
 @dataclass(frozen=True)

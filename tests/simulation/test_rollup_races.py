@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from shared import parts
+from shared import ingest, parts, rolling
+from shared.buckets import EXPIRY_AFTER
 from shared.store import Document
 from tests.races import Race, run_race
 from tests.rollup_promises import Weakness
@@ -53,10 +56,26 @@ def test_no_safeguard_is_spare(weakness: Weakness) -> None:
         _run_races(weakness)
 
 
+@pytest.mark.parametrize(
+    ("after", "broken"),
+    [
+        (EXPIRY_AFTER + timedelta(minutes=1), "what came after its minute has expired is a letter"),
+        (EXPIRY_AFTER - timedelta(minutes=3), "what came in time is no letter"),
+    ],
+    ids=["too late", "too early"],
+)
+def test_what_expires_becomes_a_letter_in_time(monkeypatch: pytest.MonkeyPatch, after: timedelta, broken: str) -> None:
+    """Where ingest waits longer, or less long, the stories find what is lost in silence, or a letter too many."""
+    monkeypatch.setattr(ingest, "LOST_AFTER", after)
+    with pytest.raises(AssertionError, match=broken):
+        _run_races(Weakness())
+
+
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every rollup has several parts."""
+    """Every rollup has several parts, and late markers are read one by one."""
     monkeypatch.setattr(parts, "MAX_PART_BYTES", 120)
+    monkeypatch.setattr(rolling, "LATE_AT_ONCE", 1)
 
 
 @pytest.mark.usefixtures("small_parts")

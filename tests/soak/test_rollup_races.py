@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared import parts
+from shared import parts, rolling
 from shared.adapters.firestore_store import FirestoreStore
 from tests.emulators import Emulator
 from tests.races import run_race
@@ -17,8 +17,9 @@ pytestmark = pytest.mark.soak
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every rollup has several parts."""
+    """Every rollup has several parts, and late markers are read one by one."""
     monkeypatch.setattr(parts, "MAX_PART_BYTES", 120)
+    monkeypatch.setattr(rolling, "LATE_AT_ONCE", 1)
 
 
 @pytest.mark.parametrize("block", range(1000, 11_000, 500))

@@ -11,6 +11,7 @@ import pytest
 from shared.actions import acknowledge
 from shared.alert_pages import build_alert, build_alerts, episodes
 from shared.alerts import fingerprint
+from shared.channels.story import link
 from shared.errors import PermanentError
 from shared.panels import Board, LineChart, Status, Table
 from tests.pages import minute_of_traffic, page, run, world
@@ -40,6 +41,15 @@ def over() -> World:
     run(running, 7, slow="europe-west1")
     run(running, 10)
     return running
+
+
+def test_what_a_message_links_to_is_the_page_of_its_alert(slow: World) -> None:
+    """The one link of a notification opens the page of its alert, on which that can be silenced or taken."""
+    for told in slow.notified.values():
+        shown = page(slow, link(told, "https://d.example").removeprefix("https://d.example"))
+        assert shown.status == 200
+        assert told.rule_name in shown.body.decode()
+        assert f"/alerts/{told.fingerprint}/silence" in shown.body.decode()
 
 
 def alerts(running: World) -> Board:
@@ -190,7 +200,9 @@ class TestPages:
     def test_json_has_the_panels(self, slow: World) -> None:
         """The page of an alert in JSON holds graph, timeline and contributors."""
         told = json.loads(page(slow, f"/alerts/{FIRED}.json").body)
-        assert [one["title"] for one in told["panels"]][1:] == ["Timeline", "Contributors by endpoint"]
+        assert [one["title"] for one in told["panels"]][1:] == [
+            "Timeline", "Contributors by endpoint", "This rule with other settings",
+        ]  # fmt: skip
 
     def test_the_formats_are_linked(self, slow: World) -> None:
         """An alert's page links to its other formats, and the tabs lead to the dashboards."""

@@ -85,6 +85,11 @@ def test_lists(slow: World, path: str, key: str, names: list[str]) -> None:
     assert page(slow, told[-1]["href"]).status == 200
 
 
+def test_the_root_is_the_document(slow: World) -> None:
+    """Who opens the root gets the list of all routes, and no dead end."""
+    assert get(slow, "/api/") == get(slow, "/api/openapi.json") == DOCUMENT
+
+
 def test_alerts(slow: World) -> None:
     """The alerts are those of the overview."""
     told = get(slow, "/api/alerts")

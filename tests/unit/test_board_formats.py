@@ -106,6 +106,33 @@ class TestSameNumbers:
         ]
         assert {*small, "P95 by region"} <= panels
 
+    def test_csv_has_everything_else_that_the_page_shows(self) -> None:
+        """A distribution has its shares, a strip its states, a row its cells and trend, an alert its value and note."""
+        records = [*csv.DictReader(io.StringIO(render_csv(board())))]
+        held = {(one["panel"], one["series"]): one["value"] for one in records}
+        distribution = "Distribution in europe-west1"
+        assert held[distribution, "share from 19 to 36.1 ms"] == "40"
+        assert held[distribution, "share over limit"] == "17.34"
+        assert (distribution, "share from 68.6 to 130 ms") not in held
+        assert held["Uptime, 24 hours", "Availability"] == "99.912"
+        assert held["Uptime, 24 hours", "Availability, status"] == "critical"
+        assert held["Endpoints", "/recommend, P95"] == held["Endpoints", "/recommend, Last 3 h"] == "671.3"
+        assert held["Endpoints", "/recommend, Since"] == "14:05"
+        assert held["Active alerts", "High Response Time - Critical, europe-west1, value"] == "456.48"
+        assert held["Percentiles in europe-west1", "P95, usual low"] == "36"
+        trend = [one["time"] for one in records if one["series"] == "/recommend, Last 3 h"]
+        assert (len(trend), trend[-1]) == (45, "2025-10-18T14:31:12Z")
+
+    @pytest.mark.parametrize(
+        ("name", "state", "age"),
+        [("board", "current", "12"), ("stale board", "stale", "312"), ("empty board", "no data", "")],
+    )
+    def test_csv_says_first_how_old_its_data_is(self, name: str, state: str, age: str) -> None:
+        """The first lines are whether the data is current, its age in seconds, and the page's status."""
+        records = [*csv.reader(io.StringIO(render_csv(BOARDS[name])))][1:4]
+        assert [(one[2], one[4]) for one in records[:2]] == [("Data", state), ("Age of the data", age)]
+        assert (records[2][2], records[2][4]) == ("Status", BOARDS[name].headline.status.value)
+
     def test_json_is_a_model_of_all_panels(self) -> None:
         """JSON holds every panel with its kind, id and title, and a distribution with its shares."""
         told = json.loads(render_json(board()))

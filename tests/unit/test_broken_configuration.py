@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from shared import wiring
+from shared.adapters.local_bus import LocalBus
 from shared.adapters.sqlite_store import SqliteStore
 from shared.bus import Message
-from shared.config import Config
+from shared.channels.setup import set_up
+from shared.config import Config, load_config
 from shared.errors import ConfigError, TransientError
 from shared.local.__main__ import CANNOT_START, main
 from shared.local.functions import Functions
@@ -26,8 +28,8 @@ from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.rules import Aggregation, Query, Selection
 from shared.timeline import from_minute, minute_floor
-from shared.wiring import check_at_start, monitoring_config
-from tests.fakes import START, Clock
+from shared.wiring import Services, check_at_start, monitoring_config
+from tests.fakes import START, Clock, Countdown, CrashingBus
 from tests.ticks import RULE, config_of
 from tests.world import World, point
 
@@ -133,6 +135,37 @@ def test_a_broken_environment_does_not_start_either(environment: dict[str, str])
     assert named == "configuration_refused"
     assert isinstance(problems, list)
     assert [problem.partition(":")[0] for problem in problems] == ["ION_PROJECT", "ION_PREFIX"]
+
+
+def test_a_channel_whose_secret_is_none_does_not_start(environment: dict[str, str], path: Path) -> None:
+    """A revision of notify that could not set up its channels does not start: the one before goes on with them all."""
+    path.write_text(MonitoringConfig().to_json(), encoding="utf-8")
+    mistaken = {**environment, "ION_SENTRY_DSN": "https://5ecret.example", "K_REVISION": "notify-00002"}
+    with Captured() as logs, pytest.raises(SystemExit):
+        check_at_start(mistaken, also=set_up)
+    assert [event["problems"] for event in logs.events] == [["ION_SENTRY_DSN: expected https://KEY@HOST/PROJECT"]]
+
+
+def test_a_message_waits_for_a_secret_to_be_mended(
+    environment: dict[str, str], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a secret that is none a notification is delivered again, and no dead letter; the evaluator only logs it."""
+    path.write_text(MonitoringConfig().to_json(), encoding="utf-8")
+    settings = load_config({**environment, "ION_SENTRY_DSN": "https://5ecret.example"})
+    clock, published = Clock(), Countdown()
+    bus = CrashingBus(LocalBus([], [], clock), published)
+    services = Services(MonitoringConfig(), SqliteStore(":memory:", clock), bus, {}, now=clock, settings=settings)
+    monkeypatch.setattr(wiring, "_services", [services])
+    failed: list[str] = []
+    manifest = load_manifest()
+    functions = Functions.load(manifest, "ion-test", lambda name, error: failed.append(f"{name}: {error}"))
+    pushed = next(one for one in manifest.subscriptions() if one.push == "notify")
+    with pytest.raises(TransientError, match="answered 500: ConfigError"):
+        functions.push(Message(b"{}", {}, "1", START), pushed)
+    assert published.calls == 0
+    with Captured() as logs:
+        assert services.evaluate() is not None
+    assert [event["message"] for event in logs.events] == ["watch_refused"]
 
 
 def test_a_sound_configuration_starts(environment: dict[str, str], path: Path) -> None:

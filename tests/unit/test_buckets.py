@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from shared import buckets, ingest
 from shared.adapters.sqlite_store import SqliteStore
-from shared.buckets import MAX_CHUNK_BYTES, Commit, commits_of
+from shared.buckets import MAX_CHUNK_BYTES, Commit, apart, commits_of, stored_in, writers_of
 from shared.bus import Message
 from shared.cells import EMPTY, Observation, fold
 from shared.formats.columns import Writer
@@ -19,6 +20,7 @@ from shared.formats.compact import MAX_KEPT_BODY_BYTES, MAX_MESSAGE_COUNT, Chunk
 from shared.formats.series_table import encode_table
 from shared.identity import identify, rejection
 from shared.series import Kind, Series
+from shared.store import Put
 from shared.timeline import iso
 from tests.fakes import START, Clock, CountingStore
 from tests.hostile_messages import MINUTE, deflate
@@ -70,8 +72,6 @@ def _swollen(strings: int) -> bytes:
     for value in (0, 0, 1, 0):
         out.unsigned(np.full(1, value))
     out.floats(np.zeros(1))
-    for _ in range(4):
-        out.unsigned(np.zeros(0, np.int64))
     return deflate(out.done())
 
 
@@ -94,6 +94,50 @@ def test_a_message_is_stored_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch
     outcome = World(store, clock).services.ingest()(Message(_overfull(), {}, "id", clock()))
     assert (outcome.reason, outcome.observations) == ("malformed_chunk", 0)
     assert all(rejection(_overfull()).wid in path for path in store.written)
+
+
+def _stored(*puts: Put) -> list[bytes]:
+    """The chunks that count after some writes."""
+    clock = Clock()
+    store = SqliteStore(":memory:", clock)
+    for put in puts:
+        store.commit([put])
+    held = store.list(writers_of(END)).documents
+    return [chunk.data for chunk in stored_in(held)]
+
+
+def _puts(data: bytes, sections: int) -> list[Put]:
+    """The writes of a message that a version reads as so many series."""
+    chunk = Chunk("", "", None, (_gauges(sections),))
+    return [put for commit in commits_of(chunk, identify(data)) for put in commit.puts]
+
+
+@pytest.mark.parametrize("versions", list(itertools.permutations([1, 200, 400], 2)), ids=str)
+def test_the_version_of_a_message_that_was_written_last_counts(
+    monkeypatch: pytest.MonkeyPatch, versions: tuple[int, int]
+) -> None:
+    """A message that is read otherwise when it comes again, as more or fewer series, is there in that version only."""
+    monkeypatch.setattr(buckets, "MAX_CHUNK_BYTES", 300)
+    first, last = (_puts(b"message", series) for series in versions)
+    assert (len(_puts(b"message", 1)), len(_puts(b"message", 200)) > 3) == (1, True)
+    rows = [len(section.cells) for data in _stored(*first, *last) for section in decode(data).sections]
+    assert sum(rows) == versions[1]
+    assert len(rows) == max(1, len(last) - 1)
+
+
+def test_the_parts_of_a_version_count_when_all_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a crash left of another version changes nothing: its name is written last."""
+    monkeypatch.setattr(buckets, "MAX_CHUNK_BYTES", 300)
+    before, half = _puts(b"message", 200), _puts(b"message", 400)[:-1]
+    assert _stored(*before, *half) == _stored(*before)
+    assert _stored(*half) == []
+
+
+def test_a_message_with_a_document_of_its_own_counts_there_only() -> None:
+    """Where it no longer fitted beside others, what is left of it there counts no more."""
+    (shared,), (large,) = _puts(b"message", 1), _puts(b"message", 2)
+    (moved,) = apart([large], identify(b"message"))
+    assert _stored(shared, moved) == _stored(moved) == _stored(large)
 
 
 def _overfull() -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -25,6 +26,7 @@ from shared.formats.compact import (
     MAX_BODY_BYTES,
     MAX_MESSAGE_COUNT,
     MAX_SECTIONS,
+    VERSION,
     Chunk,
     Section,
     decode,
@@ -34,6 +36,7 @@ from shared.formats.series_table import MAX_SERIES, encode_table
 from shared.series import Kind, Series
 from tests.cell_cases import END_US, FEW, MINUTE, SERIES, chunks_of_cells, observations
 from tests.events import make
+from tests.hostile_messages import deflate
 
 EVENTS = Path(make.__file__).parent
 DOCS = Path(__file__).parents[2] / "docs"
@@ -46,9 +49,8 @@ def _inflate(data: bytes) -> bytes:
     return zlib.decompress(data[2:], -15)
 
 
-def _deflate(body: bytes, flags: int = 0) -> bytes:
-    deflate = zlib.compressobj(1, zlib.DEFLATED, -15)
-    return bytes([1, flags]) + deflate.compress(body) + deflate.flush()
+def _deflate(body: bytes, flags: int = 0, version: int = VERSION) -> bytes:
+    return deflate(body, bytes([version, flags]))
 
 
 def _refusal(data: bytes) -> str:
@@ -147,20 +149,23 @@ def test_negative_zero_is_read_as_zero() -> None:
     """-0.0 in a message becomes 0.0, so that what is equal has equal bytes."""
     zero = encode(_chunk([fold([Observation(SERIES[3], Kind.GAUGE, END_US, 0.0)])]))
     body = _inflate(zero)
-    assert body.endswith(bytes(8 + 4))  # the value, then the empty columns of bins
-    negative = _deflate(body[:-5] + b"\x80" + bytes(4))
+    assert body.endswith(bytes(8))
+    negative = _deflate(body[:-1] + b"\x80")
     assert encode(decode(negative)) == zero
 
 
 @pytest.mark.parametrize("name", ["chunk", "rollup"])
-def test_golden_chunks_are_read_as_ever(name: str) -> None:
-    """Stored bytes say what they said when the version was fixed, and are written as they were, but for DEFLATE."""
-    data = (EVENTS / f"{name}.bin").read_bytes()
+@pytest.mark.parametrize("version", [1, VERSION])
+def test_golden_chunks_are_read_as_ever(name: str, version: int) -> None:
+    """Bytes of every version say what they said when it was fixed, and the newest is written but for DEFLATE."""
+    newest = (EVENTS / f"{name}.bin").read_bytes()
+    data = newest if version == VERSION else (EVENTS / f"{name}-{version}.bin").read_bytes()
     rollup = name == "rollup"
     chunk = decode(data, rollup=rollup)
+    assert data[0] == version
     assert make.plain(chunk) == json.loads((EVENTS / f"{name}.expected.json").read_text())
     again = encode(chunk, rollup=rollup)
-    assert (again[:2], _inflate(again)) == (data[:2], _inflate(data))
+    assert (again[:2], _inflate(again)) == (newest[:2], _inflate(newest))
     assert _same(decode(again, rollup=rollup), chunk)
 
 
@@ -187,7 +192,8 @@ def _valid() -> list[bytes]:
         for series, kind in zip(SERIES * 6, [*Kind] * 8, strict=True)
     ]
     chunk = _chunk([fold(observed), fold(observed[:2])], "writer", "boot", 7)
-    return [encode(chunk), (EVENTS / "rollup.bin").read_bytes(), encode(Chunk("", "", None, ()))]
+    golden = [(EVENTS / f"{name}.bin").read_bytes() for name in ("rollup", "chunk-1", "rollup-1")]
+    return [encode(chunk), *golden, encode(Chunk("", "", None, ()))]
 
 
 def test_a_chunk_cut_anywhere_is_refused() -> None:
@@ -196,8 +202,8 @@ def test_a_chunk_cut_anywhere_is_refused() -> None:
         assert all(_refusal(data[:end]) in REASONS for end in range(len(data)))
         assert _refusal(data + b"\0") == "malformed_chunk"
         body = _inflate(data)
-        assert all(_refusal(_deflate(body[:end], data[1])) in REASONS for end in range(len(body)))
-        assert _refusal(_deflate(body + b"\0", data[1])) == "malformed_chunk"
+        assert all(_refusal(_deflate(body[:end], data[1], data[0])) in REASONS for end in range(len(body)))
+        assert _refusal(_deflate(body + b"\0", data[1], data[0])) == "malformed_chunk"
 
 
 def _flips(data: bytes, most: int) -> Iterator[bytes]:
@@ -221,36 +227,38 @@ def test_any_flipped_bit_of_the_body_is_refused_or_legible() -> None:
     legible = 0
     for data in _valid():
         for flipped in _flips(_inflate(data), 600):
-            legible += _survives(_deflate(flipped, data[1]))
+            legible += _survives(_deflate(flipped, data[1], data[0]))
     assert legible > 100
 
 
 def test_mangled_bodies_are_refused_or_legible() -> None:
     """Bodies with pieces overwritten, dropped, doubled or swapped are refused or legible; never anything else."""
     rng = random.Random(99)
-    bodies = [(_inflate(data), data[1]) for data in _valid()[:2]]
-    for _ in range(600):
-        body, flags = rng.choice(bodies)
+    bodies = [(_inflate(data), data[1], data[0]) for data in _valid()[:4]]
+    for _ in range(1200):
+        body, flags, version = rng.choice(bodies)
         mangled = bytearray(body)
         for _ in range(rng.randint(1, 3)):
             at, length = rng.randrange(len(mangled) + 1), rng.randrange(9)
             piece = rng.choice((rng.randbytes(length), b"\xff" * length, bytes(length), bytes(body[:length])))
             mangled[at : at + rng.randrange(9)] = piece
-        _survives(_deflate(bytes(mangled), flags))
+        _survives(_deflate(bytes(mangled), flags, version))
 
 
 @FEW
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused_or_legible(noise: bytes) -> None:
     """Noise, as a message, as a stream behind a header, and as a body, brings out a refusal at most."""
-    for data in (noise, b"\1\0" + noise, b"\1\1" + noise, _deflate(noise), _deflate(noise, 1)):
+    headed = [bytes(head) for head in itertools.product((1, 2), (0, 1))]
+    for data in (noise, *(head + noise for head in headed), *(deflate(noise, head) for head in headed)):
         _survives(data)
 
 
 def test_another_version_is_named() -> None:
     """A chunk of a later version is refused as such, and one with flags of a later version too."""
     data = _valid()[0]
-    assert _refusal(b"\2" + data[1:]) == "unknown_version"
+    assert _refusal(bytes([VERSION + 1]) + data[1:]) == "unknown_version"
+    assert _refusal(b"\0" + data[1:]) == "unknown_version"
     assert _refusal(data[:1] + b"\2" + data[2:]) == "malformed_chunk"
 
 
@@ -316,17 +324,19 @@ def _zeros(out: Writer, rows: int, minute: int, bins: int = 0, *, whole: bool) -
     out.unsigned(none)
     for _ in range(4 if bins else 1):
         out.floats(none.astype(np.float64))
-    out.signed(5 * one[: rows if bins else 0])
-    out.unsigned(bins * one[: rows if bins else 0])
-    out.unsigned(np.zeros(rows * bins, np.int64))
-    out.unsigned(np.ones(rows * bins, np.int64))
+    if bins:
+        out.signed(5 * one)
+        out.unsigned(bins * one)
+        out.signed(none)
+        out.raw(bytes(rows * bins) + bytes(2))  # steps of 1, with one observation each; none that are more
 
 
-def _distribution(**replaced: Any) -> bytes:
+def _distribution(version: int, **replaced: Any) -> bytes:
     """A chunk of one distribution of 1, 2 and 4, with some of what it says replaced."""
     said: dict[str, Any] = {
         "minute": 9, "whole": 1, "kind": 2, "count": 3, "age": 0, "last": 2.0, "sum": 7.0, "min": 1.0, "max": 4.0,
         "scale": 5, "sizes": 3, "steps": [2 * 131_071, 31, 31], "counts": [1, 1, 1],
+        "first": [-1], "pairs": [0x00, 0xF0, 0xF0], "more_steps": [16, 16], "more_counts": [],
     } | replaced  # fmt: skip
     out = _body(encode_table((Series("m"),)), sections=len(said.get("minutes", [9])))
     for minute in said.get("minutes", [9]):
@@ -339,11 +349,15 @@ def _distribution(**replaced: Any) -> bytes:
             out.floats(np.array([said[name]]))
         out.signed(np.array([said["scale"]]))
         out.unsigned(np.array([said["sizes"]]))
-        out.unsigned(np.array(said["steps"], np.int64))
-        out.unsigned(np.array(said["counts"], np.int64))
-    return _deflate(out.done())
+        if version == VERSION:
+            out.signed(np.array(said["first"], np.int64))
+            out.raw(bytes(said["pairs"]))
+        for name in ("steps", "counts") if version == 1 else ("more_steps", "more_counts"):
+            out.unsigned(np.array(said[name], np.int64))
+    return _deflate(out.done(), 0, version)
 
 
+@pytest.mark.parametrize("version", [1, VERSION])
 @pytest.mark.parametrize(
     "replaced",
     [
@@ -364,21 +378,56 @@ def _distribution(**replaced: Any) -> bytes:
         {"sum": 3.1e200},
         {"scale": 6},
         {"scale": -11},
-        {"sizes": 0, "steps": [], "counts": []},
-        {"sizes": 2049, "steps": [1] * 2049, "counts": [1] * 2049, "count": 2049},
-        {"counts": [1, 2, 1]},
-        {"counts": [1, 0, 1]},
-        {"counts": [2**62, 2**62, 2**62]},
-        {"steps": [2 * 262_144, 1, 1]},
-        {"steps": [2 * 131_071, 262_144, 1]},
-        {"steps": [0, 2**63 - 1, 2**63 - 1]},
+        {"sizes": 0, "steps": [], "counts": [], "first": [], "pairs": [], "more_steps": []},
+        {"sizes": 2049, "count": 2049, "steps": [1] * 2049, "counts": [1] * 2049, "pairs": [16] * 2049},
     ],
     ids=str,
 )
-def test_broken_sections_are_refused(replaced: dict[str, Any]) -> None:
+def test_broken_sections_are_refused(replaced: dict[str, Any], version: int) -> None:
     """A section that is sound as it stands is refused once one of its numbers is out of range or does not add up."""
-    assert _survives(_distribution())
-    assert _refusal(_distribution(**replaced)) == "malformed_chunk"
+    assert _survives(_distribution(version))
+    assert _refusal(_distribution(version, **replaced)) == "malformed_chunk"
+
+
+@pytest.mark.parametrize(
+    ("version", "replaced"),
+    [
+        (1, {"counts": [1, 2, 1]}),
+        (1, {"counts": [1, 0, 1]}),
+        (1, {"counts": [2**62, 2**62, 2**62]}),
+        (1, {"steps": [2 * 262_144, 1, 1]}),
+        (1, {"steps": [2 * 131_071, 262_144, 1]}),
+        (1, {"steps": [0, 2**63 - 1, 2**63 - 1]}),
+        (2, {"pairs": [0x00, 0xF1, 0xF0]}),
+        (2, {"pairs": [0x0F, 0xFF, 0xFF], "more_counts": [2**62, 2**62, 2**62]}),
+        (2, {"pairs": [0x0F, 0xF0, 0xF0], "more_counts": [2**63 - 1]}),
+        (2, {"more_steps": [2**63 - 1, 16]}),
+        (2, {"more_steps": [262_144, 16]}),
+        (2, {"first": [131_072]}),
+        (2, {"first": [-3 * 131_072]}),
+        (2, {"first": [2**61]}),
+    ],
+    ids=str,
+)
+def test_broken_bins_are_refused(version: int, replaced: dict[str, Any]) -> None:
+    """So is one whose bins lie outside the doubles, overflow on the way there, or hold more or less than they may."""
+    assert _refusal(_distribution(version, **replaced)) == "malformed_chunk"
+
+
+@FEW
+@given(st.lists(st.tuples(st.integers(-400, 400), st.sampled_from((1, 2, 15, 16, 17, 300, 70_000))), min_size=1))
+def test_bins_of_any_distance_and_count_are_written(pairs: list[tuple[int, int]]) -> None:
+    """Steps and counts around 15, where a half byte ends, and far above it come back as they were."""
+    bins = sorted(dict(pairs).items())
+    total = sum(count for _, count in bins) + 1
+    cells = replace(
+        fold([Observation(SERIES[0], Kind.DISTRIBUTION, END_US, value) for value in (1.0, 2.0)]),
+        count=np.array([total]),
+        bin_start=np.array([0, len(bins)]),
+        bin_key=np.array([131_072 + key for key, _ in bins]),
+        bin_count=np.array([count for _, count in bins]),
+    )
+    assert _same(decode(encode(_chunk([cells]))), _chunk([cells]))
 
 
 def _bomb(rows: int, sections: int, bins: int = 0) -> bytes:

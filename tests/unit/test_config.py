@@ -111,6 +111,15 @@ def test_a_variable_of_another_form_is_refused_by_name(name: str, value: str) ->
     assert value not in caught.value.detail
 
 
+def test_operators_need_iap() -> None:
+    """Operators behind a proxy, where nothing tells them from others, are refused by name, and the error says why."""
+    environ = {**MINIMAL, "ION_OPERATORS": "ana@example.com", "ION_DASHBOARD_ACCESS": "proxy"}
+    with pytest.raises(ConfigError, match="ION_OPERATORS: expected none with ION_DASHBOARD_ACCESS=proxy; iap tells"):
+        load_config(environ)
+    assert load_config({**environ, "ION_DASHBOARD_ACCESS": "public"}).operators == {"ana@example.com"}
+    assert load_config({**environ, "ION_OPERATORS": ""}).dashboard_access is Access.PROXY
+
+
 def test_addresses_on_this_machine_need_no_https() -> None:
     """A local dashboard and a local receiver are reached with plain http."""
     config = load_config(

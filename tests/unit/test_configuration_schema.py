@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from shared.configuration.models import Source
+from shared.formats.otlp_labels import LabelRule
 from shared.monitoring_config import AlertRule, MetricThreshold, MonitoringConfig, Query, Selection
 from tests.unit.configuration_mistakes import MISTAKES, RATIO, changed, limit, query
 
@@ -37,6 +38,8 @@ _BEYOND_THE_SCHEMA = (
     "would keep itself quiet",
     "nothing fills",
     "is taken by",
+    "has the label",
+    "is dropped",
     "needs a distribution",
     "needs a gauge",
     "needs a query",
@@ -100,6 +103,8 @@ def test_the_schema_refuses_what_the_loader_refuses(path: str, value: Any) -> No
         ("rules.0.message", "{"),
         ("rules.0.collection", "error_rate_global"),
         ("rules.0.collection", "ion_chunks"),
+        ("otlp_labels", {}),
+        ("otlp_labels", {"resource": {}, "point": {"endpoint": ["http.route", "http.target"]}, "dropped": ["user.id"]}),
     ],
 )  # fmt: skip
 def test_both_accept(path: str, value: Any) -> None:
@@ -110,10 +115,11 @@ def test_both_accept(path: str, value: Any) -> None:
     assert MonitoringConfig.from_dict(exported).to_dict() == exported
 
 
-@pytest.mark.parametrize("owner", [AlertRule, MetricThreshold, Query, Selection, Source])
+@pytest.mark.parametrize("owner", [AlertRule, LabelRule, MetricThreshold, Query, Selection, Source])
 def test_the_schema_names_every_field(owner: type) -> None:
-    """The schema has exactly the fields of rules, thresholds, queries, selections and sources."""
-    name = {"AlertRule": "rule", "MetricThreshold": "threshold"}.get(owner.__name__, owner.__name__.lower())
+    """The schema has exactly the fields of rules, also those of labels, thresholds, queries, selections and sources."""
+    names = {"AlertRule": "rule", "LabelRule": "otlp_labels", "MetricThreshold": "threshold"}
+    name = names.get(owner.__name__, owner.__name__.lower())
     schema: Any = _VALIDATOR.schema
     assert set(schema["$defs"][name]["properties"]) == {f.name for f in fields(owner)}
 

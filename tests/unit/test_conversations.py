@@ -138,6 +138,22 @@ def test_without_the_scopes_to_look_for_it_a_message_may_show_twice() -> None:
     assert most == 2
 
 
+@pytest.mark.parametrize("kind", ["public_channel", "private_channel"])
+def test_a_message_that_somebody_replied_to_is_found_again(kind: str) -> None:
+    """What was posted and not recorded is gone on with, in a channel of either kind, though it has a reply by then."""
+    talk = Talk(slack)
+    workspace = talk.rig.vendor
+    assert isinstance(workspace, vendors.Slack)
+    workspace.kind, workspace.listed = kind, frozenset({kind})
+    workspace.answers = [vendors.LOST]
+    assert not talk.deliver(FIRING)
+    (message,) = workspace.messages
+    workspace.messages.append(vendors.SlackMessage("1760788900.000100", "C0123", "Looking", [], {}, message.ts))
+    talk.play(STORY)
+    (message,) = workspace.conversations()
+    assert "Resolved after 37 min" in str(message.blocks)
+
+
 def test_a_message_that_somebody_deleted_is_posted_anew() -> None:
     """What follows a message that is gone begins another, and goes on there."""
     talk = Talk(slack)

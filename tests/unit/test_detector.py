@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.detector import QUIET_SECONDS, WARM_VALUES, OnlineDetector, Verdict
+from shared.detector import CALM_SECONDS, LONGEST_SECONDS, WARM_VALUES, OnlineDetector, Verdict
 from tests.bench.anomaly import METHODS, Score, detector, judged, read_folder, score
 
 LABELLED = Path(__file__).parents[1] / "events" / "labelled"
@@ -140,7 +140,32 @@ def test_an_incident_is_told_once() -> None:
     verdicts = _run(values)
     assert [row for row, verdict in enumerate(verdicts) if verdict.begins] == [1500]
     assert all(verdict.open for verdict in verdicts[1500:1548])
-    assert not verdicts[1500 + 2 * QUIET_SECONDS // 300].open
+    assert not verdicts[1550 + CALM_SECONDS // 300].open
+
+
+def test_a_worse_incident_soon_after_another_is_told_too() -> None:
+    """After an hour of calm what is farther out than the incident before is one of its own, however soon it comes."""
+    values = _noise(4, 1500)
+    values[1200], values[1224] = 100.0, 200.0
+    assert _begun(values) == [1200, 1224]
+
+
+def test_an_incident_that_does_not_end_hides_nothing_after_half_a_day() -> None:
+    """Where half out is what is usual the next incident is told nevertheless."""
+    values = [10.0 + 80.0 * (row % 12 < 6) for row in range(6000)]
+    values[4000], values[4000 + LONGEST_SECONDS // 60 + 2] = 200.0, 900.0
+    assert _begun(values, 60) == [4000, 4000 + LONGEST_SECONDS // 60 + 2]
+
+
+def test_a_fall_to_nearly_nothing_is_found_by_its_ratio() -> None:
+    """What swings from 10 to 400 falls to a tenth: only its ratio is far; a series that was at 0 once has none."""
+    drawn = random.Random(10)
+    values = [drawn.uniform(10.0, 400.0) for _ in range(2000)]
+    values[1500] = 0.1
+    verdicts = _run(values)
+    assert [(row, verdict.face) for row, verdict in enumerate(verdicts) if verdict.begins] == [(1500, "ratio")]
+    values[200] = 0.0
+    assert all(verdict.face != "ratio" for verdict in _run(values)[200:])
 
 
 def test_the_second_incident_of_a_kind_is_told_too() -> None:
@@ -174,12 +199,14 @@ def test_a_verdict_explains_itself() -> None:
     "spoil",
     [
         lambda plain: plain.pop("faces"),
-        lambda plain: plain.update(version=2),
+        lambda plain: plain.update(version=1),
         lambda plain: plain.update(mean=math.nan),
         lambda plain: plain.update(slots=[1.0]),
-        lambda plain: plain.update(faces=[[1.0] * 5]),
+        lambda plain: plain.update(faces=[[1.0] * 4]),
         lambda plain: plain.update(previous="ab"),
         lambda plain: plain.update(margin=0),
+        lambda plain: plain.update(kept=0.0),
+        lambda plain: plain.update(incident=[1.0]),
     ],
 )
 def test_a_state_that_was_not_saved_by_a_detector_is_refused(spoil: Callable[[dict[str, object]], object]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,8 +16,9 @@ from werkzeug.test import Client
 
 from shared.adapters.local_bus import LocalBus
 from shared.adapters.sqlite_store import SqliteStore
+from shared.alerts import Told
 from shared.audit import read_entries
-from shared.channels.slack import ACKNOWLEDGE, OPEN, SILENCE
+from shared.channels.slack_blocks import ACKNOWLEDGE, OPEN, SILENCE
 from shared.config import Secret
 from shared.decided import decided
 from shared.errors import TransientError
@@ -33,13 +32,20 @@ from shared.tick import TickResult
 from shared.together import together
 from shared.wiring import Services, use
 from tests.fakes import START, Clock, Countdown, Crash, CrashingBus, CrashingStore
-from tests.hook_requests import SLACK_SECRET, button, headers_of
+from tests.hook_requests import (
+    PAGERDUTY_SECRET,
+    SLACK_SECRET,
+    acknowledged_event,
+    button,
+    pagerduty_request,
+    slack_request,
+)
 from tests.ticks import GROUPED, RULE, config_of, minutes_of, run
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-SLACK, PAGERDUTY = SLACK_SECRET, "pagerduty-5ecret"
+SLACK, PAGERDUTY = SLACK_SECRET, PAGERDUTY_SECRET
 HOSTILE_NAME = "<script>\u202e Mallory"
 
 
@@ -102,29 +108,12 @@ def pressed(bench: Bench, action: str = ACKNOWLEDGE, user: str = "maria.kessler"
 
 def signed(body: bytes, at: float | None = None, secret: str = SLACK) -> HookRequest:
     """A request as Slack sends it at a time, by default START."""
-    made = headers_of(body, START if at is None else at, secret)
-    headers = {name: value.encode() for name, value in made.items() if name.startswith("x-")}
-    return HookRequest("POST", "/slack", headers, body)
+    return slack_request(body, START if at is None else at, secret)
 
 
 def event(bench: Bench, **changes: object) -> bytes:
     """The body that PagerDuty posts for an acknowledgement."""
-    told: dict[str, Any] = {
-        "id": "01ABC",
-        "event_type": "incident.acknowledged",
-        "resource_type": "incident",
-        "occurred_at": "2025-10-18T12:00:00.000Z",
-        "agent": {"id": "PGR0VU2", "type": "user_reference", "summary": "Maria Kessler"},
-        "data": {"id": "PGR0VU3", "incident_key": f"ion-{bench.conversation}"},
-        **changes,
-    }
-    return json.dumps({"event": told}).encode()
-
-
-def from_pagerduty(body: bytes, secret: str = PAGERDUTY, more: bytes = b"") -> HookRequest:
-    """A request as PagerDuty sends it."""
-    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return HookRequest("POST", "/pagerduty", {"x-pagerduty-signature": more + f"v1={digest}".encode()}, body)
+    return acknowledged_event(bench.conversation, START, **changes)
 
 
 def test_acknowledging_from_slack() -> None:
@@ -151,6 +140,20 @@ def test_silencing_from_slack() -> None:
     }
     (told,) = bench.published()
     assert (told.kind, told.until) == (NotificationKind.SILENCED, START + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("action", [ACKNOWLEDGE, SILENCE])
+def test_what_is_done_is_told_wherever_one_of_them_was_told(action: str) -> None:
+    """Alerts that got worse by themselves have incidents of their own, which hear of it once each, as the others do."""
+    bench = Bench()
+    asia, eu, us = sorted(bench.fired.states, key=lambda one: one.labels)
+    raised = {one.fingerprint: Told(f"{one.fingerprint}-raised", ("inbox", "pagerduty")) for one in (eu, us)}
+    later = [replace(one, told=(*one.told, raised[one.fingerprint])) for one in (eu, us)]
+    bench.inner.commit(decided(bench.fired.states, replace(bench.fired, states=(asia, *later), notifications=())))
+    assert bench.hooks(signed(pressed(bench, action))).status == 200
+    told = {(one, two.conversation_on(one)): two.alerts for two in bench.published() for one in two.channels}
+    own = [("pagerduty", one.notification_id) for one in raised.values()]
+    assert told == {("inbox", bench.conversation): 3, own[0]: 1, own[1]: 1}
 
 
 def test_silencing_many() -> None:
@@ -184,10 +187,10 @@ def test_what_is_over_cannot_be_taken() -> None:
     assert (bench.published(), bench.deeds()) == ([], [])
 
 
-def test_acknowledging_from_pagerduty() -> None:
+def test_acknowledging_pagerduty_request() -> None:
     """An acknowledgement by a person in PagerDuty is theirs here, too, with any of several signatures right."""
     bench = Bench()
-    assert bench.hooks(from_pagerduty(event(bench), more=b"v1=00, ")) == HookResponse(200, "acknowledged")
+    assert bench.hooks(pagerduty_request(event(bench), more=b"v1=00, ")) == HookResponse(200, "acknowledged")
     assert {author for author, _ in bench.deeds()} == {"Maria Kessler (PGR0VU2)"}
     assert len(bench.published()) == 1
 
@@ -208,7 +211,7 @@ def test_acknowledging_from_pagerduty() -> None:
 def test_other_events_change_nothing(changes: dict[str, object]) -> None:
     """Events that are no person's acknowledgement of an incident of ours are answered with 200 and forgotten."""
     bench = Bench()
-    assert bench.hooks(from_pagerduty(event(bench, **changes))) == HookResponse(200, "nothing_to_do")
+    assert bench.hooks(pagerduty_request(event(bench, **changes))) == HookResponse(200, "nothing_to_do")
     assert (bench.published(), bench.deeds(), bench.inner.list("requests").documents) == ([], [], ())
 
 
@@ -263,20 +266,20 @@ HOSTILE: Mapping[str, tuple[int, HookRequest]] = {
     "another path": (404, replace(GOOD, path="/")),
     "a path with more": (404, replace(GOOD, path="/slack/../pagerduty")),
     "pagerduty without a signature": (401, HookRequest("POST", "/pagerduty", {}, event(Bench()))),
-    "pagerduty with another secret": (401, from_pagerduty(event(Bench()), "wrong")),
+    "pagerduty with another secret": (401, pagerduty_request(event(Bench()), "wrong")),
     "pagerduty with a thousand signatures": (
         401,
         HookRequest("POST", "/pagerduty", {"x-pagerduty-signature": b"v1=00," * 100_000}, event(Bench())),
     ),
     "pagerduty with bytes": (401, HookRequest("POST", "/pagerduty", {"x-pagerduty-signature": b"v1=\xff"}, b"\xff")),
-    "pagerduty, no JSON": (400, from_pagerduty(b"\xff")),
-    "pagerduty, a list": (400, from_pagerduty(b"[]")),
-    "pagerduty, no event": (400, from_pagerduty(b'{"event": null}')),
-    "pagerduty, deep": (400, from_pagerduty(b"[" * 100_000)),
-    "pagerduty, no data": (400, from_pagerduty(event(Bench(), data=None))),
-    "pagerduty, no time": (400, from_pagerduty(event(Bench(), occurred_at="yesterday"))),
-    "pagerduty, a time without a zone": (400, from_pagerduty(event(Bench(), occurred_at="2025-10-18T12:00:00"))),
-    "pagerduty, stale": (401, from_pagerduty(event(Bench(), occurred_at="2025-10-17T11:59:59Z"))),
+    "pagerduty, no JSON": (400, pagerduty_request(b"\xff")),
+    "pagerduty, a list": (400, pagerduty_request(b"[]")),
+    "pagerduty, no event": (400, pagerduty_request(b'{"event": null}')),
+    "pagerduty, deep": (400, pagerduty_request(b"[" * 100_000)),
+    "pagerduty, no data": (400, pagerduty_request(event(Bench(), data=None))),
+    "pagerduty, no time": (400, pagerduty_request(event(Bench(), occurred_at="yesterday"))),
+    "pagerduty, a time without a zone": (400, pagerduty_request(event(Bench(), occurred_at="2025-10-18T12:00:00"))),
+    "pagerduty, stale": (401, pagerduty_request(event(Bench(), occurred_at="2025-10-17T11:59:59Z"))),
 }
 
 
@@ -299,7 +302,7 @@ def test_bytes_of_any_kind_are_answered_with_4xx(seed: int) -> None:
             name: rng.choice([value, rng.randbytes(20), _mangled(value, rng)]) for name, value in GOOD.headers.items()
         }
         stranger = HookRequest(rng.choice(["POST", "PUT"]), rng.choice(["/slack", "/pagerduty", "/x"]), headers, body)
-        for request in (stranger, signed(body), from_pagerduty(body)):
+        for request in (stranger, signed(body), pagerduty_request(body)):
             assert bench.hooks(request).status in {200, 400, 401, 404, 405, 409, 413}
 
 
@@ -313,7 +316,7 @@ def _mangled(data: bytes, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda b: signed(pressed(b)), lambda b: from_pagerduty(event(b))], ids=["slack", "pd"]
+    "make", [lambda b: signed(pressed(b)), lambda b: pagerduty_request(event(b))], ids=["slack", "pd"]
 )
 def test_a_replayed_request_is_refused(make: Any) -> None:
     """The same request again is answered with 409 for as long as it is fresh, and then as stale."""
@@ -342,7 +345,7 @@ def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatc
     bench = Bench()
     bench.hooks(signed(pressed(bench), secret="wrong"))
     bench.hooks(signed(pressed(bench)))
-    bench.hooks(from_pagerduty(event(bench), more=b"v1=1,"))
+    bench.hooks(pagerduty_request(event(bench), more=b"v1=1,"))
     assert len(compared) == 2 + 2 + 2
     assert all(isinstance(one, bytes) and isinstance(other, bytes) for one, other in compared)
 
@@ -351,7 +354,7 @@ def test_without_its_secret_a_route_is_not_there() -> None:
     """Each vendor's route is there with that vendor's secret only."""
     bench = Bench()
     only_slack = replace(bench.hooks, pagerduty_secret=None)
-    assert only_slack(from_pagerduty(event(bench))).status == 404
+    assert only_slack(pagerduty_request(event(bench))).status == 404
     only_pagerduty = replace(bench.hooks, slack_secret=None)
     assert only_pagerduty(signed(pressed(bench))).status == 404
 

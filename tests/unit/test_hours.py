@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,16 +12,19 @@ import pytest
 
 from shared import cardinality, hours
 from shared.adapters.sqlite_store import SqliteStore
+from shared.bus import Message
 from shared.cells import Cells, Observation, equal, fold, merge, percentiles
 from shared.errors import PermanentError
+from shared.evaluator import STATE_PATH
 from shared.formats.compact import Chunk, Section, encode
 from shared.formats.hour_columns import Slots, decode_hour, encode_hour
 from shared.hours import build_hour, hour_of, hour_path, minutes_of, read_hours, roll_up_hour
+from shared.logs import Captured
 from shared.parts import read_parts, write_parts
 from shared.rollups import roll_up, rollup_path
 from shared.series import Kind, Series
-from shared.store import MAX_COMMIT_BYTES
-from shared.timeline import from_minute
+from shared.store import MAX_COMMIT_BYTES, Put
+from shared.timeline import from_minute, minute_floor, minute_id
 from tests.fakes import Clock
 from tests.world import World, point
 
@@ -145,6 +149,22 @@ class TestStored:
         self.run_hour(world)
         assert not roll_up_hour(world.store, HOUR, from_minute(HOUR - 59 * 60) + timedelta(hours=76))
         assert self.users(world).count.sum() == 60
+
+    def test_what_comes_too_late_for_its_hour_is_told(self) -> None:
+        """Where the hour's first minute has expired a late point is in its own minute only, and the log says so."""
+        world = self.world()
+        self.run_hour(world)
+        data = json.dumps({"version": 1, "points": [point("users_active", from_minute(HOUR), 1000.0)]}).encode()
+        sent = Message(data, {}, "late", world.clock())
+        world.clock.time = from_minute(HOUR) + timedelta(hours=75, minutes=30)
+        world.store.commit([Put(STATE_PATH, {"minute": minute_floor(world.clock()) - 60})])
+        assert world.services.ingest()(sent).reason == ""
+        with Captured() as logs:
+            world.evaluate()
+        assert [(one["message"], one["hour"]) for one in logs.events] == [("hour_not_rebuilt", minute_id(HOUR))]
+        assert world.totals([HOUR])[Series("users_active")] == (2, 1059.0)
+        assert self.users(world).max.max() == 59.0
+        assert world.store.list("late").documents == ()
 
     def test_expired_hour_is_not_read(self) -> None:
         """After thirty days an hour is gone for readers."""

@@ -16,7 +16,7 @@ from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Request
 
 from shared.adapters.sqlite_store import SqliteStore
-from shared.channels.slack import ACKNOWLEDGE
+from shared.channels.slack_blocks import ACKNOWLEDGE
 from shared.config import Config, Secret
 from shared.errors import ConfigError
 from shared.formats.compact import decode

@@ -148,7 +148,7 @@ def test_no_grant_is_given_twice_and_none_to_everybody(manifest: Manifest, acces
 
 
 def test_named_people_open_the_dashboard_as_its_access_says(manifest: Manifest) -> None:
-    """IAP lets them in and calls for them; without it they call the function; a public one asks nobody's name."""
+    """IAP lets them in and calls for them; else they find and call the function; a public one asks nobody's name."""
     ana = "user:ana@example.com"
     by_access = {access: openers(manifest.dashboard(), access, [ana]) for access in Access}
     assert by_access == {
@@ -156,7 +156,10 @@ def test_named_people_open_the_dashboard_as_its_access_says(manifest: Manifest) 
             Grant("IAP service agent", Role.INVOKER, "service dashboard-iap"),
             Grant(ana, Role.IAP_USER, "service dashboard-iap"),
         ),
-        Access.PROXY: (Grant(ana, Role.INVOKER, "function dashboard"),),
+        Access.PROXY: (
+            Grant(ana, Role.INVOKER, "function dashboard"),
+            Grant(ana, Role.SERVICE_VIEWER, "function dashboard"),
+        ),
         Access.PUBLIC: (Grant("allUsers", Role.INVOKER, "function dashboard"),),
     }
 

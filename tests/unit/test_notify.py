@@ -17,6 +17,7 @@ from shared.channels import Busy, Channel, Gone, Turn
 from shared.channels.inbox import InboxChannel
 from shared.deliveries import KEPT, LEASE, DeliveryState, delivery_path
 from shared.errors import PermanentError, TransientError
+from shared.logs import Captured
 from shared.notifications import Notification, NotificationKind
 from shared.notify import PATIENCE, Delivered, Notify
 from shared.outages import read_outages
@@ -312,7 +313,9 @@ def test_only_its_own_firing_counts(other: Notification) -> None:
 def test_a_refusal_is_recorded_and_stops_no_other() -> None:
     """A channel that says no for good is not asked again, and the other is sent to; its resolution may follow."""
     bench = Bench(one=FakeChannel(PermanentError("webhook_refused", "404")))
-    outcomes = bench.notify()
+    with Captured() as logs:
+        outcomes = bench.notify()
+    assert [(one["severity"], one["message"]) for one in logs.events] == [("ERROR", "delivery_refused")]
     assert [outcome.state for outcome in outcomes] == [DeliveryState.REFUSED, DeliveryState.SENT]
     assert bench.record("one")["detail"] == "webhook_refused: 404"
     assert bench.notify() == outcomes
@@ -460,6 +463,32 @@ def test_a_channel_is_asked_again(hours: int | None) -> None:
     assert len(outage.email.sent) == 2
 
 
+def test_what_was_told_in_place_of_another_ends_there_too() -> None:
+    """The end goes to whoever told the beginning instead, in one conversation, though its own channel works again."""
+    outage = Outage()
+    firing = replace(FIRING, channels=("email",))
+    ended = replace(RESOLVED, channels=("email",), follows=(Told(firing.id, firing.channels),))
+    outage.bench.notify(firing)
+    outage.bench.channels = {"email": FakeChannel(), "slack": outage.slack}
+    outage.bench.clock.sleep(6 * 3600)
+    assert [f"{one.channel} {one.state.value}" for one in outage.bench.notify(ended)] == ["email sent", "slack sent"]
+    assert outage.slack.sent[1:] == [firing.id, ended.id]
+    assert outage.slack.turns[-1].handle == {"began": firing.id}
+
+
+def test_what_is_over_is_told_nowhere_instead() -> None:
+    """A firing that was refused, and that another channel could not take at once, is over with its episode's end."""
+    slack = FakeChannel(TransientError("receiver_away"))
+    bench = Bench()
+    bench.channels = {"email": FakeChannel(PermanentError("refused")), "slack": slack}
+    firing = replace(FIRING, channels=("email",))
+    assert bench.fails(firing) == "receiver_away"
+    ended = replace(RESOLVED, channels=("email",), follows=(Told(firing.id, firing.channels),))
+    assert [one.state for one in bench.notify(ended)] == [DeliveryState.SENT] * 2
+    assert bench.notify(firing)[-1] == Delivered("slack", DeliveryState.SUPERSEDED, ended.id)
+    assert slack.sent == [firing.id, ended.id]
+
+
 def test_a_notice_survives_a_crash() -> None:
     """Whoever finds a channel given up that nobody was told of tells it."""
     outage = Outage()
@@ -588,6 +617,36 @@ def test_an_undoing_that_fails_is_tried_again() -> None:
     bench.notify()
     bench.notify()
     assert len(bench.one.undone) == 2
+
+
+@pytest.mark.parametrize("error", [PermanentError("refused"), Gone("gone", "a revoked key")])
+def test_an_undoing_that_is_refused_stops_nobody(error: Exception) -> None:
+    """A receiver that will not have it put right is asked once, and every other channel is told as ever."""
+
+    class Refusing(FakeChannel):
+        """Can never be undone."""
+
+        def undo(self, notification: Notification, late: Mapping[str, str], turn: Turn, /) -> None:
+            super().undo(notification, late, turn)
+            raise error
+
+    bench = Bench(one=Refusing())
+    Turns(bench.store, bench.clock).mark_late(FIRING.id, "one", {"ts": "1"})
+    assert [one.state for one in bench.notify()] == [DeliveryState.SENT] * 2
+    bench.notify()
+    assert bench.one.undone == [{"ts": "1"}]
+
+
+def test_what_came_too_late_is_undone_by_who_is_refused() -> None:
+    """Of two senders the late one leaves its mark to the other, who undoes it though its own send was refused."""
+
+    def refused() -> None:
+        Turns(bench.store, bench.clock).mark_late(FIRING.id, "one", {"ts": "1"})
+        raise PermanentError("refused")
+
+    bench = Bench(one=FakeChannel(refused))
+    assert bench.notify()[0].state is DeliveryState.REFUSED
+    assert bench.one.undone == [{"ts": "1"}]
 
 
 def test_two_that_came_too_late_are_both_undone() -> None:

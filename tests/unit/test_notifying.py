@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from email import message_from_bytes
+from email.policy import default as modern
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,7 +19,7 @@ from shared.channels.posting import post
 from shared.channels.sentry import SentryChannel
 from shared.channels.setup import set_up
 from shared.channels.slack import SlackBot, SlackWebhook
-from shared.channels.webhook import WebhookChannel, public_address
+from shared.channels.webhook import WebhookChannel, public_addresses
 from shared.config import Config, Secret
 from shared.errors import ConfigError
 from shared.local import notifying
@@ -112,8 +114,18 @@ def test_the_preview(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"{page}\n"
     frames = Frames()
     frames.feed(page.read_text("utf-8"))
-    assert frames.sources == ["firing.email.html", "resolved.email.html"]
-    assert all((tmp_path / one).exists() for one in frames.sources)
+    mails = ["firing.email.html", "resolved.email.html"]
+    pictures = [f"{kind}.chart.png" for kind in ("firing", "acknowledged", "resolved")]
+    assert frames.sources == [*pictures[:1] * 3, *mails]  # an edit keeps the picture that was posted
+    for name in mails:
+        inside = Frames()
+        inside.feed((tmp_path / name).read_text("utf-8"))
+        assert inside.sources == [name.replace("email.html", "chart.png")]
+    images = {(tmp_path / name).read_bytes() for name in pictures}
+    assert len(images) == 3
+    assert all(image.startswith(b"\x89PNG") for image in images)
+    mail = message_from_bytes((tmp_path / "firing.email.eml").read_bytes(), policy=modern)
+    assert {part.get_content() for part in mail.walk() if part.get_content_type() == "image/png"} < images
     for kind in ("firing", "acknowledged", "resolved"):
         body = json.loads((tmp_path / f"{kind}.slack.json").read_text("utf-8"))
         assert vendors.problem_of(body) == ""
@@ -179,4 +191,4 @@ def test_what_posts_is_bounded_in_time() -> None:
     assert incident.vendor.post is post
     assert isinstance(hook.vendor.post, partial)
     assert hook.vendor.post.func is post
-    assert hook.vendor.post.keywords == {"resolve": public_address}
+    assert hook.vendor.post.keywords == {"resolve": public_addresses}

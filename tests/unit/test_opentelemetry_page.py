@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from shared.formats import otlp, otlp_labels
 from shared.formats.dispatch import decode
 from shared.formats.otlp_labels import DEFAULT_RULE, LabelRule
+from shared.monitoring_config import MonitoringConfig
 from tests.events import otlp_make
 from tests.otel import export, json_of
 
@@ -63,18 +65,20 @@ def test_the_attributes_of_the_json_configuration_are_read_as_otlp() -> None:
     assert (len(chunk.sections), refused) == (1, None)
 
 
-def test_the_rule_on_the_page_can_be_built() -> None:
-    """The example is Python that runs."""
-    (block,) = _blocks("python")
-    rule = eval(block, {"LabelRule": LabelRule})
-    assert rule.dropped == {"url.full", "user.id"}
+def test_the_rule_on_the_page_is_a_configuration() -> None:
+    """The example is a section that loads beside the default ones, and comes back as it was."""
+    (block,) = _blocks("json")
+    section = json.loads(block)
+    config = MonitoringConfig.from_dict({**MonitoringConfig().to_dict(), **section})
+    assert config.settings.otlp_labels.dropped == ("url.full", "user.id")
+    assert config.to_dict()["otlp_labels"] == section["otlp_labels"]
 
 
 def test_the_default_rule_on_the_page_is_the_default_rule() -> None:
     """The table lists the attributes of the resource that become labels, and no others."""
     listed = re.findall(r"^\| `([a-z.]+)` \| `([a-z]+)` \|$", PAGE, re.MULTILINE)
-    assert tuple(listed) == DEFAULT_RULE.resource
-    assert (DEFAULT_RULE.scope, DEFAULT_RULE.point, DEFAULT_RULE.dropped) == ((), (), frozenset())
+    assert LabelRule({label: (attribute,) for attribute, label in listed}) == DEFAULT_RULE
+    assert MonitoringConfig().settings.otlp_labels == DEFAULT_RULE
 
 
 def test_every_reason_is_on_the_page() -> None:

@@ -11,13 +11,14 @@ from opentelemetry.metrics import Meter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
+from shared import buckets
 from shared.adapters.sqlite_store import SqliteStore
 from shared.bus import REASON_ATTRIBUTE, Message
 from shared.dead_letters import REJECTED_METRIC
-from shared.formats.otlp_labels import LabelRule
-from shared.ingest import Ingest
+from shared.monitoring_config import MonitoringConfig
 from shared.rollups import read_live
 from shared.series import Series
+from shared.wiring import Services
 from tests.fakes import Clock
 from tests.otel import AT_NS, LABELS, MINUTE, attributes, export
 from tests.world import World
@@ -94,12 +95,39 @@ def test_a_message_refused_for_two_things_names_the_refused_metric(world: World)
     assert (outcome.observations, outcome.reason) == (0, "cumulative_temporality")
 
 
-def test_a_rule_of_labels_can_be_given(world: World) -> None:
-    """Ingest reads OTLP by the rule that it was wired with."""
-    rule = LabelRule(resource=(("service.instance.id", "instance"),))
-    ingest = Ingest(world.store, world.bus, "metrics-dead-letter", {}, rule)
-    ingest(_message(world, export(_record).SerializeToString()))
+def _with_rule(world: World, **rule: object) -> Services:
+    """The same deployment under a configuration with another rule of labels."""
+    return replace(
+        world.services, config=MonitoringConfig.from_dict({**MonitoringConfig().to_dict(), "otlp_labels": rule})
+    )
+
+
+def test_the_rule_of_labels_is_the_configurations(world: World) -> None:
+    """Ingest reads OTLP by the rule in the configuration."""
+    services = _with_rule(world, resource={"instance": ["service.instance.id"]})
+    services.ingest()(_message(world, export(_record).SerializeToString()))
     assert Series("requests", (("instance", "web-7"),)) in _stored(world)
+
+
+@pytest.mark.parametrize("chunk_bytes", [buckets.MAX_CHUNK_BYTES, 400], ids=["one chunk", "in parts"])
+@pytest.mark.parametrize("back", [False, True], ids=["fewer labels", "more labels"])
+def test_what_comes_again_under_another_rule_counts_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int, back: bool
+) -> None:
+    """A redelivery after a deploy that drops a label, or names one, leaves each point once, under the new rule."""
+    monkeypatch.setattr(buckets, "MAX_CHUNK_BYTES", chunk_bytes)
+
+    def record(meter: Meter) -> None:
+        for at in range(40):
+            meter.create_counter("clicks").add(1, {"user.id": str(uuid.uuid5(uuid.NAMESPACE_DNS, str(at)))})
+
+    message = _message(world, export(record).SerializeToString())
+    rules = [world.services, _with_rule(world, dropped=["user.id"])]
+    first, second = reversed(rules) if back else rules
+    first.ingest()(message)
+    second.ingest()(message)
+    found = {name: value for name, value in _stored(world).items() if name.metric == "clicks"}
+    assert (len(found), sum(found.values())) == (40 if back else 1, 40.0)
 
 
 def test_a_dead_letter_can_be_read_again_whatever_attributes_it_came_with(world: World) -> None:

@@ -60,10 +60,10 @@ def test_the_default_rule_takes_service_region_and_what_the_point_says() -> None
 def test_a_rule_chooses_names_and_drops() -> None:
     """A rule lists attributes of resource and scope, renames those of points and drops some."""
     rule = LabelRule(
-        resource=(("service.instance.id", "instance"),),
-        scope=(("otel.scope.name", "library"), ("otel.scope.version", "version"), ("layer", "layer"), ("no", "no")),
-        point=(("http.route", "endpoint"),),
-        dropped=frozenset({"user.id"}),
+        resource={"instance": ("service.instance.id",)},
+        scope={"library": ("otel.scope.name",), "version": ("otel.scope.version",), "layer": ("layer",), "no": ("no",)},
+        point={"endpoint": ("http.route",)},
+        dropped=("user.id",),
     )
     labels = _labels_of_export(rule, {"http.route": "/a", "user.id": "u-1", "other.one": "x"})
     assert labels == {
@@ -79,15 +79,15 @@ def test_a_rule_chooses_names_and_drops() -> None:
 def test_the_nearest_attribute_counts() -> None:
     """Where labels meet, the point's counts before the scope's, and that before the resource's."""
     rule = LabelRule(
-        resource=(("service.name", "a"), ("service.name", "b"), ("service.name", "c")),
-        scope=(("layer", "b"), ("layer", "c")),
+        resource={"a": ("service.name",), "b": ("service.name",), "c": ("service.name",)},
+        scope={"b": ("layer",), "c": ("layer",)},
     )
     assert _labels_of_export(rule, {"c": "point"}) == {"a": "checkout", "b": "web", "c": "point"}
 
 
 def test_the_first_attribute_that_is_there_counts() -> None:
     """A label may have an attribute's old name to fall back to."""
-    names = (("deployment.environment.name", "env"), ("service.name", "env"), ("cloud.region", "env"))
+    names = {"env": ("deployment.environment.name", "service.name", "cloud.region")}
     assert _labels_of_export(LabelRule(resource=names), {}) == {"env": "checkout"}
 
 

@@ -119,15 +119,20 @@ def test_reads_of_a_page_are_bounded() -> None:
 
 
 def test_lists_of_a_quiet_page_are_empty() -> None:
-    """A page without alerts and notifications costs the one read of each query besides its minutes."""
+    """A page without alerts and notifications costs the one read of each query besides its minutes.
+
+    What is usual of each signal is read at the first look, and then not for ten minutes.
+    """
     running = world()
     run(running, 2)
     store = CountingStore(running.store)
     object.__setattr__(running.services, "reader", Reader(store))
     assert page(running).status == 200
     assert {name: reads for name, reads in store.reads.items() if name != "rollups"} == {
-        "evaluator": 1, "alerts": 1, "history": 1, "deliveries": 1, "outages": 1,
+        "evaluator": 1, "alerts": 1, "history": 1, "deliveries": 1, "outages": 1, "baselines": 7, "buckets": 1,
     }  # fmt: skip
+    assert page(running).status == 200
+    assert store.reads["baselines"] == 7
 
 
 @pytest.mark.parametrize("hours", [1.0, 3.0, 24.0, 72.0])

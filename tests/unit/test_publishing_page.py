@@ -20,6 +20,7 @@ import pytest
 from shared import ingest, instruments, publisher, spool
 from shared.adapters import pubsub_http
 from shared.adapters.sqlite_store import SqliteStore
+from shared.buckets import LOST_AFTER
 from shared.bus import MAX_MESSAGE_BYTES
 from shared.cardinality import MAX_BINS, MAX_NAME_BYTES, MAX_SERIES, WRITER_SHARE
 from shared.cells import MAX_MAGNITUDE, total_count
@@ -177,6 +178,11 @@ def test_the_json_is_a_message() -> None:
     )
 
 
+def _hours_and_minutes(age: timedelta) -> str:
+    minutes = age // timedelta(minutes=1)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 @pytest.mark.parametrize(
     ("what", "limit"),
     [
@@ -189,6 +195,7 @@ def test_the_json_is_a_message() -> None:
         ("a number", f"finite, at most {MAX_MAGNITUDE:.0e}".replace("+", "")),
         ("how old a point may be", f"{ingest.LATE.total_seconds() / 3600:.0f} h"),
         ("how far ahead", f"{ingest.EARLY.total_seconds() / 60:.0f} minutes"),
+        ("how long after its minute", _hours_and_minutes(LOST_AFTER)),
         ("series that one writer alone", f"{MAX_SERIES * WRITER_SHARE:,.0f}"),
         ("series of a minute in all", f"{MAX_SERIES:,}"),
         ("observations in the client", f"{publisher.MAX_OBSERVATIONS:,}"),
@@ -215,7 +222,8 @@ def test_every_reason_and_metric_is_one() -> None:
     """The reasons and own metrics that the page names are those of the code."""
     code = "".join(path.read_text("utf-8") for path in (ROOT / "shared").rglob("*.py"))
     reasons = set(re.findall(r"(?:dead letter|message is a dead letter|likewise): `([a-z_]+)`", PAGE))
-    assert reasons == {"chunk_too_large", "malformed_message", "invalid_series", "point_too_old", "point_too_early"}
+    points = {"point_too_old", "point_too_early", "point_expired"}
+    assert reasons == {"chunk_too_large", "malformed_message", "invalid_series"} | points
     assert [reason for reason in reasons if f'"{reason}"' not in code] == []
     own = set(re.findall(r"`(ion_(?!reason|detail|monitoring)\w+)`", PAGE))
     assert own <= {one.name for one in OWN_COLLECTIONS}

@@ -62,6 +62,25 @@ def test_labels_stay_where_there_is_room() -> None:
     assert svg.spread([10.0, 90.0, 50.0], 10.5) == [10.0, 90.0, 50.0]
 
 
+@given(st.lists(st.tuples(finite, finite), min_size=1, max_size=200), st.integers(2, 24))
+def test_a_band_lies_between_its_edges(edges: list[tuple[float, float]], most: int) -> None:
+    """A band is one closed path from the left edge to the right one, of at most so many points above and below."""
+    lows, highs = [min(pair) for pair in edges], [max(pair) for pair in edges]
+    path = svg.area(lows, highs, svg.Scale(0, 1e9), most)
+    points = [(int(x), int(y)) for x, y in re.findall(r"(\d+) (\d+)", path)]
+    above, below = points[: len(points) // 2], points[len(points) // 2 :][::-1]
+    assert path == f"M{' '.join(f'{x} {y}' for x, y in points)}z"
+    assert len(above) <= most
+    assert [x for x, _ in above] == [x for x, _ in below] == sorted(x for x, _ in above)
+    assert (above[0][0], above[-1][0]) == (0, svg.UNIT)
+    assert all(high <= low for (_, high), (_, low) in zip(above, below, strict=True))
+
+
+def test_a_level_band_is_a_rectangle() -> None:
+    """A range that is the same at all times has four corners, however many values it is of."""
+    assert svg.area([2.5] * 180, [5.0] * 180, svg.Scale(0, 10), 24) == "M0 500 1000 500 1000 750 0 750z"
+
+
 @given(gappy)
 def test_a_gap_is_a_gap(values: list[float | None]) -> None:
     """A path begins anew after every gap, and has as many subpaths as there are stretches."""

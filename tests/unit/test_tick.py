@@ -20,7 +20,20 @@ from shared.series import Kind, Series, make_labels
 from shared.tick import TickResult, longest_reach_seconds, tick
 from shared.timeline import minute_floor
 from tests.fakes import START
-from tests.ticks import GROUPED, MINUTE, RULE, config_of, level, minutes_after, minutes_of, play, reasons, run, told
+from tests.ticks import (
+    GROUPED,
+    MINUTE,
+    RULE,
+    config_of,
+    level,
+    minutes_after,
+    minutes_of,
+    notifications,
+    play,
+    reasons,
+    run,
+    told,
+)
 
 TOLD = (Told("id", ("inbox",)),)
 
@@ -207,16 +220,56 @@ def test_alerts_of_disabled_and_removed_rules_end() -> None:
     ]  # fmt: skip
 
 
-def test_alerts_by_labels_that_are_grouped_by_no_more_end() -> None:
-    """When ``group_by`` loses a label, what fires under it ends as removed, and no data are missed."""
-    minutes = minutes_of("BBggg", "eu")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(("region",), (), id="fewer"),
+        pytest.param((), ("region",), id="more"),
+        pytest.param(("region",), ("zone",), id="others"),
+        pytest.param(("region",), ("region", "zone"), id="one more, which separates the group"),
+    ],
+)
+@pytest.mark.parametrize("second", ["B", "."], ids=["bad", "silent"])
+def test_alerts_by_labels_that_are_grouped_by_no_more_end(
+    before: tuple[str, ...], after: tuple[str, ...], second: str
+) -> None:
+    """When ``group_by`` changes, what fires under the old one ends by that name at once, and no data are missed."""
+    series = Series("level", make_labels({"region": "eu", "zone": "a"}))
+    minutes = minutes_of({series: f"BB{second}gg"})
+    rule = replace(RULE, no_data_after=60, query=replace(GROUPED, group_by=before))
+    (firing,) = run(config_of(rule), minutes, 2)[-1].states
+    states: tuple[AlertState, ...] = (firing, replace(firing, kind=AlertKind.NO_DATA))
+    changed = config_of(replace(rule, query=replace(GROUPED, group_by=after)))
+    results: list[TickResult] = []
+    for number in (2, 3, 4):
+        results.append(tick(changed, minutes, states, START + number * MINUTE))
+        states = results[-1].states
+    old = [one for result in results for one in result.transitions if one.labels == firing.labels]
+    assert [(minutes_after(one.at), one.reason) for one in old] == [(2, Reason.REGROUPED)] * 2
+    ended = [one for one in notifications(results) if one.labels == firing.labels]
+    assert [(one.kind.value, one.reason) for one in ended] == [("resolved", "regrouped")] * 2
+    assert states == ()
+
+
+def test_a_group_that_stays_through_another_grouping_fires_on() -> None:
+    """A group that the new ``group_by`` has too, of series that lack the other label, goes on where it was."""
+    minutes = minutes_of("BBBg", "eu")
     states = run(config_of(replace(RULE, query=GROUPED)), minutes, 2)[-1].states
-    rule = replace(RULE, no_data_after=60, query=replace(GROUPED, group_by=()))
-    results = [tick(config_of(rule), minutes, states, START + 2 * MINUTE)]
-    for number in (3, 4):
-        results.append(tick(config_of(rule), minutes, results[-1].states, START + number * MINUTE))
-    assert reasons(results) == [(2, "rule_removed")]
-    assert told(results) == [("resolved", 2, 0)]
+    changed = config_of(replace(RULE, query=replace(GROUPED, group_by=("zone", "region"))))
+    later = [tick(changed, minutes, states, START + 2 * MINUTE)]
+    later.append(tick(changed, minutes, later[0].states, START + 3 * MINUTE))
+    assert reasons(later) == [(3, "resolved")]
+
+
+def test_an_alert_that_another_version_stored_keeps_its_group() -> None:
+    """Where it is not on record how a rule grouped, the names of the labels tell what can be a group of it."""
+    (firing,) = run(config_of(replace(RULE, query=GROUPED)), minutes_of("B", "eu"), 1)[-1].states
+    older = replace(firing, grouped_by=None)
+    same, other = (
+        tick(config_of(replace(RULE, query=replace(GROUPED, group_by=names))), {}, [older], START + MINUTE)
+        for names in (("region",), ("zone",))
+    )
+    assert (reasons([same]), reasons([other])) == ([], [(1, "regrouped")])
 
 
 def test_empty_windows_that_alert() -> None:

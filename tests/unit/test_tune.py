@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 import random
 from dataclasses import replace
@@ -13,7 +16,18 @@ import pytest
 from shared.adapters.sqlite_store import SqliteStore
 from shared.alerts import AlertState, Reason, State
 from shared.backtest.stored import History
-from shared.cost import Operations, cost_report, count_operations, dollars_by_function, savings, total, usages
+from shared.configuration.models import PanelKind
+from shared.cost import (
+    EVALUATIONS,
+    Operations,
+    cost_report,
+    count_operations,
+    dollars_by_function,
+    savings,
+    total,
+    usages,
+)
+from shared.dashboard import PageRequest
 from shared.decided import decided
 from shared.digest import began_before, digest_report
 from shared.hours import roll_up_hour
@@ -21,15 +35,15 @@ from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import NotificationKind
 from shared.overview import build_overview
-from shared.prices import bill
+from shared.prices import DAYS, bill
 from shared.reader import Reader
 from shared.rollups import roll_up
 from shared.rules import Severity
 from shared.tick import TickResult, Transition
 from shared.timeline import minute_floor
 from shared.tune import Tuned, asked, digest_channels, read_report
-from shared.usual_store import moving_keys, read_baselines
-from tests.fakes import Clock
+from shared.usual_store import key_of, moving_keys, read_baselines
+from tests.fakes import Clock, CountingStore
 from tests.world import World, point
 
 END = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -165,7 +179,7 @@ def test_a_digest_of_an_empty_day_says_so() -> None:
 
 def _operations(**changes: float) -> Operations:
     day = {"chunks": 200_000.0, "chunk_bytes": 4e8, "writers": 43_200.0, "transitions": 20.0, "deliveries": 40.0}
-    return Operations(hours=24, queries=40, **{**day, **changes})
+    return Operations(hours=24, queries=40, past_minutes=9, **{**day, **changes})
 
 
 def test_what_is_counted_of_a_part_of_a_day_is_of_a_day(world: World) -> None:
@@ -184,6 +198,24 @@ def test_the_bill_by_function_adds_up_to_the_whole() -> None:
     assert set(parts) <= set(load_manifest().functions)
 
 
+def test_an_evaluation_reads_what_is_paid_for() -> None:
+    """A day's reads of evaluations are those that one makes, beside its writers' documents, 1,440 times."""
+    clock = Clock(END)
+    store = CountingStore(SqliteStore(":memory:", clock))
+    world = World(store, clock)
+    for _ in range(12):
+        world.publish(point("users_active", world.clock(), 1.0))
+        world.next_minute()
+    before = store.reads.copy()
+    world.publish(point("users_active", world.clock() + timedelta(seconds=20), 1.0))
+    world.next_minute()
+    read = store.reads - before
+    counted = count_operations(world.services.config, store, world.clock())
+    reads = usages(replace(counted, writers=0.0), load_manifest())["evaluate"].reads / DAYS
+    assert read["buckets"] == 1
+    assert (read.total() - read["buckets"]) * EVALUATIONS == reads - 24 * 61
+
+
 def test_the_largest_saving_is_to_publish_less_often() -> None:
     """At fifteen seconds a message, once a minute saves most; at most three are named, the largest first."""
     found = savings(_operations(), load_manifest())
@@ -194,7 +226,7 @@ def test_the_largest_saving_is_to_publish_less_often() -> None:
 
 def test_what_is_free_saves_nothing() -> None:
     """Within the free quotas there is nothing to save, and the report says so."""
-    tiny = Operations(0, 0, 0, 0, 0, 0, 0)
+    tiny = Operations(0, 0, 0, 0, 0, 0, 0, 0)
     assert savings(tiny, load_manifest()) == []
     text = cost_report(tiny, END).render("text")
     assert "Nothing saves a cent." in text
@@ -206,7 +238,32 @@ def test_a_line_that_an_alert_is_about_has_what_is_usual_behind_it(world: World)
     config, now = world.services.config, world.clock()
     collection = config.get_collection("cpu_utilization_us")
     page = build_overview(config, Reader(world.store), now - timedelta(hours=1), now, now, UTC, collection, "")
-    bands = [line.usual for chart in page.charts for line in chart.lines if line.subject]
-    assert len(bands) >= 1
-    low, high = bands[0] or (0.0, 0.0)
-    assert 30 < low < 40 < high < 60
+    (line,) = [line for chart in page.charts for line in chart.lines if line.subject]
+    assert len(line.usual) == len(line.values)
+    assert all(30 < low < 40 < high < 60 for low, high in line.usual)
+
+
+def test_a_page_about_one_region_has_the_band_of_that_region(world: World) -> None:
+    """What is usual of a query by region is usual on the page of that region, too, and in every format with numbers."""
+    pages = world.services.dashboard()
+    told = json.loads(pages(PageRequest("/dashboards/performance.json", query={"region": REGION})).body)
+    (throughput,) = [one for one in told["panels"] if one["title"] == "Throughput"]
+    (line,) = throughput["charts"][0]["chart"]["lines"]
+    assert len(line["usual_low"]) == len(line["usual_high"]) == len(line["values"])
+    assert line["usual_low"][-1] < 100 / 60 < line["usual_high"][-1]
+    rows = csv.DictReader(
+        io.StringIO(pages(PageRequest("/dashboards/performance.csv", query={"region": REGION})).body.decode())
+    )
+    highs = [float(one["value"]) for one in rows if one["series"] == "Throughput, usual high"]
+    assert highs == line["usual_high"]
+
+
+def test_what_the_dashboards_draw_is_learned() -> None:
+    """A line that no rule and no collection asks for has its baselines too; side by side it is by region."""
+    config = MonitoringConfig()
+    known = {one.key for one in asked(config)}
+    for panel in (panel for dashboard in config.list_dashboards() for panel in dashboard.panels):
+        if panel.kind is PanelKind.LINE:
+            assert known >= {key_of(one.query, 300) for one in panel.queries}
+        if panel.kind is PanelKind.MULTIPLES:
+            assert known >= {key_of(replace(one.query, group_by=("region",)), 300) for one in panel.queries}

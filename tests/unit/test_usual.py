@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from shared.adapters.sqlite_store import SqliteStore
@@ -40,6 +41,16 @@ def _learned(shape: Callable[[float], float], noise: float = 1.0) -> Usual:
     usual = learn(_points(shape, 3, 300, noise), _points(shape, 28, 3600, noise / 3))
     assert usual is not None
     return usual
+
+
+def test_a_band_is_what_the_hours_say_of_each_instant() -> None:
+    """Asked of many instants at once, a baseline gives the limits that it gives of each."""
+    levels = tuple(float(hour % 24) for hour in range(HOURS_OF_WEEK))
+    one = Usual(levels, tuple(0.5 + hour / 100 for hour in range(HOURS_OF_WEEK)), (1.0, 1.0), 0.0, 99)
+    at = [1_760_000_000 + step * 1_234 for step in range(700)]
+    each = [one.at(datetime.fromtimestamp(second, UTC)).limits(3.0) for second in at]
+    assert np.array(one.band(at, 3.0)) == pytest.approx(np.array(each))
+    assert one.band([], 3.0) == []
 
 
 def test_the_level_is_that_of_the_hour_of_the_week() -> None:
@@ -125,6 +136,29 @@ def test_an_outage_in_the_past_moves_no_level() -> None:
     usual = learn(_points(_office, 3, 300), bad)
     assert usual is not None
     assert usual.at(MONDAY + timedelta(hours=12, minutes=30)).level == pytest.approx(60, abs=5)
+
+
+def test_a_habit_of_a_half_hour_is_known_there_and_stored() -> None:
+    """An hour that is far out once a week counts at its half hours; a document without habits is one with none."""
+    hours = [(at, 500.0 if (at - END) % (7 * 86_400) == 0 else value) for at, value in _points(_level, 28, 3600, 0.3)]
+    usual = learn(_points(_level, 3, 300)[:-1], hours)
+    assert usual is not None
+    assert usual.at(datetime.fromtimestamp(END, UTC)).anomalous()[1] > 500
+    assert usual.at(datetime.fromtimestamp(END - 6 * 3600, UTC)).anomalous()[1] < 60
+    plain = json.loads(json.dumps(usual.to_plain()))
+    assert Usual.from_plain(plain).habits == tuple(
+        (slot, _short(less), _short(more)) for slot, less, more in usual.habits
+    )
+    plain.pop("habits")
+    assert Usual.from_plain(plain).habits == ()
+
+
+def _level(_day: float) -> float:
+    return 50.0
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
 
 
 def test_baselines_are_stored_and_read_back_until_they_are_old() -> None:

@@ -22,7 +22,7 @@ from shared.adapters.sqlite_store import SqliteStore
 from shared.bus import Message
 from shared.channels import Turn
 from shared.channels.posting import SHOWN_BYTES, Reply, Vendor, post, retry_at
-from shared.channels.webhook import MAX_BODY_BYTES, WebhookChannel, keys_of, payload, public_address
+from shared.channels.webhook import MAX_BODY_BYTES, WebhookChannel, keys_of, payload, public_addresses
 from shared.deliveries import delivery_path
 from shared.errors import ConfigError, MonitoringError, PermanentError, TransientError
 from shared.logs import Captured, log
@@ -66,7 +66,7 @@ class Receiver:
 
 def channel(url: str, deadline_seconds: float = 10.0) -> WebhookChannel:
     """The channel that posts to a URL."""
-    vendor = Vendor("webhook", partial(post, deadline_seconds=deadline_seconds, resolve=public_address), (url,))
+    vendor = Vendor("webhook", partial(post, deadline_seconds=deadline_seconds, resolve=public_addresses), (url,))
     return WebhookChannel(vendor, url, DASHBOARD, KEYS)
 
 
@@ -251,9 +251,36 @@ def test_a_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in known[host]]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    assert public_address("good.example", 443) == "93.184.216.34"
+    assert public_addresses("good.example", 443) == ("93.184.216.34",)
     with pytest.raises(ValueError, match="not public"):
-        public_address("mixed.example", 443)
+        public_addresses("mixed.example", 443)
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several addresses each has its share of the deadline, at most four are tried, and the first that answers."""
+    tried: list[tuple[str, float]] = []
+    real = socket.create_connection
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        tried.append((address[0], timeout))
+        if address[0] != "127.0.0.1":
+            raise TimeoutError
+        return real(address, timeout)
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    for dead, is_taken in [(3, True), (4, False)]:
+        tried.clear()
+        found = [*(f"192.0.2.{number}" for number in range(dead)), "127.0.0.1"]
+        ask = Vendor("webhook", partial(post, deadline_seconds=8.0, resolve=lambda *_, found=found: found))
+        sending = replace(receiver.channel(), vendor=ask)
+        if is_taken:
+            assert sending.send(FIRING, Turn(START)).detail == "200 said"
+        else:
+            with pytest.raises(TransientError, match="webhook_unreachable: TimeoutError"):
+                sending.send(FIRING, Turn(START))
+        assert tried == [(address, 2.0) for address in found[:4]]
 
 
 def test_an_answer_that_trickles_ends_in_time(receiver: Receiver) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime as clock
 import ipaddress
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ from shared.channels.pagerduty import PagerDutyChannel
 from shared.channels.posting import Vendor, post
 from shared.channels.sentry import SentryChannel, SentryClient, SentryWatch
 from shared.channels.slack import SlackBot
-from shared.channels.webhook import WebhookChannel, public_address
+from shared.channels.webhook import WebhookChannel, public_addresses
 from shared.errors import ConfigError, PermanentError, TransientError
 from tests import vendors
 from tests.conversations import DASHBOARD, FIRING, ICONS, PASSWORD
@@ -52,7 +56,7 @@ def _sentry(_: vendors.Sentry, base: str) -> Channel:
 
 
 def _webhook(_: vendors.Receiver, base: str) -> Channel:
-    ask = Vendor("webhook", partial(post, resolve=public_address))
+    ask = Vendor("webhook", partial(post, resolve=public_addresses))
     return WebhookChannel(ask, f"{base}/hook/T0ken-5ecret%2Fpart?key=T0ken-5ecret%2Fpart", DASHBOARD)
 
 
@@ -251,6 +255,31 @@ def test_a_server_without_tls_gets_no_password() -> None:
     finally:
         controller.stop()
     assert len(box.envelopes) == 1
+
+
+def test_a_mail_server_that_greets_byte_by_byte_ends_in_time() -> None:
+    """The deadline is for all of an exchange, its greeting included."""
+    ended = threading.Event()
+
+    def greet(listening: socket.socket) -> None:
+        connected, _ = listening.accept()
+        with connected, suppress(OSError):
+            for byte in cycle(b"220-wait\r\n"):
+                if ended.wait(0.02):
+                    return
+                connected.sendall(bytes([byte]))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        greeting = threading.Thread(target=greet, args=[listening])
+        greeting.start()
+        server = server_of(f"smtp://127.0.0.1:{listening.getsockname()[1]}?from=ion@example.com")
+        channel = EmailChannel(server, ("a@example.com",), "", "", partial(transmit, deadline_seconds=0.5))
+        try:
+            with pytest.raises(TransientError):
+                channel.send(FIRING, TURN)
+        finally:
+            ended.set()
+            greeting.join()
 
 
 @pytest.mark.parametrize(
