@@ -19,7 +19,7 @@ DEPLOYMENT = -var-file=environments/$(ENV).tfvars -var project=$(PROJECT) $(ARGS
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench bench-anomaly \
+.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration test-browser screenshots soak bench bench-anomaly \
 	redrive notify-preview notify-test verify tune tune-apply digest-preview history bundle plan apply destroy backend checkov
 
 help: ## Print this help
@@ -68,6 +68,12 @@ test-unit: .venv/.tests ## Tests without network
 
 test-integration: .venv/.tests ## Tests on the emulators, of the local run, and of the bundles
 	$(BIN)/pytest -q tests/integration
+
+test-browser: .venv/.tests ## Tests of the pages in chromium
+	$(BIN)/pytest -q tests/browser
+
+screenshots: .venv/.tests ## Every page light, dark, on a phone and on a wall; OUT=build/screenshots ARGS="--readme" makes the README's
+	@$(BIN)/python -m tests.browser.screenshots "$(or $(OUT),build/screenshots)" $(ARGS)
 
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/unit --hypothesis-profile=searching

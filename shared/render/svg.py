@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -32,6 +33,7 @@ _TICK_STEPS = ((1.1, 10), (2.1, 15), (4, 30), (8, 60), (26, 180), (math.inf, 720
 """Hours shown at most, and minutes from tick to tick."""
 _DATES_FROM_HOURS = 12
 _MINUTES_OF_AN_HOUR = 60
+_SUBPATH = re.compile(r"M(\d+ \d+(?: \d+ \d+)*)")
 
 Values = Sequence[float | None]
 Worst = Callable[[Sequence[float]], float]
@@ -152,6 +154,18 @@ def path(values: Values, scale: Scale, first: float = 0.0) -> str:
         points = [places[index] + str(scale.y(value)) for index, value in run]
         parts.append(f"M{' '.join(points)}" + ("h0" if len(points) == 1 else ""))
     return "".join(parts)
+
+
+def relative(data: str) -> str:
+    """The path data of ``path`` as steps from point to point, of which a page compresses to two thirds."""
+    return _SUBPATH.sub(lambda found: _steps(found[1]), data)
+
+
+def _steps(points: str) -> str:
+    numbers = [int(one) for one in points.split()]
+    places = list(zip(numbers[::2], numbers[1::2], strict=True))
+    steps = " ".join(f"{x - a}{'' if y < b else ' '}{y - b}" for (a, b), (x, y) in pairwise(places))
+    return f"M{places[0][0]} {places[0][1]}{f'l{steps}' if steps else ''}"
 
 
 def y_ticks(values: Sequence[float], unit: str) -> tuple[Scale, list[float]]:
