@@ -15,7 +15,7 @@ from .panels import KEPT_LINES, KEPT_ROWS, SHOWN_LINES, Line, LineChart, Mark, S
 from .render.status import rank
 from .rules import Aggregation, AlertRule, MetricType, Query, Selection
 from .series import Labels
-from .sources import CHART_POINTS, REGION, Sources, limit_of, rules_of, scope_text, status_of, worst_alert
+from .sources import CHART_POINTS, REGION, Sources, limit_of, or_beyond, rules_of, scope_text, status_of, worst_alert
 from .tick import Transition
 from .timeline import MINUTE_SECONDS, from_minute
 from .value_cache import Window
@@ -114,13 +114,19 @@ def _line(
     query: Query,
     points: Sequence[Mapping[Labels, float]],
 ) -> Line:
-    """A group's line; a group without labels is named by the query's filter, which gives all its groups some."""
+    """A group's line; a group without labels is named by the query's filter, which gives all its groups some.
+
+    One that no rule judges by itself has the status of the worst limit that its newest value is beyond.
+    """
     fixed = query.select.labels
     status = _status(sources, rules, labels, fixed)
     values = tuple(point.get(labels) for point in points)
     subject = status not in (Status.OK, Status.PENDING)
     if status is Status.OK and (not values or values[-1] is None):
         status = Status.UNKNOWN
+    if not any(tuple(sorted({*labels, *fixed})) in sources.judged(rule) for rule in rules):
+        for rule in sorted(rules, key=lambda one: one.severity.rank):
+            status = or_beyond(status, values[-1] if values else None, limit_of(rule.threshold))
     return Line(
         scope_text(labels or fixed, query.group_by),
         values,

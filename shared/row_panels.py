@@ -10,7 +10,7 @@ from .anomalies import MOST_SIGMAS, SIGMAS, Anomaly, Usual, find, usual
 from .configuration.models import Panel
 from .items import Item, items_of, judges, name_of, newest, rules_on
 from .line_charts import distinct_groups, firing_spans
-from .panels import KEPT_LINES, KEPT_ROWS, Cell, Limit, Row, Status, Table
+from .panels import KEPT_LINES, KEPT_ROWS, Cell, Row, Status, Table
 from .render import numbers
 from .render.status import rank
 from .rules import AlertRule, Query
@@ -22,6 +22,7 @@ from .sources import (
     Sources,
     Steps,
     limit_of,
+    or_beyond,
     scope_text,
     status_of,
     worst_alert,
@@ -166,10 +167,16 @@ def _anomaly_row(
             Cell("since", "Since", None, "", note=f"{numbers.moment(start, zone, sources.now)}{again}"),
             Cell("value", "Farthest", one.peak, item.unit, over=Status.of(told.severity) if told else Status.OK),
             Cell("usual", "Usual", None, "", note=f"{low} to {high}"),
-            Cell("sigmas", "Deviation", abs(one.sigmas), "σ", maximum=MOST_SIGMAS),
+            _deviation(abs(one.sigmas)),
             Cell("told", "Told as", None, "", note=_told(sources, rules, told is not None)),
         ),
     )
+
+
+def _deviation(sigmas: float) -> Cell:
+    """How far out it was; of what is farther than is told no number."""
+    most = f"> {MOST_SIGMAS:g}" if sigmas >= MOST_SIGMAS else ""
+    return Cell("sigmas", "Deviation", None if most else sigmas, "σ", maximum=MOST_SIGMAS, note=most)
 
 
 def _what(item: Item) -> str:
@@ -207,15 +214,8 @@ def _cell(sources: Sources, column: _Column, labels: Labels, full_length: float 
         unit=column.item.unit,
         limit=limit,
         maximum=full_length,
-        over=_over(status_of(alert, value, seen=True, stale=False), value, limit),
+        over=or_beyond(status_of(alert, value, seen=True, stale=False), value, limit),
     )
-
-
-def _over(status: Status, value: float | None, limit: Limit | None) -> Status:
-    """The alert's status; without one that of the limit which the value alone is beyond."""
-    if status is Status.OK and limit and value is not None and limit.operator.holds(value, limit.value):
-        return Status.of(limit.severity)
-    return status
 
 
 def _trend(sources: Sources, item: Item, labels: Labels) -> Cell:

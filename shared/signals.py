@@ -14,6 +14,7 @@ from .sources import (
     WINDOW_SECONDS,
     Sources,
     limit_of,
+    or_beyond,
     scope_text,
     status_of,
     worst_alert,
@@ -44,7 +45,8 @@ class Wanted:
 def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
     """One signal at the page's end.
 
-    Of several groups it is about the one with the worst alert, else about the one with the worst value.
+    Of several groups it is about the one with the worst alert, else about the one with the worst value. One that no
+    rule judges by itself, such as a region's part of what is judged as a whole, has the status of the limit beside it.
     """
     query = sources.narrowed(wanted.query)
     alert = worst_alert(a for a in sources.alerts if a.rule_id in {rule.id for rule in wanted.rules})
@@ -56,6 +58,9 @@ def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
     spark = tuple(point.get(labels) for point in past.values) if past else ()
     value = values.get(labels)
     before = sources.week_before(query).get(labels) if query and not stale else None
+    status = status_of(alert, value, any(point is not None for point in spark), stale)
+    if not any(labels in sources.judged(one) for one in wanted.rules):
+        status = or_beyond(status, value, limit_of(threshold))
     change, change_unit = change_of(value, before, wanted.unit)
     return Signal(
         id=wanted.id,
@@ -64,7 +69,7 @@ def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
         scope=wanted.scope or _scope(sources, labels, query, values),
         value=value,
         unit=wanted.unit,
-        status=status_of(alert, value, any(point is not None for point in spark), stale),
+        status=status,
         limit=limit_of(threshold),
         usual=_usual(sources, query, labels, past.seconds) if query and past else None,
         change=change,

@@ -409,6 +409,13 @@ def status_of(alert: AlertState | None, value: float | None, seen: bool, stale: 
     return Status.of(alert.severity) if alert.is_firing else Status.PENDING
 
 
+def or_beyond(status: Status, value: float | None, limit: Limit | None) -> Status:
+    """A status; where it is ok, that of the limit which the value alone is beyond."""
+    if status is Status.OK and limit and value is not None and limit.operator.holds(value, limit.value):
+        return Status.of(limit.severity)
+    return status
+
+
 def scope_text(labels: Labels, group_by: Sequence[str] = ()) -> str:
     """Where a number holds, in a few words: the label values, or "all regions"; of a query with groups, which it lacks.
 

@@ -95,7 +95,8 @@ def _strip(
     value = whole.get(labels)
     beyond = sum(1 for state in states if state in (Status.CRITICAL, Status.WARNING, Status.LOW))
     missing = sum(1 for state in states if state is Status.UNKNOWN)
-    told = [f"beyond its limit in {beyond} of {len(states)} steps"] if beyond else []
+    known = sum(1 for state in states if state is not Status.EMPTY) - missing
+    told = [f"beyond its limit in {beyond} of {known} steps"] if beyond else []
     told += [f"without data in {missing}"] if missing else []
     return Strip(
         name_of(item, labels, among), value, item.unit, _state(value, limit, began == len(steps)), states, limit,

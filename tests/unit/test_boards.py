@@ -146,6 +146,21 @@ class TestReliability:
         assert first.states[-1] is Status.OK
         assert {strip.name for strip in strips.strips} >= {f"Availability {region}" for region in REGIONS}
 
+    def test_what_no_rule_judges_by_itself_is_beyond_the_limit_beside_it(self) -> None:
+        """A region that fails has the status of the limit of all, as a signal of its page and as a line."""
+        running = world()
+        run(running, 6)
+        for _ in range(6):
+            at = running.clock() + timedelta(seconds=20)
+            running.publish(*minute_of_traffic(at), point("errors", at, 3000.0, region="us-central1"))
+            running.next_minute()
+        signals = {one.name: one.status for one in board(running, "reliability", region="us-central1").signals}
+        assert signals["Availability"] is signals["Error rate"] is Status.CRITICAL
+        chart = panel(board(running, "reliability"), "Error rate by region")
+        assert isinstance(chart, LineChart)
+        critical = [line.name for line in chart.lines if line.status is Status.CRITICAL]
+        assert critical == ["us-central1"]
+
     def test_an_outage_is_a_bar(self) -> None:
         """A quarter of an hour beyond the limit is told by state, count and value, and a gap as one."""
         running = world()
@@ -165,7 +180,8 @@ class TestReliability:
         assert Status.CRITICAL in states
         assert Status.UNKNOWN in states
         assert states[-1] is Status.OK
-        assert "beyond its limit in" in strips.strips[0].note
+        known = len([state for state in states if state not in (Status.EMPTY, Status.UNKNOWN)])
+        assert re.match(rf"beyond its limit in \d of {known} steps", strips.strips[0].note)
         assert "without data in" in strips.strips[0].note
 
     def test_errors_are_counted_over_their_own_time(self, slow: World) -> None:
