@@ -208,15 +208,15 @@ def parse_api(query: Mapping[str, str], now: datetime, name: str) -> View:
 
 
 def failure_format(path: str, accept: str | None) -> Format:
-    """The format of a page that says what is wrong: JSON where programs ask, text in a terminal, else HTML."""
+    """The format of a page that says what is wrong: of HTML, text and JSON the one that the page itself would have."""
     extension = path.rpartition(".")[2] if "." in path.rpartition("/")[2] else ""
     if path.startswith("/api/") or extension == Format.JSON:
         return Format.JSON
     if extension in list(Format) and extension != Format.HTML:
         return Format.TEXT
-    if accept is None or extension == Format.HTML:
+    if extension == Format.HTML:
         return Format.HTML
-    return preferred(accept, (Format.HTML, Format.TEXT, Format.JSON))
+    return preferred(accept, (Format.TEXT, Format.HTML, Format.JSON))
 
 
 def preferred(accept: str | None, among: Sequence[Format] = PAGE_FORMATS, otherwise: Format = Format.HTML) -> Format:
@@ -268,8 +268,8 @@ def _between(query: Mapping[str, str], now: datetime) -> tuple[datetime, datetim
         raise _invalid("to needs from: a time such as 2025-10-18T14:05:00Z or 20251018T1405")
     start = _instant("from", query["from"])
     end = _instant("to", query["to"], up=True) if "to" in query else from_minute(minute_floor(now))
-    if not start < end:
-        raise _invalid("from must be before to, and without to before the present minute")
+    if not start < min(end, from_minute(minute_floor(now))):
+        raise _invalid("from must be before to, and before the present minute")
     if (end - start).total_seconds() > MAX_RANGE_SECONDS:
         raise _invalid("from and to may be at most 72 h apart")
     return start, end

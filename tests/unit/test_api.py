@@ -155,6 +155,7 @@ def test_nothing_is_changed(slow: World, method: str) -> None:
     [
         ("/dashboards/nope", "text/html", b"<!doctype html>"),
         ("/dashboards/nope", "text/plain", b"404 Not Found: "),
+        ("/dashboards/nope", "*/*", b"404 Not Found: "),
         ("/dashboards/nope.txt", "text/html", b"404 Not Found: "),
         ("/dashboards/nope.csv", "text/html", b"404 Not Found: "),
         ("/dashboards/nope.json", "text/html", b"{"),
