@@ -34,6 +34,8 @@ _SERIES_DASHES = ("2 3", "6 3", "none")
 _DASHES = {Style.BELOW: "none", Style.MAIN: "none", Style.ABOVE: "2 2.5"}
 _SPAN_LABEL_WIDTH = 14.0
 _MARK_LABEL_WIDTH = 30.0
+_CLOSE_MARKS = 8.0
+"""Flags this near to each other have the label of the newest beside them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,16 @@ class DrawnSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnMark:
+    """A flag; ``label`` is empty where there is no room for it, else it stands at ``label_x``."""
+
+    at: float
+    label: str
+    label_x: float
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
 class DrawnBand:
     """The range in which a line is normally: a closed path, and the line's name."""
 
@@ -115,7 +127,7 @@ class Drawing:
     lines: tuple[DrawnLine, ...]
     limits: tuple[DrawnLimit, ...]
     spans: tuple[DrawnSpan, ...]
-    marks: tuple[Tick, ...]
+    marks: tuple[DrawnMark, ...]
     usual: DrawnBand | None
     left_out: str
     """How many more lines there are; empty for none."""
@@ -208,14 +220,25 @@ def anchor_of(at: float) -> str:
     return "end" if at > 100 - _NEAR_AN_EDGE else "middle"
 
 
-def _marks(chart: LineChart, end: datetime) -> tuple[Tick, ...]:
+def _marks(chart: LineChart, end: datetime) -> tuple[DrawnMark, ...]:
     """The flags, oldest first; one whose label would meet that of a newer one has none."""
-    drawn: list[Tick] = []
-    for mark in sorted(chart.marks, key=lambda mark: mark.at, reverse=True):
-        at = svg.across(mark.at, chart.start, end)
+    drawn: list[DrawnMark] = []
+    marks = sorted(chart.marks, key=lambda mark: mark.at, reverse=True)
+    places = [svg.across(mark.at, chart.start, end) for mark in marks]
+    for index, (mark, at) in enumerate(zip(marks, places, strict=True)):
         taken = any(other.label and abs(other.at - at) < _MARK_LABEL_WIDTH for other in drawn)
-        drawn.append(Tick(at, "" if taken else mark.label, "start" if at < 50 else "end"))
+        anchor = "start" if at < 50 else "end"
+        label_x = at if anchor == "start" else _left_of(places[index:])
+        drawn.append(DrawnMark(at, "" if taken else mark.label, label_x, anchor))
     return tuple(reversed(drawn))
+
+
+def _left_of(places: Sequence[float]) -> float:
+    """Where the label of the first flag ends; of the others, which are older, it runs through none that is close."""
+    at = places[0]
+    for older in places[1:]:
+        at = older if at - older < _CLOSE_MARKS else at
+    return at
 
 
 def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:

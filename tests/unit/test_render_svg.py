@@ -259,6 +259,14 @@ def test_a_flag_that_would_meet_another_has_no_label() -> None:
     assert [mark.label for mark in drawn.marks] == ["Deploy 170", "", "Deploy 5"]
 
 
+def test_a_label_runs_through_no_flag_nearby() -> None:
+    """The label of the newest of some flags that are close ends left of them all, and of none that is farther."""
+    marks = [Mark(END - timedelta(minutes=minutes), f"Deploy {minutes}") for minutes in (40, 12, 9, 5)]
+    drawn = charts.draw_chart(replace(chart(Line("a", (1.0,) * 180)), marks=tuple(marks)), UTC).marks
+    assert [mark.label for mark in drawn] == ["", "", "", "Deploy 5"]
+    assert drawn[-1].label_x == drawn[1].at
+
+
 def test_a_single_line_is_solid() -> None:
     """A line that is alone has no dashes: there is none to tell it from."""
     alone, *_ = charts.draw_chart(chart(Line("a", (1.0, 2.0))), UTC).lines
