@@ -38,11 +38,11 @@ def _lines(page: Shown) -> Iterator[str]:
         yield from ("## How to publish", "", "```json", howto.message(page.now), "```", "")
     for section, signals in groupby(page.signals, key=lambda signal: signal.section):
         yield from _section(section, list(signals), page.is_compared)
+    alerts = [*_alerts(page)] if page.live else []
     if isinstance(page, Board):
-        yield from panels(page)
-    if page.live:
-        yield from _alerts(page)
-    if isinstance(page, Overview):
+        yield from (*alerts, *panels(page)) if page.alerts_first else (*panels(page), *alerts)
+    else:
+        yield from alerts
         yield from _regions(page)
         yield from _business(page)
     if page.live:

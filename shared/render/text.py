@@ -101,13 +101,15 @@ class _Screen:
             yield from _how_to_publish(self._page)
         for section, signals in groupby(self._page.signals, key=lambda signal: signal.section):
             yield from self._section(section, list(signals))
+        alerts = [*self._alerts(self._page.alerts)] if self._page.live else []
         if isinstance(self._page, Board):
-            yield from panel_lines(self._page, self._pen)
+            panels = panel_lines(self._page, self._pen)
+            yield from (*alerts, *panels) if self._page.alerts_first else (*panels, *alerts)
         else:
             yield from self._regions(self._page)
             yield from self._business(self._page)
+            yield from alerts
         if self._page.live:
-            yield from self._alerts(self._page.alerts)
             yield from self._own_health(self._page.health)
         yield "=" * WIDTH
 

@@ -79,6 +79,12 @@ class TestList:
         assert history.rows[0].cells[-1].note == "still fires"
         assert {row.status for row in history.rows} == {Status.CRITICAL, Status.WARNING}
 
+    @pytest.mark.parametrize("form", ["html", "txt", "md"])
+    def test_active_first(self, slow: World, form: str) -> None:
+        """In every format that is read from its beginning what fires stands before what fired."""
+        told = page(slow, f"/alerts.{form}").body.decode().lower()
+        assert told.index("active alerts") < told.index("history")
+
     def test_what_fired(self, over: World) -> None:
         """An episode that is over has when it fired, how long it lasted, and how it ended."""
         shown = alerts(over)
