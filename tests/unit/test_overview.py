@@ -134,14 +134,14 @@ class TestPages:
     @pytest.mark.parametrize("path", ["/nope", "/dashboards/nope", "/assets/../secret", "/assets/none.css"])
     def test_unknown_address(self, path: str) -> None:
         """An unknown address is a 404 in one sentence, with the security headers."""
-        status, body, headers = self.get(world(), path)
+        status, body, headers = self.get(world(), path, accept="text/html")
         assert status == 404
         assert "<h1" in body
         assert "default-src 'none'" in headers["Content-Security-Policy"]
 
     def test_bad_parameter(self) -> None:
         """A malformed parameter is a 400 that names it, and what it said is inert."""
-        response = world().services.dashboard()(PageRequest("/", query={"range": "<script>"}))
+        response = world().services.dashboard()(PageRequest("/", query={"range": "<script>"}, accept="text/html"))
         assert response.status == 400
         assert b"range" in response.body
         assert b"<script>" not in response.body
