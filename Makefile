@@ -19,7 +19,7 @@ DEPLOYMENT = -var-file=environments/$(ENV).tfvars -var project=$(PROJECT) $(ARGS
 option = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) '$($(1))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration soak bench bench-anomaly \
+.PHONY: help run dashboard replay backtest install test format lint types test-unit test-integration test-browser screenshots soak bench bench-anomaly \
 	redrive notify-preview notify-test verify tune tune-apply digest-preview history bundle plan apply destroy backend checkov
 
 help: ## Print this help
@@ -69,6 +69,12 @@ test-unit: .venv/.tests ## Tests without network
 test-integration: .venv/.tests ## Tests on the emulators, of the local run, and of the bundles
 	$(BIN)/pytest -q tests/integration
 
+test-browser: .venv/.tests ## Tests of the pages in chromium
+	$(BIN)/pytest -q tests/browser
+
+screenshots: .venv/.tests ## Every page light, dark, on a phone and on a wall; OUT=build/screenshots ARGS="--readme" makes the README's
+	@$(BIN)/python -m tests.browser.screenshots "$(or $(OUT),build/screenshots)" $(ARGS)
+
 soak: .venv/.tests ## The long runs: storms, races, hostile messages and a day of the fleet at full size (hours)
 	$(BIN)/pytest -q tests/unit --hypothesis-profile=searching
 	$(BIN)/pytest -q tests/soak -m soak
@@ -89,12 +95,12 @@ notify-test: .venv/.runs ## Send a marked test to CHANNEL=slack and say what cam
 verify: .venv/.runs ## Check a running system, a probe and a test notification through it; ARGS="--no-probe"
 	@exec $(BIN)/python -m shared.monitoring_setup verify $(ARGS)
 
-tune: .venv/.runs ## What the rules did and the thresholds their values recommend; HOURS=72 ARGS="--format html"
-	@exec $(BIN)/python -m shared.monitoring_setup tuning $(call option,HOURS) $(ARGS)
+tune: .venv/.runs ## What the rules did and the thresholds their values recommend; HOURS=72 WINDOWS=file ARGS="--format html"
+	@exec $(BIN)/python -m shared.monitoring_setup tuning $(call option,HOURS) $(call option,WINDOWS) $(ARGS)
 
-tune-apply: .venv/.runs ## Apply the recommendation for RULE=...: shows the difference and the backtest, and asks; ARGS="--yes"
+tune-apply: .venv/.runs ## Apply the recommendation for RULE=...: shows the difference and the backtest, and asks; WINDOWS=file ARGS="--yes"
 	@test -n "$(RULE)" || { echo "make tune-apply RULE=ID, for example: make tune-apply RULE=high-cpu-utilization" >&2; exit 2; }
-	@exec $(BIN)/python -m shared.monitoring_setup apply '$(RULE)' $(ARGS)
+	@exec $(BIN)/python -m shared.monitoring_setup apply '$(RULE)' $(call option,HOURS) $(call option,WINDOWS) $(ARGS)
 
 digest-preview: .venv/.runs ## The daily digest as it would be sent now; ARGS="--format html"
 	@exec $(BIN)/python -m shared.monitoring_setup digest $(ARGS)

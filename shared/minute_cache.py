@@ -45,10 +45,14 @@ _UNREADABLE = ("unknown_version", "malformed_chunk", "chunk_too_large", "invalid
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the evaluator stands: the last minute it judged (Unix seconds), and when it did."""
+    """Where the evaluator stands: the last minute it judged (Unix seconds), and when it did.
+
+    ``first`` is the first that it ever judged; 0 where that is not known.
+    """
 
     minute: int
     decided_at: datetime
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from .configuration.models import Metric
 from .errors import PermanentError
 from .frame import frame
 from .line_charts import chart_of
+from .minute_cache import Cursor
 from .monitoring_config import MonitoringConfig
 from .own_collections import OWN_COLLECTIONS
 from .panels import KEPT_ROWS, Board, Cell, Headline, Health, LineChart, Panel, Row, Status, Table
@@ -62,7 +63,7 @@ def build_own(config: MonitoringConfig, reader: Reader, view: View, now: datetim
         case "configuration":
             about, panels = _configuration(config)
         case _:
-            about, panels = _system(sources, told["health"], zone)
+            about, panels = _system(sources, cursor, told["health"], zone)
     return Board(
         **told | {"headline": about},
         name=view.name,
@@ -209,21 +210,28 @@ def _metric_row(one: Metric) -> Row:
     )
 
 
-def _system(sources: Sources, health: Health, zone: tzinfo) -> tuple[Headline, Iterator[Panel]]:
+def _system(sources: Sources, cursor: Cursor | None, health: Health, zone: tzinfo) -> tuple[Headline, Iterator[Panel]]:
     status = Status.OK if health.ok else Status.WARNING
     sentence = "The monitoring is healthy" if health.ok else "The monitoring needs you"
     wrong = [row.name for row in _checks(sources, health, zone) if row.status is not Status.OK]
     detail = f"{', '.join(wrong)}." if wrong else "It is evaluated, everybody was told, and nothing was refused."
-    return Headline(status, sentence, detail), _system_panels(sources, health, zone)
+    return Headline(status, sentence, detail), _system_panels(sources, cursor, health, zone)
 
 
-def _system_panels(sources: Sources, health: Health, zone: tzinfo) -> Iterator[Panel]:
+def _system_panels(sources: Sources, cursor: Cursor | None, health: Health, zone: tzinfo) -> Iterator[Panel]:
     yield replace(_table("checks", "Health", "Check", list(_checks(sources, health, zone)), "", ""), wide=True)
     for one in OWN_COLLECTIONS:
         if one.name in _CHARTED:
             yield _per_minute(sources, one.name, one.description, one.unit)
-    rows = [_own_row(sources, one.name) for one in OWN_COLLECTIONS if one.name not in _WORK]
+    judged = _judged(sources, cursor)
+    rows = [_own_row(judged, one.name) for one in OWN_COLLECTIONS if one.name not in _WORK]
     yield _table("own", "What should not be", "What", rows, "the range shown", "")
+
+
+def _judged(sources: Sources, cursor: Cursor | None) -> Sources:
+    """The minutes that were judged: what is published of the time before the first evaluation is late for nobody."""
+    first = cursor.first - MINUTE_SECONDS if cursor else 0
+    return replace(sources, start=min(max(sources.start, first), sources.end))
 
 
 def _per_minute(sources: Sources, name: str, title: str, unit: str) -> LineChart:

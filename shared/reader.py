@@ -60,7 +60,10 @@ class Reader:
     def cursor(self) -> Cursor | None:
         """The evaluator's cursor; None before its first evaluation."""
         document = self._store.get([STATE_PATH]).get(STATE_PATH)
-        return None if document is None else Cursor(document.fields["minute"], document.fields["decided_at"])
+        if document is None:
+            return None
+        fields = document.fields
+        return Cursor(fields["minute"], fields["decided_at"], fields.get("first_minute") or 0)
 
     def minutes(self, first: int, last: int, cursor: Cursor | None, now: datetime) -> Minutes:
         """The settled minutes from ``first`` to ``last`` (both Unix seconds, both included) that have data."""

@@ -13,7 +13,7 @@ from .line_charts import distinct_groups, firing_spans
 from .panels import KEPT_LINES, KEPT_ROWS, Cell, Limit, Row, Status, Table
 from .render import numbers
 from .render.status import rank
-from .rules import AlertRule
+from .rules import AlertRule, Query
 from .series import Labels
 from .sources import (
     CHART_POINTS,
@@ -94,9 +94,14 @@ def bars_panel(sources: Sources, panel: Panel, panel_id: str) -> Table:
         )
         for column, labels in bars[:KEPT_ROWS]
     ]
-    head = ", ".join(items[0].query.group_by).capitalize() if items else ""
+    head = ", ".join(_named_by(items[0].query)).capitalize() if items else ""
     rows = [Row(row.name, row.cells[0].over, row.cells) for row in rows]
     return Table(panel_id, panel.title, head, tuple(rows), _when(sources, columns), _nothing(items), len(bars))
+
+
+def _named_by(query: Query) -> Sequence[str]:
+    """The labels that tell its bars from others': those it groups by, or else those that it selects by."""
+    return list(query.group_by) or [key for key, _ in query.select.labels]
 
 
 def anomalies_panel(sources: Sources, panel: Panel, panel_id: str, zone: tzinfo = UTC) -> Table:

@@ -63,20 +63,20 @@ def _heading(story: Story) -> str:
 
 
 def _lead(story: Story, mention: str) -> str:
-    """Status and sentence; a mention for what is new and critical alone."""
+    """How it stands, and what the rule is about where the sentence does not say it."""
+    told = reply(story, mention)
+    is_said = not story.description or story.description in story.sentence
+    return told if is_said else f"{told}\n{escape(story.description)}"
+
+
+def reply(story: Story, mention: str) -> str:
+    """Status and sentence, as they stand in the thread beside an edit; a mention for what is new and critical alone.
+
+    It stands here too: an edit notifies nobody.
+    """
     calls = story.severity is Severity.CRITICAL and story.kind in _CALLING
     called = f"{mention if _MENTION.fullmatch(mention) else escape(mention)} " if mention and calls else ""
-    told = f"{called}*{escape(story.status)}.* {escape(story.sentence)}"
-    return (
-        f"{told}\n{escape(story.description)}"
-        if story.description and story.description not in story.sentence
-        else told
-    )
-
-
-def reply(story: Story) -> str:
-    """What stands in the thread beside an edit."""
-    return _cut(f"*{escape(story.status)}.* {escape(story.sentence)}", MAX_SECTION)
+    return _cut(f"{called}*{escape(story.status)}.* {escape(story.sentence)}", MAX_SECTION)
 
 
 _LEVELS = {Severity.CRITICAL: "critical", Severity.HIGH: "warning", Severity.MEDIUM: "warning", Severity.LOW: "info"}

@@ -6,6 +6,7 @@ line of text at the smallest height at which a chart is shown (140 px). A limit 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -54,6 +55,8 @@ class DrawnLine:
     ink: int
     subject: bool
     path: str
+    points: str
+    """The value of each point of the path as the table has it, with ``|`` between; no number at a gap."""
     value: str
     end_x: float
     end_y: float
@@ -101,8 +104,12 @@ class DrawnBand:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A line chart, ready to draw; percent of the plot, y down."""
+    """A line chart, ready to draw; percent of the plot, y down. It covers (start, end], in Unix seconds."""
 
+    start_seconds: int
+    end_seconds: int
+    steps: int
+    """Points of each line."""
     y_ticks: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
     lines: tuple[DrawnLine, ...]
@@ -160,6 +167,9 @@ def draw_chart(chart: LineChart, zone: tzinfo, *, with_table: bool = True) -> Dr
     everything = [value for line in chart.lines for value in svg.known([*line.values, line.live])]
     scale, ticks = _scale(chart, [*everything, *chart.holds, *(limit.value for limit in chart.limits)])
     return Drawing(
+        start_seconds=round(chart.start.timestamp()),
+        end_seconds=round(end.timestamp()),
+        steps=min(svg.MOST_POINTS, max((len(line.values) for line in chart.lines), default=0)) or 1,
         y_ticks=tuple(
             Tick(scale.percent(tick), numbers.tick(tick), minor=len(ticks) > _FEW_TICKS and index % 2 == 1)
             for index, tick in enumerate(ticks)
@@ -213,7 +223,9 @@ def _lines(chart: LineChart, scale: svg.Scale) -> tuple[DrawnLine, ...]:
     names = sorted(line.name for line in chart.lines)
     shown = [line for line in chart.lines if svg.known(line.values)]
     places = svg.spread([scale.percent(_last(line)[1]) for line in shown], _LABEL_GAP, 2.0, 98.0)
-    drawn = [_line(line, _ink(line, names), scale, place) for line, place in zip(shown, places, strict=True)]
+    drawn = [
+        _line(line, _ink(line, names), scale, place, chart.unit) for line, place in zip(shown, places, strict=True)
+    ]
     if len(drawn) == 1 and drawn[0].dash != "none":
         drawn = [replace(drawn[0], dash="none", width=_WIDTHS[Style.MAIN])]  # there is none to tell it from
     return tuple(sorted(drawn, key=lambda line: line.subject))
@@ -226,15 +238,16 @@ def _ink(line: Line, names: Sequence[str]) -> int:
     return (names.index(line.name) if line.place is None else line.place) % _INKS
 
 
-def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
+def _line(line: Line, ink: int, scale: svg.Scale, label_y: float, unit: str) -> DrawnLine:
     values = svg.thin(line.values, svg.MOST_POINTS, max)
     index, value = _last(line)
-    now = _end_value(line.values[-1])
+    now = _end_value(line.values[-1], unit)
     return DrawnLine(
         name=cut(clean(value_text(line.name)), _LABEL_COLUMNS - len(now)),
         ink=ink,
         subject=line.subject,
         path=svg.path(values, scale, 1 / max(1, len(values))),
+        points="|".join([*(_cell(value, unit) for value in values[:-1]), now]),
         value=now,
         end_x=round(100 * (index + 1) / len(line.values), 1),
         end_y=scale.percent(value),
@@ -243,14 +256,20 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float) -> DrawnLine:
         width=_SUBJECT_WIDTH if line.subject else _WIDTHS[line.style],
         dash="none" if line.subject else _DASHES.get(line.style, _SERIES_DASHES[ink % _INKS]),
         faint=line.style is Style.BELOW,
-        live_y=scale.percent(line.live) if svg.known([line.live]) and line.live is not None else None,
+        live_y=_live_y(line, scale),
     )
 
 
-def _end_value(value: float | None) -> str:
+def _live_y(line: Line, scale: svg.Scale) -> float | None:
+    """Where the ring of a line is; of several percentiles the main one has it."""
+    known = svg.known([line.live]) if line.style in (Style.SERIES, Style.MAIN) else []
+    return scale.percent(known[0]) if known else None
+
+
+def _end_value(value: float | None, unit: str) -> str:
     """A value as its end label shows it: at most seven characters."""
     if value is None or not abs(value) >= _LONG_FROM:
-        return _cell(value)
+        return _cell(value, unit)
     return numbers.tick(float(f"{value:.3g}"))
 
 
@@ -326,9 +345,10 @@ def _sentence(chart: LineChart, zone: tzinfo) -> str:
         if values:
             (low, _), (high, at) = min(values), max(values)
             time = numbers.clock(chart.instant(at), zone)
-            now = _cell(line.values[-1])
-            so_far = f", {_cell(line.live)} so far in the minute that runs" if line.live is not None else ""
-            told.append(f"{line.name}: now {now}, lowest {_cell(low)}, highest {_cell(high)} at {time}{so_far}")
+            now, least, most = (_cell(value, chart.unit) for value in (line.values[-1], low, high))
+            so_far = _cell(line.live, chart.unit)
+            running = f", {so_far} so far in the minute that runs" if line.live is not None else ""
+            told.append(f"{line.name}: now {now}, lowest {least}, highest {most} at {time}{running}")
         else:
             told.append(f"{line.name}: no data")
     return ". ".join(told) + "."
@@ -339,12 +359,16 @@ def _table(chart: LineChart, zone: tzinfo) -> tuple[tuple[str, tuple[str, ...]],
     most = max((len(line.values) for line in chart.lines), default=0)
     rows = []
     if chart.live_to is not None:
-        rows.append((f"{numbers.clock(chart.live_to, zone)} so far", tuple(_cell(line.live) for line in chart.lines)))
+        live = tuple(_cell(line.live, chart.unit) for line in chart.lines)
+        rows.append((f"{numbers.clock(chart.live_to, zone)} so far", live))
     for index in range(most - 1, -1, -max(1, most // _TABLE_ROWS)):
         cells = (line.values[index] if index < len(line.values) else None for line in chart.lines)
-        rows.append((numbers.clock(chart.instant(index), zone), tuple(_cell(value) for value in cells)))
+        rows.append((numbers.clock(chart.instant(index), zone), tuple(_cell(value, chart.unit) for value in cells)))
     return tuple(rows)
 
 
-def _cell(value: float | None) -> str:
-    return numbers.figure(value, "ms")[0]
+@functools.lru_cache(16_384)  # a page that is looked at again has the same values but for the newest
+def _cell(value: float | None, unit: str) -> str:
+    """A value without its unit; whole counts of things have no decimals."""
+    is_count = not unit and value is not None and value.is_integer() and abs(value) < _LONG_FROM
+    return numbers.tick(value) if is_count and value is not None else numbers.figure(value, "ms")[0]

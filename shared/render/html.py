@@ -39,7 +39,7 @@ from ..panels import (
 )
 from ..timeline import iso
 from ..urls import Format, View
-from . import charts, howto, layout, numbers
+from . import charts, howto, layout, numbers, svg
 from .plain import clean, cut, value_text
 from .status import WORDS, rank
 
@@ -226,6 +226,7 @@ def _environment() -> Environment:
         link=_link,
         number=numbers.number,
         percent=_percent,
+        relative=svg.relative,
         shape=_shape,
         short=_short,
         short_title=lambda text, most: cut(clean(text), most),

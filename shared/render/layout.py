@@ -141,10 +141,11 @@ def _multiples(panels: Sequence[Multiples], page: Board, zone: tzinfo) -> Block:
 
 
 def _small(chart: LineChart, zone: tzinfo) -> charts.Drawing:
-    """A drawing with less room for words: flags have none, and a single line no name."""
+    """A drawing with less room for words: flags and spans have none, and a single line no name."""
     drawing = charts.draw_chart(chart, zone, with_table=False)
     lines = drawing.lines if len(drawing.lines) != 1 else (replace(drawing.lines[0], name=""),)
-    return replace(drawing, lines=lines, marks=tuple(replace(mark, label="") for mark in drawing.marks))
+    marks = tuple(replace(mark, label="") for mark in drawing.marks)
+    return replace(drawing, lines=lines, marks=marks, spans=tuple(replace(span, label="") for span in drawing.spans))
 
 
 def _page_span(page: Board, zone: tzinfo) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 import font_roboto  # type: ignore[import-untyped]  # the package has no types
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+TIMEOUT_MS = 20_000
+"""Of a machine that is busy with something else."""
 NAMES = ("chromium", "chromium-browser")
 _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig><dir>{fonts}</dir><cachedir>{cache}</cachedir></fontconfig>"""
@@ -44,6 +46,7 @@ class Watched:
         self.faults: list[str] = []
         self.url = url
         self.context: BrowserContext = browser.new_context(base_url=url, **options)
+        self.context.set_default_timeout(TIMEOUT_MS)
         self.context.on("request", lambda request: self._requested(request.url))
         self.context.on("console", lambda message: self._said(message.type, message.text))
         self.context.on("weberror", lambda error: self.faults.append(str(error.error)))

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
-from tests.browser.chromium import NAMES, Watched, chromium, program
+from tests.browser.chromium import NAMES, TIMEOUT_MS, Watched, chromium, program
 from tests.browser.stage import Stage, staged
 
 HOURS = 3.0
+expect.set_options(timeout=TIMEOUT_MS)
 RELEASE_MINUTES = 5
 
 

@@ -78,9 +78,10 @@ class Stage:
 
     def evaluate_at(self, minute: datetime) -> None:
         """Publish what the fleet measured until ``minute`` and evaluate there; the clock is a few seconds later."""
-        self._clock.move_to(minute + _SETTLED)
+        self._clock.move_to(minute)
         self._traffic.publish_until(self.now())
         self._deliver()
+        self._clock.move_to(minute + _SETTLED)
         assert self._hosted.evaluate() == 200
         self._deliver()
 

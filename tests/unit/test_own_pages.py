@@ -17,14 +17,14 @@ from shared.dashboard import DashboardPages, PageRequest, PageResponse
 from shared.forms import COOKIE
 from shared.monitoring_config import MonitoringConfig
 from shared.own_pages import build_own
-from shared.panels import Board
+from shared.panels import Board, Table
 from shared.silences import Matcher
 from shared.urls import OWN_PAGES, parse_view
 from tests.hostile import ATTACKS, poisoned
-from tests.pages import world
+from tests.pages import run, world
 from tests.unit.test_board_formats import FORMS, Elements, html
 from tests.unit.test_deeds import FIRED, TOKEN, fired_at, sent, slow_world
-from tests.world import World
+from tests.world import World, point
 
 EXTENSIONS = ("txt", "json", "md", "csv")
 FORMULA = '=HYPERLINK("http://evil.example")'
@@ -53,6 +53,30 @@ def busy() -> World:
 def changing() -> World:
     """One in which silences are ended."""
     return busy_world()
+
+
+def test_what_came_before_anybody_judged_is_late_for_nobody() -> None:
+    """A past that is published afterwards is no warning on the system's page; a late minute since then is one."""
+    running = world()
+    at = running.clock()
+    run(running, 3)
+    for minutes_ago in range(5, 20):
+        running.publish(point("up", at - timedelta(minutes=minutes_ago), 1.0, region="us-central1"))
+    running.next_minute()
+    assert late_minutes(running) == 0
+    running.clock.sleep(60)
+    running.publish(point("up", at + timedelta(seconds=30), 1.0, region="us-central1"))
+    running.next_minute()
+    assert late_minutes(running) == 1
+
+
+def late_minutes(running: World) -> float:
+    """How many minutes the system's page counts as changed after they could be rolled up."""
+    now = running.clock()
+    page = build_own(running.services.config, running.services.reader, parse_view("/system", {}, None, now), now)
+    (table,) = (panel for panel in page.panels if isinstance(panel, Table) and panel.title == "What should not be")
+    (row,) = (row for row in table.rows if row.name.startswith("Minutes that changed"))
+    return row.cells[0].value or 0.0
 
 
 def get(running: World, path: str, **query: str) -> PageResponse:

@@ -223,7 +223,7 @@ class TestLayout:
         """Name, status word, value, scope and spark of a signal stand in cells of their own."""
         sheet = asset("app.css")[0].decode()
         areas = {name: places(re.search(rf"(?<![\w-])\.{name}{{grid-area:([0-9/]+)", sheet)) for name in "nwk"}
-        areas["v"] = places(re.search(r"& \.v{grid-area:([0-9/]+)", sheet))
+        areas["v"] = places(re.search(r"}\.v{grid-area:([0-9/]+)", sheet))
         areas["scope"] = places(re.search(r"\.scope{grid-area:([0-9/]+)", sheet))
         taken = [place for some in areas.values() for place in some]
         assert len(taken) == len(set(taken)) >= 8
@@ -248,7 +248,7 @@ class TestLayout:
         """A region's line has the colour of its place among the regions, also where it is drawn alone."""
         page = samples.overview()
         alone = replace(page.charts[0], lines=(replace(page.charts[0].lines[0], place=1),))
-        assert '<b class="s1">456 europe-west1</b>' in rendered(replace(page, charts=(alone,)))
+        assert '<b class="s1"><span class="v1">456</span> europe-west1</b>' in rendered(replace(page, charts=(alone,)))
 
 
 def places(area: re.Match[str] | None) -> set[tuple[int, int]]:

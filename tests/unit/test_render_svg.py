@@ -90,6 +90,44 @@ def test_a_gap_is_a_gap(values: list[float | None]) -> None:
     assert all(0 <= int(number) <= svg.UNIT for number in re.findall(r"\d+", drawn.replace("h0", "")))
 
 
+@given(st.lists(st.none() | st.floats(0, 100), min_size=1, max_size=300))
+def test_steps_lead_to_the_same_points(values: list[float | None]) -> None:
+    """A path as steps from point to point has the points of the path, gaps and lone dots included."""
+    path = svg.path(values, svg.Scale(0, 100))
+    walked = ""
+    for x, y, steps, dot in re.findall(r"M(\d+) (\d+)(?:l([-\d ]+))?(h0)?", svg.relative(path)):
+        moves = [int(one) for one in re.findall(r"-?\d+", steps)]
+        points = itertools.accumulate(zip(moves[::2], moves[1::2], strict=True), add, initial=(int(x), int(y)))
+        walked += f"M{' '.join(f'{a} {b}' for a, b in points)}{dot}"
+    assert walked == path
+
+
+def add(place: tuple[int, int], step: tuple[int, int]) -> tuple[int, int]:
+    """Where a step leads."""
+    return place[0] + step[0], place[1] + step[1]
+
+
+def test_a_crosshair_has_the_numbers_of_the_table() -> None:
+    """Each point of a line has its value as the table shows it, the last as the line's end does, a gap a dash."""
+    drawn = charts.draw_chart(samples.overview().charts[0], UTC)
+    rows = {name: [values[column] for _, values in drawn.table] for column, name in enumerate(drawn.names)}
+    for line in drawn.lines:
+        points = line.points.split("|")
+        assert len(points) == drawn.steps == 180
+        assert points[-1] == line.value
+        assert points[::-15] == rows[line.name]
+    gap = charts.draw_chart(chart(Line("a", (1.0, None, 3.0))), UTC).lines[0]
+    assert gap.points == "1.00|–|3.00"
+
+
+def test_counts_of_things_have_no_decimals() -> None:
+    """Sixteen instances are 16, a mean of some 15.5, and what has a unit keeps its three digits."""
+    counted = charts.draw_chart(replace(chart(Line("a", (15.5, 16.0))), unit=""), UTC).lines[0]
+    assert counted.points == "15.5|16"
+    measured = charts.draw_chart(replace(chart(Line("a", (15.5, 16.0))), unit="ms"), UTC).lines[0]
+    assert measured.points == "15.5|16.0"
+
+
 def test_a_lone_value_is_a_dot() -> None:
     """A value between two gaps is drawn as a line of no length, which round caps make a dot."""
     assert svg.path([None, 5.0, None], svg.Scale(0, 10)) == "M500 500h0"
