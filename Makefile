@@ -95,12 +95,12 @@ notify-test: .venv/.runs ## Send a marked test to CHANNEL=slack and say what cam
 verify: .venv/.runs ## Check a running system, a probe and a test notification through it; ARGS="--no-probe"
 	@exec $(BIN)/python -m shared.monitoring_setup verify $(ARGS)
 
-tune: .venv/.runs ## What the rules did and the thresholds their values recommend; HOURS=72 ARGS="--format html"
-	@exec $(BIN)/python -m shared.monitoring_setup tuning $(call option,HOURS) $(ARGS)
+tune: .venv/.runs ## What the rules did and the thresholds their values recommend; HOURS=72 WINDOWS=file ARGS="--format html"
+	@exec $(BIN)/python -m shared.monitoring_setup tuning $(call option,HOURS) $(call option,WINDOWS) $(ARGS)
 
-tune-apply: .venv/.runs ## Apply the recommendation for RULE=...: shows the difference and the backtest, and asks; ARGS="--yes"
+tune-apply: .venv/.runs ## Apply the recommendation for RULE=...: shows the difference and the backtest, and asks; WINDOWS=file ARGS="--yes"
 	@test -n "$(RULE)" || { echo "make tune-apply RULE=ID, for example: make tune-apply RULE=high-cpu-utilization" >&2; exit 2; }
-	@exec $(BIN)/python -m shared.monitoring_setup apply '$(RULE)' $(ARGS)
+	@exec $(BIN)/python -m shared.monitoring_setup apply '$(RULE)' $(call option,HOURS) $(call option,WINDOWS) $(ARGS)
 
 digest-preview: .venv/.runs ## The daily digest as it would be sent now; ARGS="--format html"
 	@exec $(BIN)/python -m shared.monitoring_setup digest $(ARGS)

@@ -1,8 +1,8 @@
 """The chart that goes with a notification: what its rule asks, from an hour before it fired until now, as a picture.
 
 It is what the dashboard draws: the groups of the rule, the limits of the rules that judge the same, and the stretch in
-which the alert fires. Nobody's alert waits for it: it is given up after ``DEADLINE_SECONDS``, and one of more than
-``MAX_BYTES`` is none.
+which the alert fires. The daily digest has the overview of its day. Nobody's alert waits for it: it is given up after
+``DEADLINE_SECONDS``, and one of more than ``MAX_BYTES`` is none.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from .chart_pages import caption_of
 from .errors import PermanentError
 from .line_charts import chart_of, firing_spans
 from .monitoring_config import MonitoringConfig
-from .notifications import Notification, NotificationKind
+from .notifications import DIGEST_SPAN, Notification, NotificationKind
+from .overview import build_overview
 from .panels import LineChart, Span
 from .reader import Reader
 from .render.caption import Caption
+from .render.overview_picture import PICTURE_HEIGHT, overview_svg
 from .render.standalone import picture, render_svg
 from .rules import AlertRule
 from .sources import Sources, read_sources
@@ -50,9 +52,13 @@ class AlertCharts:
         Raises TimeoutError, PermanentError ``chart_too_large``, and whatever reading raises.
         """
         rule = self.config.find_rule(notification.rule_id)
-        if rule is None or notification.kind in _WITHOUT:
+        if notification.is_digest:
+            draw = partial(digest_picture, self.config, self.reader, notification.at, self.now())
+        elif rule is None or notification.kind in _WITHOUT:
             return None
-        drawn = _within(self.deadline_seconds, partial(self._draw, rule, notification))
+        else:
+            draw = partial(self._draw, rule, notification)
+        drawn = _within(self.deadline_seconds, draw)
         if drawn is not None and len(drawn) > MAX_BYTES:
             raise PermanentError("chart_too_large", f"{len(drawn)} bytes")
         return drawn
@@ -76,6 +82,13 @@ def alert_chart(
     same = [one for one in config.list_alert_rules(enabled_only=True) if config.query_for(one) == query]
     chart = chart_of(sources, "alert", rule.name, config.unit_for(rule), query, same)
     return replace(chart, spans=_spans(sources, rule, notification)), caption_of(sources)
+
+
+def digest_picture(config: MonitoringConfig, reader: Reader, at: datetime, now: datetime) -> bytes | None:
+    """The overview of the 24 hours before ``at`` (aware UTC) as a PNG; None without data in them."""
+    end = from_minute(minute_floor(at))
+    page = build_overview(config, reader, end - DIGEST_SPAN, end, now)
+    return picture(overview_svg(page, UTC, "UTC"), PICTURE_HEIGHT) if page.data_to else None
 
 
 def _spans(sources: Sources, rule: AlertRule, notification: Notification) -> tuple[Span, ...]:

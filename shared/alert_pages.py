@@ -42,7 +42,7 @@ _WORDS: Mapping[Reason, str] = {
     Reason.NO_DATA: "Ended without data",
     Reason.MISSING: "Data is missing",
     Reason.BACK: "Data is back",
-    Reason.GONE: "Gone for a day",
+    Reason.GONE: "Given up, still without data",
     Reason.FAILED: "The rule cannot be evaluated",
     Reason.WORKS: "The rule works again",
     Reason.REMOVED: "The rule was removed",

@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .rules import AlertRule, MetricThreshold, OnNoData, Severity
+from .rules import AlertRule, MetricThreshold, OnNoData, Severity, SourceRule
 from .series import Labels
 
 GONE_AFTER = timedelta(hours=24)
-"""How long a group without data is missed: a region or instance that was taken away fires no longer than that."""
+"""How long a rule misses a group without data: a region or instance that was taken away fires no longer than that.
+
+A source, whose business it is, says itself.
+"""
 
 
 class State(StrEnum):
@@ -61,7 +64,7 @@ class Reason(StrEnum):
     """A no-data alert takes the place of one that ended for want of data."""
     BACK = "data_back"
     GONE = "gone"
-    """Without data for a day: nobody waits for it any more."""
+    """It never came back, and nobody waits for it any more."""
     FAILED = "rule_failed"
     WORKS = "rule_works"
     REMOVED = "rule_removed"
@@ -197,14 +200,15 @@ def _without_data(rule: AlertRule, alert: AlertState, now: datetime) -> Decision
 
 
 def _silent(rule: AlertRule, alert: AlertState, now: datetime) -> Decision:
-    """``on_no_data: alert``: violating; a group that is gone for ``GONE_AFTER`` is no longer missed."""
+    """``on_no_data: alert``: violating; what is gone for long is no longer missed, and its end says so."""
     since = alert.no_data_since or now
     for_ever = not alert.labels and not rule.is_source
-    if for_ever or now - since < GONE_AFTER:
+    patience = timedelta(seconds=rule.gone_after_seconds) if isinstance(rule, SourceRule) else GONE_AFTER
+    if for_ever or now - since < patience:
         return _violating(rule, replace(alert, no_data_since=since), None, now)
     if alert.state is State.INACTIVE:
         return Decision(alert, Reason.NONE)
-    return Decision(replace(alert.cleared(now), no_data_since=since), Reason.NO_DATA)
+    return Decision(replace(alert.cleared(now), no_data_since=since), Reason.GONE)
 
 
 def _frozen(rule: AlertRule, alert: AlertState, now: datetime) -> Decision:

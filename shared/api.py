@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from .boards import build_board
+from .alert_pages import ALERTS
 from .chart_pages import build_chart
 from .configuration.models import Collection
 from .errors import ConfigError, PermanentError
 from .monitoring_config import MonitoringConfig
 from .openapi import openapi
 from .overview import build_overview
-from .panels import Overview, Shown
+from .pages import build_page
+from .panels import Overview
 from .reader import Reader
 from .render.json_page import alert_json, chart_page_json, dumped, health_json, render_json
 from .sources import REGION
 from .timeline import iso
-from .urls import OVERVIEW, View, parse_api
+from .urls import OVERVIEW, OWN_PAGES, View, parse_api
 
 API = "/api/"
+_PAGES = {"history": ALERTS}
+_OTHER = re.compile(rf"/api/(?:{ALERTS}/(?P<alert>[0-9a-f]{{16}})|(?P<page>{'|'.join(OWN_PAGES)}|history))")
 _ONE = re.compile(r"/api/(?P<kind>dashboards|collections)/(?P<name>[a-z0-9_-]{1,100})")
 
 
@@ -43,7 +46,12 @@ class Api:
         one = _ONE.fullmatch(path)
         if one is not None:
             view = parse_api(query, self.now(), one["name"])
-            return self._dashboard(view) if one["kind"] == "dashboards" else self._collection(view)
+            return self._page(view) if one["kind"] == "dashboards" else self._collection(view)
+        other = _OTHER.fullmatch(path)
+        if other is not None:
+            _check_none(query if other["alert"] else {})
+            name = f"{ALERTS}/{other['alert']}" if other["alert"] else _PAGES.get(other["page"], other["page"])
+            return self._page(replace(parse_api(query, self.now(), name), prefix="/"))
         match path:
             case "/api/" | "/api/openapi.json":
                 return dumped(openapi(self.config))
@@ -57,18 +65,8 @@ class Api:
                 return dumped(self._health(parse_api(query, self.now(), OVERVIEW)))
         raise PermanentError("not_found", "there is no such route; /api/openapi.json has them all")
 
-    def _dashboard(self, view: View) -> str:
-        return render_json(self._page(view))
-
-    def _page(self, view: View) -> Shown:
-        now = self.now()
-        if view.name == OVERVIEW:
-            return self._overview(view)
-        try:
-            dashboard = self.config.get_dashboard(view.name)
-        except ConfigError as error:
-            raise PermanentError("not_found", error.detail) from error
-        return build_board(self.config, self.reader, dashboard, view.start, view.end, now, region=view.region)
+    def _page(self, view: View) -> str:
+        return render_json(build_page(self.config, self.reader, view, self.now()))
 
     def _overview(self, view: View) -> Overview:
         return build_overview(self.config, self.reader, view.start, view.end, self.now(), region=view.region)
@@ -83,7 +81,7 @@ class Api:
         return chart_page_json(*build_chart(self.config, self.reader, collection, view, self.now()))
 
     def _dashboards(self, query: Mapping[str, str]) -> dict[str, Any]:
-        _nothing(query)
+        _check_none(query)
         return {
             "dashboards": [
                 {"name": one.name, "title": one.title, "description": one.description,
@@ -93,7 +91,7 @@ class Api:
         }  # fmt: skip
 
     def _collections(self, query: Mapping[str, str]) -> dict[str, Any]:
-        _nothing(query)
+        _check_none(query)
         return {
             "collections": [
                 {"name": one.name, "description": one.description, "unit": one.unit,
@@ -127,6 +125,6 @@ def has_region(config: MonitoringConfig, collection: Collection) -> bool:
     return metric is not None and REGION in metric.labels
 
 
-def _nothing(query: Mapping[str, str]) -> None:
+def _check_none(query: Mapping[str, str]) -> None:
     if query:
-        raise PermanentError("invalid_request", "this list takes no parameters")
+        raise PermanentError("invalid_request", "this route takes no parameters")

@@ -31,10 +31,8 @@ MAX_BINS = 2048
 
 def keys_of(values: Floats, scale: int = SCALE) -> Ints:
     """The key of each value; values must be finite. Empty in, empty out."""
-    zero = values == 0
-    magnitude = np.where(zero, 1.0, np.abs(values))
-    keys = np.copysign(np.ceil(np.log2(magnitude) * 2.0**scale) + (OFFSET - 1), values).astype(np.int64)
-    keys[zero] = 0
+    magnitude = np.where(values == 0, 1.0, np.abs(values))
+    keys: Ints = (np.sign(values) * (np.ceil(np.log2(magnitude) * 2.0**scale) + (OFFSET - 1))).astype(np.int64)
     return keys
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 
 from .configuration.models import Dashboard, Panel, PanelKind
-from .frame import about_rules, frame, is_stale
+from .frame import about_rules, aged, frame, is_stale
 from .items import Item, items_of, judges, rules_on, title_of
 from .monitoring_config import MonitoringConfig
 from .panels import Board, Signal
@@ -46,7 +46,7 @@ def build_board(
         name=dashboard.name,
         title=dashboard.title,
         signals=tuple(_signals(sources, dashboard, stale)),
-        panels=tuple(_panels(sources, dashboard, zone)),
+        panels=tuple(_panels(sources, dashboard, zone, stale)),
         has_alerts=any(panel.kind is PanelKind.ALERTS for panel in dashboard.panels),
         alerts_title=next((p.title for p in dashboard.panels if p.kind is PanelKind.ALERTS), "Active alerts"),
     )
@@ -89,11 +89,11 @@ def _wanted(sources: Sources, panel: Panel, item: Item) -> Wanted:
     )
 
 
-def _panels(sources: Sources, dashboard: Dashboard, zone: tzinfo) -> Iterator[Drawn]:
+def _panels(sources: Sources, dashboard: Dashboard, zone: tzinfo, stale: bool) -> Iterator[Drawn]:
     for number, panel in enumerate(dashboard.panels, start=1):
         drawn = _panel(_spanning(sources, panel), panel, f"{dashboard.name}-{number}", zone)
         if drawn is not None:
-            yield drawn
+            yield aged(drawn) if stale and panel.kind is not PanelKind.ANOMALIES else drawn
 
 
 def _panel(sources: Sources, panel: Panel, panel_id: str, zone: tzinfo) -> Drawn | None:

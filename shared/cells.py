@@ -127,7 +127,8 @@ def fold(observations: Sequence[Observation], writer: int = 0) -> Cells:
     return _reduce(rows, ids[0], ordered, add_writers=False)
 
 
-class Segments(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
     """Observations as columns, series by series: ``names[i]`` (ascending) has the next ``count[i]``, at least 1."""
 
     names: tuple[Series, ...]
@@ -146,8 +147,8 @@ class Segments(NamedTuple):
 
 def fold_segments(given: Segments) -> Cells:
     """The same for columns, which have no negative zeros; none give no rows."""
-    names, kinds, count, at_us, values = given
-    if not len(names):
+    names, kinds, count, at_us, values = given.names, given.kinds, given.count, given.at_us, given.values
+    if not names:
         return EMPTY
     start = starts_of(count)
     first, owner = start[:-1], np.repeat(np.arange(len(names)), count)
@@ -189,6 +190,12 @@ def merge(parts: Sequence[Cells]) -> Cells:
     """Merge cells along time; ``last_sum`` and ``writers`` are those of the newest row. No parts, no rows."""
     stacked, ids, ordered = _stack(parts)
     return _reduce(stacked, ids, ordered, add_writers=False)
+
+
+def beside(parts: Sequence[Cells]) -> Cells:
+    """The rows of parts that have no series in common, and each only greater ones than the part before it."""
+    stacked, _, names = _stack(parts)
+    return replace(stacked, series=names)
 
 
 def merge_writers(parts: Sequence[Cells]) -> Cells:
@@ -301,21 +308,23 @@ class Bins(NamedTuple):
     counts: Ints
     scales: Ints
 
-    def merged(self, scale: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    def merged(self, scale: Ints, most: int = bins.MAX_BINS) -> tuple[Ints, Ints, Ints, Ints]:
         """Each owner's bins once, ascending: their start by owner, keys, counts, and each owner's scale.
 
-        ``scale`` is each owner's, at most that of any of its bins; lower where they would be more than MAX_BINS.
+        ``scale`` is each owner's, at most that of any of its bins; lower where they would be more than ``most``.
         """
         steps = self.scales - scale[self.owners]
         key = bins.coarser(self.keys, steps) if steps.any() else self.keys
-        return _narrowed(*_add_equal(self.owners, key, self.counts), scale)
+        return _narrowed(*_add_equal(self.owners, key, self.counts), scale, most)
 
 
-def _narrowed(owner: Ints, key: Ints, count: Ints, scale: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+def _narrowed(
+    owner: Ints, key: Ints, count: Ints, scale: Ints, most: int = bins.MAX_BINS
+) -> tuple[Ints, Ints, Ints, Ints]:
     """Bins, ascending and each once, as ``Bins.merged`` gives them."""
     while True:
         populated = np.bincount(owner, minlength=len(scale))
-        wide = populated > bins.MAX_BINS
+        wide = populated > most
         if not wide.any():
             return starts_of(populated), key, count, scale
         scale = scale - wide

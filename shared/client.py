@@ -69,7 +69,7 @@ def _credentials(config: ClientConfig) -> Credentials:
 
             return GoogleCredentials()
         except ImportError:
-            try_log("google_auth_missing", "WARNING", detail="pip install 'ion-monitoring[google]'")
+            try_log("google_auth_missing", "WARNING", detail="needs google-auth: pip install '.[google]'")
     return MetadataServer(config.metadata_host or METADATA_HOST)
 
 

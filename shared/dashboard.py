@@ -10,19 +10,19 @@ from datetime import UTC, datetime, tzinfo
 from http import HTTPStatus
 
 from .access import Gate
-from .alert_pages import ALERTS, build_alert, build_alerts
+from .alert_pages import ALERTS
 from .api import API, Api
-from .boards import build_board, rules_of_dashboard
+from .boards import rules_of_dashboard
 from .chart_pages import build_chart, render_chart
-from .configuration.models import Collection, Dashboard
+from .configuration.models import Dashboard
 from .deeds import HOURS, carry_out, is_deed
-from .errors import ConfigError, PermanentError, TransientError
+from .errors import PermanentError, TransientError
 from .forms import COOKIE, TOKEN_BYTES, Sent, check_sent, cookie_header, is_token
 from .inbox_page import inbox_entries
 from .monitoring_config import MonitoringConfig
 from .notifications import Notification
-from .overview import build_overview
-from .own_pages import TITLES, build_own, reach, running
+from .own_pages import TITLES, reach, running
+from .pages import build_page, collection_of
 from .panels import KEPT_ROWS, Board, Deeds, Endings, Page, Shown, Status, Tab
 from .reader import Reader
 from .render.csv_page import render_csv
@@ -32,10 +32,8 @@ from .render.markdown import render_markdown
 from .render.plain import clean
 from .render.text import render_text
 from .rules import Severity
-from .sources import REGION
 from .timeline import minute_floor
 from .urls import (
-    OVERVIEW,
     OWN_PAGES,
     RANGES,
     SILENCES,
@@ -43,7 +41,6 @@ from .urls import (
     Format,
     View,
     failure_format,
-    is_region,
     parse_chart,
     parse_view,
 )
@@ -142,7 +139,7 @@ class DashboardPages:
         return PageResponse(303, b"", Format.TEXT.content_type, headers)
 
     def _page(self, view: View, request: PageRequest) -> PageResponse:
-        page = self._build(view)
+        page = build_page(self.config, self.reader, view, self.now(), _zone(view))
         headers = {"Vary": "Accept"}
         if self.gate.is_open and view.format is Format.HTML and isinstance(page, Board) and _has_forms(page):
             page, headers = self._with_deeds(page, request, headers)
@@ -176,55 +173,13 @@ class DashboardPages:
         deeds = Deeds(f"/{page.name}", token, asked_at, page.open_episode, HOURS, author)
         return replace(page, deeds=deeds), headers
 
-    def _build(self, view: View) -> Shown:
-        if view.name in OWN_PAGES and view.prefix == "/":
-            return build_own(self.config, self.reader, view, self.now(), _zone(view))
-        if view.prefix == "/":
-            return self._alerts(view)
-        try:
-            dashboard = self.config.get_dashboard(view.name)
-        except ConfigError as error:
-            raise PermanentError("not_found", error.detail) from error
-        collection = self._collection(view)
-        zone, now = _zone(view), self.now()
-        if view.name != OVERVIEW:
-            if collection is not None:
-                raise PermanentError("invalid_request", "collection is of the overview alone")
-            return build_board(self.config, self.reader, dashboard, view.start, view.end, now, zone, view.region)
-        page = build_overview(self.config, self.reader, view.start, view.end, now, zone, collection, view.region)
-        return replace(page, regions=tuple(replace(row, href=_region_href(view, row.name)) for row in page.regions))
-
-    def _alerts(self, view: View) -> Shown:
-        zone, now = _zone(view), self.now()
-        if view.collection:
-            raise PermanentError("invalid_request", "collection is of the overview alone")
-        fingerprint = view.name.partition("/")[2]
-        if fingerprint:
-            return build_alert(self.config, self.reader, fingerprint, now, zone)
-        return build_alerts(self.config, self.reader, view.start, view.end, now, zone, view.region)
-
     def _chart(self, view: View) -> PageResponse:
-        collection = self._collection(view)
+        collection = collection_of(self.config, view)
         if collection is None:
             raise PermanentError("not_found", "there is no such chart")
         chart, caption = build_chart(self.config, self.reader, collection, view, self.now())
         headers = {"Vary": "Accept"}
         return PageResponse(200, render_chart(chart, caption, view), view.format.content_type, headers)
-
-    def _collection(self, view: View) -> Collection | None:
-        """The collection that the address names; it must be of regions when the address names one of those too."""
-        if not view.collection:
-            return None
-        try:
-            collection = self.config.get_collection(view.collection)
-        except ConfigError as error:
-            raise PermanentError("invalid_request", error.detail) from error
-        metric = self.config.metric(collection.query.select.metric)
-        if view.region and (metric is None or REGION not in metric.labels):
-            raise PermanentError(
-                "invalid_request", f"{collection.name} is of no region; leave region or collection out"
-            )
-        return collection
 
     def _tabs(self, view: View | None, page: Page | None) -> tuple[Tab, ...]:
         """A tab for each dashboard with the worst status on it; ``page`` is the current one, None: the inbox is."""
@@ -321,11 +276,6 @@ def _own_tabs(view: View) -> tuple[Tab, ...]:
 def _has_forms(page: Board) -> bool:
     """Whether a page is one from which something can be changed: an alert's, or that of the silences."""
     return "/" in page.name or page.name == SILENCES
-
-
-def _region_href(view: View, region: str) -> str:
-    """The address of this page for one region; empty for a name that no address can have."""
-    return view.href(as_format=Format.HTML, region=region) if is_region(region) else ""
 
 
 def _asset(path: str) -> PageResponse:

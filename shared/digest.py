@@ -15,6 +15,9 @@ from .cells import merge
 from .cost import cost_report, count_operations
 from .hours import hour_of, read_hours
 from .monitoring_config import MonitoringConfig
+from .notifications import DIGEST_SPAN
+from .overview import build_overview
+from .reader import Reader
 from .render.report import Report, Section
 from .rules import MetricType, Severity
 from .series import label_text
@@ -24,7 +27,7 @@ from .windows import evaluate
 
 RULE_ID = "~digest"
 """What stands for a rule's id in the digest; no rule has such a one."""
-DAY = timedelta(hours=24)
+DAY = DIGEST_SPAN
 SHOWN = 10
 NOISY = 5
 """A rule that fired as often in a day is noisy."""
@@ -39,6 +42,7 @@ def digest_report(config: MonitoringConfig, store: Store, tuning: AlertTuningRep
     episodes = [*began_before(history, from_minute(span.first)), *began]
     settings = config.settings
     sections = [
+        _now(config, store, now),
         _incidents(config, episodes, now),
         _worst(episodes, now),
         _uptime(config, store, span, now),
@@ -77,6 +81,12 @@ def _minutes(one: Episode, now: datetime) -> int:
     return round(one.duration(now) / timedelta(minutes=1))
 
 
+def _now(config: MonitoringConfig, store: Store, now: datetime) -> Section:
+    """What the overview answers at the day's end."""
+    answer = build_overview(config, Reader(store), from_minute(minute_floor(now)) - DAY, now, now).headline
+    return Section("Now", [f"{answer.sentence}.", *filter(None, [answer.detail])])
+
+
 def _incidents(config: MonitoringConfig, episodes: Sequence[Episode], now: datetime) -> Section:
     if not episodes:
         return Section("Incidents", ["None."])
@@ -111,7 +121,8 @@ def _uptime(config: MonitoringConfig, store: Store, span: Span, now: datetime) -
     if not values:
         return Section("Uptime", ["No data of whole hours."])
     lines = [f"{label_text(labels) or 'Availability'}: {value:.3f} {default.unit}" for labels, value in values.items()]
-    return Section("Uptime", [f"{line} over {len(found)} hours" for line in lines])
+    over = "1 hour" if len(found) == 1 else f"{len(found)} hours"
+    return Section("Uptime", [f"{line} over {over}" for line in lines])
 
 
 def _noisy(config: MonitoringConfig, episodes: Sequence[Episode]) -> Section:

@@ -38,6 +38,8 @@ _ABOUT_NOW = {
     NotificationKind.FIRING, NotificationKind.RAISED, NotificationKind.ESCALATED, NotificationKind.ACKNOWLEDGED,
 }  # fmt: skip
 
+_ABOUT_NO_RULE = {NotificationKind.SUMMARY, NotificationKind.NOTICE}
+
 
 def no_chart(_: Notification) -> bytes | None:
     """Where nothing is drawn."""
@@ -75,7 +77,7 @@ class EvidenceFrom:
 
     def _usual(self, notification: Notification) -> tuple[float, float] | None:
         """What is usual of the value at this time of the week; None where nothing was learned."""
-        if notification.about != AlertKind.THRESHOLD.value:
+        if notification.about != AlertKind.THRESHOLD.value or notification.kind in _ABOUT_NO_RULE:
             return None
         try:
             key = rule_key(self.config, self.config.get_rule(notification.rule_id))

@@ -11,7 +11,7 @@ from .alerts import AlertState, AlertStateManager
 from .checks import alert_row, count_checks, health_of, newest_minute, notes_of
 from .headline import Story, headline
 from .minute_cache import Cursor
-from .panels import KEPT_ROWS, STALE_AFTER, Headline, Status
+from .panels import KEPT_ROWS, STALE_AFTER, Headline, LineChart, Multiples, Panel, Row, Status, Table
 from .rules import AlertRule, Severity
 from .sources import Sources
 from .timeline import from_minute
@@ -21,6 +21,30 @@ def is_stale(sources: Sources) -> bool:
     """Whether the newest data is too old to be called current."""
     newest = newest_minute(sources)
     return newest is None or sources.about - from_minute(newest) > STALE_AFTER
+
+
+def aged(panel: Panel) -> Panel:
+    """A panel about now whose data is too old to be called so: nothing in it is OK, whatever fired last."""
+    if isinstance(panel, LineChart):
+        return aged_chart(panel)
+    if isinstance(panel, Multiples):
+        smalls = (replace(one, status=_old(one.status), chart=aged_chart(one.chart)) for one in panel.charts)
+        return replace(panel, charts=tuple(smalls))
+    return replace(panel, rows=aged_rows(panel.rows)) if isinstance(panel, Table) else panel
+
+
+def aged_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Rows about now whose data is too old to be called so."""
+    return tuple(replace(row, status=_old(row.status)) for row in rows)
+
+
+def aged_chart(chart: LineChart) -> LineChart:
+    """A chart up to now whose data is too old to be called so."""
+    return replace(chart, lines=tuple(replace(line, status=_old(line.status)) for line in chart.lines))
+
+
+def _old(status: Status) -> Status:
+    return status if status in (Status.UNKNOWN, Status.EMPTY) else Status.STALE
 
 
 def about_rules(sources: Sources, rules: Sequence[AlertRule]) -> Sources:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from struct import pack
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from .series import Kind, Series
 from .timeline import MINUTE_SECONDS, US_PER_SECOND, minute_of_us
 
 _series_of = attrgetter("series")
-_PAIR_BYTES = 16
 _MAX_US = 253_402_300_740 * US_PER_SECOND
 """The last minute of the year 9999."""
 
@@ -28,7 +26,7 @@ def fold_gathered(taken: Sequence[Gathered]) -> tuple[dict[int, Cells], int]:
     """
     ordered = _merged(sorted(taken, key=_series_of))
     found = _sound(ordered)
-    refused = sum(len(one.numbers) // 2 for one in ordered) - len(found.values)
+    refused = sum(one.observations for one in ordered) - len(found.values)
     return {minute: fold_segments(within) for minute, within in _by_minute(found).items()}, refused
 
 
@@ -39,24 +37,21 @@ def counters(counts: Mapping[Series, int], at_us: int) -> Cells:
 
 def _sound(ordered: Sequence[Gathered]) -> Segments:
     """What may be observed."""
-    columns = [_columns(one.numbers) for one in ordered]
-    given = np.frombuffer(b"".join(columns))
+    given = np.frombuffer(b"".join([one.pairs for one in ordered]))
     names, kinds = tuple(map(_series_of, ordered)), np.array([one.kind for one in ordered], np.int64)
-    count = np.array([len(one) // _PAIR_BYTES for one in columns], np.int64)
+    count = np.array([one.observations for one in ordered], np.int64)
     at_us, values = np.rint(given[::2] * US_PER_SECOND), given[1::2] + 0.0  # -0.0 becomes 0.0
-    if _all_sound(kinds, count, at_us, values):
+    if _all_sound(kinds, at_us, values):
         return Segments(names, kinds, count, at_us.astype(np.int64), values)
     sound = (np.abs(values) <= MAX_MAGNITUDE) & (at_us > 0) & (at_us <= _MAX_US)
     sound &= (values >= 0) | (np.repeat(kinds, count) != Kind.COUNTER)
     return Segments(names, kinds, count, np.where(sound, at_us, 0.0).astype(np.int64), values).where(sound)
 
 
-def _all_sound(kinds: Ints, count: Ints, at_us: Floats, values: Floats) -> bool:
+def _all_sound(kinds: Ints, at_us: Floats, values: Floats) -> bool:
     """Whether the extremes say that each observation is; they are NaN where one is."""
-    if not count.min() or not 0 < at_us.min() <= at_us.max() <= _MAX_US:
-        return False
-    least = 0.0 if kinds.min() <= Kind.COUNTER <= kinds.max() else -MAX_MAGNITUDE
-    return bool(least <= values.min() <= values.max() <= MAX_MAGNITUDE)
+    least = 0.0 if (kinds == Kind.COUNTER).any() else -MAX_MAGNITUDE
+    return bool(0 < at_us.min() <= at_us.max() <= _MAX_US and least <= values.min() <= values.max() <= MAX_MAGNITUDE)
 
 
 def _by_minute(given: Segments) -> dict[int, Segments]:
@@ -77,20 +72,7 @@ def _merged(ordered: list[Gathered]) -> list[Gathered]:
     found: list[Gathered] = []
     for one in ordered:
         if found and found[-1].series == one.series:
-            found[-1] = found[-1]._replace(numbers=found[-1].numbers + one.numbers)
+            found[-1] = found[-1]._replace(pairs=found[-1].pairs + one.pairs)
         else:
             found.append(one)
     return found
-
-
-def _columns(numbers: list[float]) -> bytes:
-    """Times and values in turn, as doubles; without those that are no numbers."""
-    try:
-        return pack(f"{len(numbers)}d", *numbers)
-    except Exception:  # noqa: BLE001 - whatever a value does, the others count
-        pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        return b"".join(pack("2d", *pair) for pair in pairs if _is_number(pair[1]))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating)

@@ -15,8 +15,11 @@ from .rules import AlertRule, MetricType
 from .series import Labels
 from .sources import scope_text
 from .tick import Transition
+from .wording import how_it_ended
 
 RECENT = timedelta(minutes=15)
+_ENDS = frozenset({Reason.RESOLVED, Reason.NO_DATA, Reason.BACK, Reason.GONE})
+"""How what was watched may have ended."""
 _SUBJECTS = {
     MetricType.RESPONSE_TIME: "P95 response time",
     MetricType.ERROR_RATE: "Error rate",
@@ -105,21 +108,29 @@ def _stale(story: Story, data_to: datetime) -> Headline:
 
 
 def _quiet(story: Story) -> Headline:
-    ended = [t for t in story.transitions if t.reason in (Reason.RESOLVED, Reason.NO_DATA) and t.episode]
+    ended = [t for t in story.transitions if t.reason in _ENDS and t.episode]
     if not ended:
         nothing = "Nothing fired in this range." if story.past else "Nothing has fired in the range shown."
         return Headline(Status.OK, f"{_all_ok(story)}{story.then()}", _joined(nothing, _elsewhere(story)))
     last = max(ended, key=lambda t: t.at)
     lasted = age((last.at - (last.episode or last.at)).total_seconds())
     what = f"{subject_of(story.config, last.rule_id)}{where_of(story.config, last.rule_id, last.labels)}"
-    if story.at - last.at <= RECENT:
+    if story.at - last.at <= RECENT and last.reason is Reason.RESOLVED:
         back = "was back" if story.past else "is back"
         ok = f"{_all_ok(story)} since {story.clock(last.at)}."
         sentence = f"Resolved after {lasted}: {what} {back} within its limit"
         return Headline(Status.RESOLVED, sentence, _joined(ok, _elsewhere(story)))
     quiet = age((story.at - last.at).total_seconds())
     sentence = f"{_all_ok(story)}{story.then()}, quiet for {quiet}"
-    return Headline(Status.OK, sentence, _joined(f"Last alert: {what}, {lasted}.", _elsewhere(story)))
+    return Headline(Status.OK, sentence, _joined(f"Last alert: {what}, {_ending(last, lasted)}.", _elsewhere(story)))
+
+
+def _ending(last: Transition, lasted: str) -> str:
+    """How long it lasted, and how it ended unless its value came back."""
+    if last.reason is Reason.RESOLVED:
+        return lasted
+    words = how_it_ended(last.reason, last.kind)
+    return f"{words[:1].lower()}{words[1:]} after {lasted}"
 
 
 def _all_ok(story: Story) -> str:

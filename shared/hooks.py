@@ -169,9 +169,12 @@ class Hooks:
         return self._done(known, reaction.kind.value)
 
     def _publish(self, reaction: Reaction) -> None:
-        """Have it told. Again is harmless: the ids are the same."""
-        for one in reaction.notifications:
-            self.bus.publish(self.notifications_topic, one.to_json(), {"notification": one.id})
+        """Have it told. Again is harmless: the ids are the same. What the bus refuses is no fault of the request's."""
+        try:
+            for one in reaction.notifications:
+                self.bus.publish(self.notifications_topic, one.to_json(), {"notification": one.id})
+        except PermanentError as error:
+            raise TransientError(error.reason, error.detail) from error
 
     def _unknown(self, signature: bytes) -> str:
         """Where a request is noted that was not answered before. Raises for one that was."""

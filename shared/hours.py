@@ -9,6 +9,7 @@ the hour before the minutes and write it only if it is still what they read, so 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,24 +21,26 @@ from . import bins
 from .bins import Floats, Ints
 from .buckets import expired
 from .cardinality import MAX_SERIES, beyond, fitting, named, shares_of
-from .cells import EMPTY, Bins, Cells, merge, percentiles
+from .cells import EMPTY, Bins, Cells, beside, merge, percentiles
 from .errors import PreconditionFailed, TransientError
 from .formats.hour_columns import Slots, decode_hour, encode_hour
 from .parts import ATTEMPTS, CONTENDED, pieces_of, read_parts, write_parts
 from .retention import live
-from .rollups import read_rollups
+from .rollups import cells_of, read_documents
 from .series import Series
 from .store import Document, Store
 from .timeline import HOUR_SECONDS, MINUTE_SECONDS, US_PER_SECOND, from_minute, minute_id
 
 KEPT = timedelta(days=30)
-MINUTES_AT_ONCE = 12
+MINUTES_AT_ONCE = 6
 """Read together."""
 MAX_ROWS_AT_ONCE = 1000
 """About what a document holds of numbers that change; compressing many more only to find that they are too large takes
 seconds."""
-MAX_HELD_NUMBERS = 1_000_000
-"""Rows and bins of minutes that are kept from the first pass to the second, about 20 MB; others are read again."""
+MAX_HELD_NUMBERS = 400_000
+"""Rows and bins of minutes that are kept from the first pass to the second, about 10 MB; others are read again."""
+MAX_GROUP_BINS = 200_000
+"""Of the series that are merged together, which takes about 100 bytes for each."""
 MAX_KNOWN_SERIES = 5 * MAX_SERIES
 """Of an hour, among which those are chosen that it holds."""
 _SLOT_NUMBERS = ("count", "sum", "min", "max", "last", "last_sum")
@@ -111,52 +114,129 @@ class _Stored:
         self._minutes = minutes_of(hour)
         self._now = now
         self._held: dict[int, Cells | None] = {}
+        self._held_numbers = 0
+        self._read: dict[int, Sequence[Document] | None] = {}
 
     def get(self, minute: int) -> Cells | None:
         """A minute's cells."""
-        if minute not in self._held:
+        if minute in self._held:
+            return self._held[minute]
+        if minute not in self._read:
             at = self._minutes.index(minute) // MINUTES_AT_ONCE * MINUTES_AT_ONCE
             wanted = self._minutes[at : at + MINUTES_AT_ONCE]
-            found = read_rollups(self._store, wanted, self._now)
-            if sum(len(cells) + len(cells.bin_key) for cells in self._held.values() if cells) > MAX_HELD_NUMBERS:
-                self._held = {}
-            self._held |= {one: found.get(one) for one in wanted}
-        return self._held[minute]
+            self._read = {}
+            found = read_documents(self._store, wanted, self._now)
+            self._read = {one: found.get(one) for one in wanted}
+        documents = self._read[minute]
+        cells = None if documents is None else cells_of(documents)
+        self._held_numbers += 0 if cells is None else _numbers(cells)
+        if self._held_numbers <= MAX_HELD_NUMBERS:
+            self._held[minute] = cells
+        return cells
 
 
 def build_hour(hour: int, minutes: Minutes) -> Hour:
     """The hour of some minutes; a minute that is absent leaves its slot empty. Pure."""
-    series, dropped = _series_of(hour, minutes)
+    series, groups, dropped = _series_of(hour, minutes)
     number = {name: row for row, name in enumerate(series)}
     shape = (len(series), len(minutes_of(hour)))
     slots = Slots(np.zeros(shape, np.int64), *(np.full(shape, np.nan) for _ in range(8)))
-    merged = EMPTY
-    for at in range(0, len(minutes_of(hour)), MINUTES_AT_ONCE):
-        parts: list[Cells] = []
-        for slot, minute in enumerate(minutes_of(hour)[at : at + MINUTES_AT_ONCE], start=at):
-            cells = minutes.get(minute)
-            if cells is not None:
-                parts.append(cells.take(np.flatnonzero([name in number for name in cells.series])))
-                _fill(slots, slot, parts[-1], _rows(parts[-1].series, number))
-        merged = merge([merged, *parts])
+    merging = _Merging(groups)
+    for slot, minute in enumerate(minutes_of(hour)):
+        _take(minutes.get(minute), number, slots, slot, merging)
+    merged = merging.done()
     if len(merged) < len(series):  # a minute was written again between the passes
         slots = slots.take(_rows(merged.series, number))
     return Hour(replace(merged, sum=_sums(slots)), slots, dropped)
 
 
-def _series_of(hour: int, minutes: Minutes) -> tuple[list[Series], dict[str, int]]:
-    """The series that an hour holds, ascending, and how many of which metrics are too many."""
+def _take(cells: Cells | None, number: Mapping[Series, int], slots: Slots, slot: int, merging: _Merging) -> None:
+    """Put a minute's cells where they belong. Nothing holds them when the next minute's are read."""
+    if cells is not None:
+        part = cells.take(np.flatnonzero([name in number for name in cells.series]))
+        _fill(slots, slot, part, _rows(part.series, number))
+        merging.add(part)
+
+
+class _Merging:
+    """Minutes that are merged, group by group of series, whenever many numbers have come together.
+
+    ``groups`` are the first series of each, ascending. Their bins are those of 60 minutes: where they become more than
+    ``MAX_GROUP_BINS``, the widest are made coarser, as a cell's are that has too many.
+    """
+
+    def __init__(self, groups: Sequence[Series]) -> None:
+        self._ends = [*groups[1:], None]
+        self._merged = [EMPTY for _ in self._ends]
+        self._waiting: list[Cells] = []
+        self._numbers = 0
+
+    def add(self, part: Cells) -> None:
+        """Take the next minute's cells."""
+        self._waiting.append(part)
+        self._numbers += _numbers(part)
+        if self._numbers > MAX_HELD_NUMBERS // 2:
+            self._merge()
+
+    def done(self) -> Cells:
+        """All that was taken."""
+        self._merge()
+        return beside(self._merged)
+
+    def _merge(self) -> None:
+        starts = [0] * len(self._waiting)
+        for group, end in enumerate(self._ends):
+            ends = [len(part) if end is None else bisect_left(part.series, end) for part in self._waiting]
+            parts = [
+                part.take(np.arange(first, last))
+                for part, first, last in zip(self._waiting, starts, ends, strict=True)
+                if first < last
+            ]
+            self._merged[group] = _narrowed(merge([self._merged[group], *parts]), MAX_GROUP_BINS)
+            starts = ends
+        self._waiting, self._numbers = [], 0
+
+
+def _narrowed(cells: Cells, most: int) -> Cells:
+    """The same with at most so many bins: those with the most are made coarser. Each may keep ``most`` / rows."""
+    most_each = bins.MAX_BINS
+    while len(cells.bin_key) > most:
+        most_each //= 2
+        lengths = np.diff(cells.bin_start)
+        owners = np.repeat(np.arange(len(cells)), lengths)
+        parts = Bins(owners, cells.bin_key, cells.bin_count, np.repeat(cells.scale, lengths))
+        start, key, count, scale = parts.merged(cells.scale, most_each)
+        cells = replace(cells, bin_start=start, bin_key=key, bin_count=count, scale=scale)
+    return cells
+
+
+def _numbers(cells: Cells) -> int:
+    return len(cells) + len(cells.bin_key)
+
+
+def _series_of(hour: int, minutes: Minutes) -> tuple[list[Series], list[Series], dict[str, int]]:
+    """The series that an hour holds, ascending, the first of each group, and how many of which metrics are too many.
+
+    A group has about half of ``MAX_GROUP_BINS`` in a minute.
+    """
     known: dict[Series, int] = {}
     for minute in minutes_of(hour):
-        cells = minutes.get(minute)
-        if cells is not None:
-            for name, bins in zip(cells.series, np.diff(cells.bin_start).tolist(), strict=True):
-                if name in known or len(known) < MAX_KNOWN_SERIES:
-                    known[name] = max(known.get(name, 0), bins)
+        _note(minutes.get(minute), known)
     series = sorted(known)
-    shares = shares_of(series, np.array([known[name] for name in series], np.int64))
-    kept = fitting(series, shares, np.ones(len(series), np.bool_))
-    return [series[row] for row in np.flatnonzero(kept).tolist()], named(beyond(series, kept))
+    most = np.array([known[name] for name in series], np.int64)
+    kept = fitting(series, shares_of(series, most), np.ones(len(series), np.bool_))
+    held = [series[row] for row in np.flatnonzero(kept).tolist()]
+    group = np.cumsum(most[kept]) // (MAX_GROUP_BINS // 2)
+    firsts = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist()] if held else []
+    return held, [held[row] for row in firsts], named(beyond(series, kept))
+
+
+def _note(cells: Cells | None, known: dict[Series, int]) -> None:
+    """Note the series of a minute, and the most bins that each has had."""
+    if cells is not None:
+        for name, populated in zip(cells.series, np.diff(cells.bin_start).tolist(), strict=True):
+            if name in known or len(known) < MAX_KNOWN_SERIES:
+                known[name] = max(known.get(name, 0), populated)
 
 
 def _sums(slots: Slots) -> Floats:

@@ -11,6 +11,7 @@ from .panels import InboxEntry, Limit
 from .render.numbers import NARROW, age, comparison, number
 from .series import label_text
 from .timeline import iso
+from .wording import how_it_ended
 
 
 def inbox_entries(received: Iterable[bytes]) -> list[InboxEntry]:
@@ -46,8 +47,8 @@ def _lines(notification: Notification) -> Iterable[str]:
         yield f"{story.status}. {story.sentence}"
     else:
         lasted = age((notification.at - notification.fired_at).total_seconds())
-        ending = "without data" if notification.value is None else f"now {value}, alert on {bound}"
-        yield f"Resolved after {lasted}: {ending}."
+        now = "" if notification.value is None else f": now {value}, alert on {bound}"
+        yield f"{how_it_ended(notification.reason, notification.about)} after {lasted}{now}."
     if notification.kind not in (NotificationKind.SUMMARY, NotificationKind.NOTICE):
         yield notification.description
     if notification.labels:

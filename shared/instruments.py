@@ -1,6 +1,6 @@
-"""Instruments: where a service's observations wait for the next cut, one list for each series.
+"""Instruments: where a service's observations wait for the next cut, in 16 bytes each, series by series.
 
-Recording adds a time and a value to the series' list, in one step that no other thread and no signal can come between:
+Recording adds a time and a value to the series' bytes, in one step that no other thread and no signal can come between:
 no lock, no look at labels, and nothing left for the garbage collector. What has gathered is folded into cells, by
 minute, when somebody asks for it, or by whoever records when many wait: at most MAX_WAITING observations, or MIN_EACH
 a series where there are very many. Names and labels take at most MAX_SERIES_BYTES; what has no room is counted by
@@ -9,9 +9,9 @@ metric. A series that nobody holds and that has nothing waiting makes room when 
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from struct import Struct
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -33,23 +33,30 @@ OTHERS = "(others)"
 _MAX_PARTS = 32
 """Cells of one minute that wait to be merged."""
 
-Pair: TypeAlias = tuple[float, float]
-"""Unix seconds and a value."""
+PAIR = Struct("2d")
+Pair: TypeAlias = bytes
+"""Unix seconds and a value, as PAIR packs them."""
+_pack = PAIR.pack
 
 
 class Gathered(NamedTuple):
-    """One series' times and values, in turn, and what counts them."""
+    """One series' pairs, end to end, and what counts them."""
 
     series: Series
     kind: Kind
     counted: Series | None
-    numbers: list[float]
+    pairs: bytearray
+
+    @property
+    def observations(self) -> int:
+        """How many they are."""
+        return len(self.pairs) // PAIR.size
 
 
 class Instrument:
     """Gathers the observations of one series. Shared between threads; made by ``Instruments.bind``.
 
-    ``counted`` is a counter that grows by one with each observation. ``hold`` adds a time and a value to the list.
+    ``counted`` is a counter that grows by one with each observation. ``hold`` adds a pair to what waits.
     """
 
     __slots__ = ("_add", "_clock", "_held", "_limit", "_room", "counted", "hold", "kind", "series")
@@ -60,17 +67,17 @@ class Instrument:
         self.counted = counted
         self._room = room
         self._clock = room.clock
-        self._held: list[float] = []
+        self._held = bytearray()
         self.hold: Callable[[Pair], object] = self._held.extend
         self._add: Callable[[Pair], object] = self._begin
-        self._limit = 2 * MAX_EACH
+        self._limit = PAIR.size * MAX_EACH
 
     def observe(self, value: float) -> None:
         """Gather one observation, made now. Never raises and never waits; what is no number is counted as dropped."""
         try:
-            self._add((self._clock(), value + 0.0))
+            self._add(_pack(self._clock(), value))
         except Exception:  # noqa: BLE001 - a service does not fail for its metrics
-            self._convert(value)
+            self._room.lose()
         if len(self._held) >= self._limit:
             self._room.fold_one(self)
 
@@ -94,10 +101,10 @@ class Instrument:
 
     def share(self, each: int) -> None:
         """Let so many observations wait, then fold them."""
-        self._limit = 2 * each
+        self._limit = PAIR.size * each
 
-    def take(self) -> list[float]:
-        """The times and values that have gathered, in turn; they are not there any more. One caller at a time."""
+    def take(self) -> bytearray:
+        """The pairs that have gathered, end to end; they are not there any more. One caller at a time."""
         count = len(self._held)
         taken = self._held[:count]
         del self._held[:count]  # what came meanwhile stands behind it
@@ -106,7 +113,7 @@ class Instrument:
     @property
     def waiting(self) -> int:
         """How many observations have gathered."""
-        return len(self._held) // 2
+        return len(self._held) // PAIR.size
 
     @property
     def is_of_a_series(self) -> bool:
@@ -122,14 +129,6 @@ class Instrument:
         """The first observation of a process: begin its life, and from now on add, or hand on, plainly."""
         self._add = self._room.begin(self)
         self._add(pair)
-
-    def _convert(self, value: float) -> None:
-        """A number of another type, such as a Decimal; anything else is dropped."""
-        try:
-            math.isfinite(value)  # refuses text, which float() would read
-            self._add((self._clock(), float(value)))
-        except Exception:  # noqa: BLE001 - as above
-            self._room.lose()
 
 
 class Instruments:
@@ -285,12 +284,12 @@ class Instruments:
         try:
             for one in instruments:
                 one.share(self._each)  # again: more may have waited while another thread was here
-                if numbers := one.take():
-                    taken.append(Gathered(one.series, one.kind, one.counted, numbers))
+                if pairs := one.take():
+                    taken.append(Gathered(one.series, one.kind, one.counted, pairs))
             if taken:
                 self._add_parts(taken)
         except Exception:  # noqa: BLE001 - whoever records gets none
-            self.dropped += sum(len(one.numbers) // 2 for one in taken)
+            self.dropped += sum(one.observations for one in taken)
         finally:
             self._busy = False
 

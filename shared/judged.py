@@ -28,6 +28,12 @@ class Judged:
         """All of them, group by group."""
         return [value for points in self.groups.values() for _, value in points]
 
+    @property
+    def seconds(self) -> int:
+        """From the first value of any group to the last; 0 without."""
+        at = [one for points in self.groups.values() for one in (points[0][0], points[-1][0])]
+        return max(at) - min(at) if at else 0
+
     def fired_at(self, limit: float) -> list[datetime]:
         """When alerts would have fired with this threshold alone, by time: the state machine itself says so.
 

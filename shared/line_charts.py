@@ -119,6 +119,8 @@ def _line(
     status = _status(sources, rules, labels, fixed)
     values = tuple(point.get(labels) for point in points)
     subject = status not in (Status.OK, Status.PENDING)
+    if status is Status.OK and (not values or values[-1] is None):
+        status = Status.UNKNOWN
     return Line(
         scope_text(labels or fixed, query.group_by),
         values,

@@ -1,8 +1,8 @@
-"""``python -m shared.monitoring_setup``: the text dashboard of what runs, and what sets it up, checks and explains it.
+"""The setup command: the text dashboard of what runs, and what sets it up, checks and explains it.
 
-Without a subcommand it prints the dashboard. It reads the deployment that the environment names (ION_PROJECT ...), or
-else the newest database of a local run. Ends with 0; with 1 when a check failed, files differ or nobody agreed; with 2
-when it cannot run: then stderr says why, in one line.
+Without a subcommand it prints the dashboard. It reads the deployment that the environment names (ION_PROJECT,
+ION_PREFIX, ION_DATABASE), or else the newest database of a local run. Ends with 0; with 1 when a check failed, files
+differ or nobody agreed; with 2 when it cannot run: then stderr says why, in one line.
 
 The specification's ``MonitoringSetup`` does the same from a program.
 """
@@ -12,18 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from .alert_tuning import AlertTuningReport
 from .backtest.run import Progress, Source, Span
+from .backtest.scores import Labelled, read_windows
 from .backtest.stored import Stored
 from .config import load_config
 from .cost import cost_report, count_operations
 from .dashboard import DashboardPages, PageRequest
 from .digest import digest_report
+from .digest_preview import digest_page
 from .errors import ConfigError, MonitoringError, TransientError
 from .exports import Exported, imported
 from .monitoring_config import MonitoringConfig
@@ -41,6 +43,7 @@ from .wiring import monitoring_config, utc_now
 __all__ = ["MonitoringSetup", "main"]
 FAILED, CANNOT_RUN = 1, 2
 DEFAULT_HOURS = 72.0
+_LOCAL = {"ION_PROJECT": "ion-local"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,17 @@ class MonitoringSetup:
         """The dashboards and what stands on them: text."""
         return self.dashboards().render("text")
 
-    def generate_alert_tuning_report(self, wanted_per_week: float = WANTED_PER_WEEK) -> AlertTuningReport:
-        """What the rules did and what their values recommend; ``str`` gives the text."""
+    def generate_alert_tuning_report(
+        self, wanted_per_week: float = WANTED_PER_WEEK, windows: Mapping[str, Sequence[Labelled]] | None = None
+    ) -> AlertTuningReport:
+        """What the rules did and what their values recommend; ``str`` gives the text.
+
+        ``windows`` are what was worth an alert, by a rule's id: then the limit that meets them best is recommended.
+        """
         if self.source is None or self.span is None:
             return AlertTuningReport(self.config.hash, wanted_per_week)
         known = self.baselines([self.config])
-        return AlertTuningReport.generate(self.config, self.source, self.span, wanted_per_week, baselines=known)
+        return AlertTuningReport.generate(self.config, self.source, self.span, wanted_per_week, windows, known)
 
     def baselines(self, configs: Iterable[MonitoringConfig]) -> Baselines:
         """What is usual, for the rules that ask; nothing is known but of stored minutes."""
@@ -133,7 +141,7 @@ class _Command:
 
     @property
     def config(self) -> MonitoringConfig:
-        return monitoring_config(load_config(defaults={"ION_PROJECT": "ion-local"}))
+        return monitoring_config(load_config(defaults=_LOCAL))
 
     def system(self) -> System:
         return find_system(self.options.folder)
@@ -165,23 +173,30 @@ class _Command:
         return self.show(MonitoringSetup(self.config).dashboards(), self.config.to_dict()["dashboards"])
 
     def tuning(self) -> int:
-        self.tell("Reading minutes and trying rules on them ...")
         setup = self.setup()
-        report = setup.generate_alert_tuning_report(self.options.wanted)
+        self.tell("Reading minutes and trying rules on them ...")
+        report = self.recommended(setup)
         forms = {"text": report.to_text, "json": report.to_json, "markdown": report.to_markdown, "html": report.to_html}
         self.say(forms[self.options.format]().rstrip("\n"))
         return 0
+
+    def recommended(self, setup: MonitoringSetup) -> AlertTuningReport:
+        """The tuning report, by labelled windows where a file of them is given."""
+        path = self.options.windows
+        windows = None if path is None else read_windows(path.read_text(encoding="utf-8"))
+        return setup.generate_alert_tuning_report(self.options.wanted, windows)
 
     def apply(self) -> int:
         """Show a recommendation's difference and backtest, ask, and write the configuration file."""
         setup = self.setup()
         if setup.source is None or setup.span is None:
             raise ConfigError("there are no minutes to try a change on")
-        setting = (
-            self.options.set or setup.generate_alert_tuning_report(self.options.wanted).find(self.options.rule).setting
-        )
+        setting = self.options.set
         if not setting:
-            raise ConfigError(f"nothing is recommended for {self.options.rule}")
+            advice = self.recommended(setup).find(self.options.rule)
+            setting = advice.setting
+            if not setting:
+                raise ConfigError(f"nothing is recommended for {self.options.rule}: {advice.note}")
         tell = _progress(self.tell)
         proposal = propose(setup.config, self.options.rule, setting, setup.source, setup.span, tell, setup.baselines)
         for line in proposal.lines():
@@ -224,17 +239,29 @@ class _Command:
         now = utc_now()
         operations = count_operations(self.config, self.system().store, now)
         report = cost_report(operations, now)
-        plain = {section.title: [list(row) for row in section.rows] for section in report.sections}
-        return self.show(report, plain)
+        return self.show(report, report.to_dict())
 
     def digest(self) -> int:
         now, store = utc_now(), self.system().store
         report = digest_report(self.config, store, read_report(store, now), now)
-        return self.show(report, {section.title: [*section.sentences] for section in report.sections})
+        if self.options.format == "html":
+            url = load_config(defaults=_LOCAL).dashboard_url or ""
+            self.say(digest_page(self.config, Reader(store), report, now, url).rstrip("\n"))
+            return 0
+        return self.show(report, report.to_dict())
 
     def verify(self) -> int:
         system = self.system()
-        verifier = Verifier(self.config, system.store, system.publish, utc_now, system.sleep, self.tell, system.start)
+        verifier = Verifier(
+            self.config,
+            system.store,
+            system.publish,
+            utc_now,
+            system.sleep,
+            self.tell,
+            system.start,
+            system.parts,
+        )
         found = verifier(probe=not self.options.no_probe)
         self.show(found.report(system.name), found.to_dict())
         return 0 if found else FAILED
@@ -250,9 +277,15 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"Storage did not answer ({error}). Trying again in a moment may help.\n")
         return CANNOT_RUN
     except (MonitoringError, ValueError, OSError, UnicodeDecodeError) as error:
-        sys.stderr.write(f"{error.detail if isinstance(error, ConfigError) else error}\n")
+        sys.stderr.write(f"{_reason(error)}\n")
         return CANNOT_RUN
     return int(status)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return error.detail if isinstance(error, ConfigError) else str(error)
 
 
 def _line(stream: object, line: str) -> None:
@@ -298,24 +331,41 @@ _COMMANDS = {
 }
 
 
+_EXAMPLES = """examples:
+  python -m shared.monitoring_setup                          the dashboard of what runs
+  python -m shared.monitoring_setup verify                   what is wrong, and what to try
+  python -m shared.monitoring_setup tuning --format html     what the rules did, as a page
+  python -m shared.monitoring_setup apply RULE-ID --yes      what is recommended, into monitoring_config.json
+  python -m shared.monitoring_setup COMMAND --help           what else a command takes
+"""
+_LEARNING = ("tuning", "apply", "export")
+_IN_LINES = ("apply", "export", "diff")
+"""These have one form only."""
+
+
 def _parser() -> argparse.ArgumentParser:
-    form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m shared.monitoring_setup", description=__doc__, formatter_class=form
+        prog="python -m shared.monitoring_setup",
+        description="\n\n".join((__doc__ or "").split("\n\n")[:-1]),
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    common = argparse.ArgumentParser(add_help=False)
-    for one in (parser, common):
-        suppressed = argparse.SUPPRESS if one is common else None
-        one.add_argument("--format", choices=("text", "json", "markdown", "html"), default=suppressed or "text")
-        one.add_argument(
-            "--folder", type=Path, default=suppressed or Path(".local"), help="where local runs have databases"
-        )
-        one.add_argument("--hours", type=float, default=suppressed or DEFAULT_HOURS, help="of minutes to learn from")
+    _place(parser, Path(".local"), "text")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    made = {name: commands.add_parser(name, help=text, parents=[common]) for name, text in _COMMANDS.items()}
+    made = {name: commands.add_parser(name, help=text, description=text) for name, text in _COMMANDS.items()}
+    for name, one in made.items():  # what is not said behind the command is as before it, or as always
+        _place(one, argparse.SUPPRESS, None if name in _IN_LINES else argparse.SUPPRESS)
+    for name in _LEARNING:
+        made[name].add_argument("--hours", type=float, default=DEFAULT_HOURS, help="of minutes to learn from")
     for name in ("tuning", "apply"):
         made[name].add_argument(
             "--wanted", type=float, default=WANTED_PER_WEEK, help="alerts a week that are wanted at most"
+        )
+        made[name].add_argument(
+            "--windows",
+            type=Path,
+            metavar="FILE",
+            help='what was worth an alert: {"rule-id": [["first", "last"], ...]}',
         )
     made["apply"].add_argument("rule", help="a rule's id")
     made["apply"].add_argument("--set", default="", help="another setting than the recommended, as threshold=250")
@@ -323,10 +373,18 @@ def _parser() -> argparse.ArgumentParser:
     made["apply"].add_argument("--yes", action="store_true", help="write without asking; both are shown all the same")
     made["export"].add_argument("--output", type=Path, default=Path("exports"), help="the folder to write to")
     made["check"].add_argument("file", type=Path, nargs="?", help="a configuration; without it, the one in use")
-    made["diff"].add_argument("file", type=Path)
-    made["diff"].add_argument("other", type=Path, nargs="?")
+    made["diff"].add_argument("file", type=Path, help="what the configuration in use is compared with")
+    made["diff"].add_argument("other", type=Path, nargs="?", help="what the file is compared with instead")
     made["verify"].add_argument("--no-probe", action="store_true", help="send nothing")
     return parser
+
+
+def _place(parser: argparse.ArgumentParser, folder: object, form: str | None) -> None:
+    if form is not None:
+        parser.add_argument(
+            "--format", choices=("text", "json", "markdown", "html"), default=form, help="default: text"
+        )
+    parser.add_argument("--folder", type=Path, default=folder, help="where local runs have databases: .local")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,9 @@ from .series import Labels, make_labels
 from .timeline import iso, minute_id, parse_iso, to_us
 
 VERSION = 1
+DIGEST_REASON = "digest"
+"""Of the summary that tells of a whole day."""
+DIGEST_SPAN = timedelta(hours=24)
 
 
 class NotificationKind(StrEnum):
@@ -105,6 +108,11 @@ class Notification:
     def conversation(self) -> str:
         """The id of the first notification of those that belong together."""
         return self.follows[0].notification_id if self.follows else self.id
+
+    @property
+    def is_digest(self) -> bool:
+        """Whether it tells of the ``DIGEST_SPAN`` before ``at``."""
+        return self.reason == DIGEST_REASON
 
     def conversation_on(self, channel: str) -> str:
         """The conversation on a channel: the id of the first notification of those that went there.

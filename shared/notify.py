@@ -81,7 +81,7 @@ class Notify:
                 failed.append(error)
         if failed:
             raise TransientError(failed[0].reason, "; ".join(str(error) for error in failed)) from failed[0]
-        if any(one.state in UNHEARD for one in outcomes) and not any(one.state in HEARD for one in outcomes):
+        if _is_unheard(notification, [one.state for one in outcomes]):
             outcomes += self._elsewhere(notification, notification.channels)
         if notification.kind is NotificationKind.RESOLVED:
             told = {one.channel for one in outcomes}
@@ -281,6 +281,16 @@ class Notify:
         notice = notice_of_outage(outage, notification.config_hash)
         self._elsewhere(notice, (outage.channel,))
         self.store.commit([replace(outage, told=True).write()])
+
+
+def _is_unheard(notification: Notification, states: list[DeliveryState]) -> bool:
+    """Whether nobody heard who should have: all refuse it, or an alert goes where nothing is set up.
+
+    A digest for which no channel is set up is told nowhere.
+    """
+    if any(state in HEARD for state in states):
+        return False
+    return any(state in UNHEARD for state in states) or (bool(states) and notification.kind not in _ALONE)
 
 
 def _told(delivery: Delivery) -> Delivered:

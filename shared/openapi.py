@@ -18,8 +18,8 @@ _COUNT = {"type": "integer", "minimum": 0}
 
 def openapi(config: MonitoringConfig) -> dict[str, Any]:
     """The document; dashboards and collections are those of the configuration."""
-    dashboards = [one.name for one in config.list_dashboards()]
-    collections = [one.name for one in config.list_collections()]
+    dashboards = _named([one.name for one in config.list_dashboards()])
+    collections = _named([one.name for one in config.list_collections()])
     return {
         "openapi": VERSION,
         "info": {
@@ -32,12 +32,30 @@ def openapi(config: MonitoringConfig) -> dict[str, Any]:
             "/api/dashboards/{name}": _route("One dashboard with all its numbers", "Dashboard", _RANGE, dashboards),
             "/api/collections": _route("The collections", "List", ()),
             "/api/collections/{name}": _route("One collection over a range", "ChartPage", _RANGE, collections),
+            "/api/alerts/{fingerprint}": _route("One alert: its newest episode of 72 h", "Dashboard", (), _FINGERPRINT),
+            "/api/history": _route("What fired in 72 h, newest first", "Dashboard", _RANGE),
+            "/api/system": _route("How the monitoring is, with its own metrics", "Dashboard", _RANGE[:1]),
+            "/api/silences": _route("Who does not hear of what", "Dashboard", _RANGE[:1]),
+            "/api/audit": _route("What people did in the 30 days before the end", "Dashboard", _RANGE[:3]),
+            "/api/configuration": _route("What is watched, and who is told", "Dashboard", _RANGE[:1]),
             "/api/alerts": _route("What is pending or firing, worst first", "Alerts", _RANGE),
             "/api/health": _route("How the monitoring itself is", "Health", _RANGE),
             "/api/openapi.json": _route("This document", "Document", ()),
         },
         "components": {"schemas": _SCHEMAS},
     }
+
+
+def _named(names: list[str]) -> dict[str, Any]:
+    return {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "enum": names}}
+
+
+_FINGERPRINT = {
+    "name": "fingerprint",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+}
 
 
 def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
@@ -54,13 +72,11 @@ _RANGE = (
 
 
 def _route(
-    summary: str, schema: str, parameters: tuple[dict[str, Any], ...], names: list[str] | None = None
+    summary: str, schema: str, parameters: tuple[dict[str, Any], ...], place: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    known = [*parameters]
-    if names is not None:
-        known.insert(0, {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "enum": names}})
+    known = [*([place] if place else []), *parameters]
     answers = {"200": _answer("Its content", schema), "400": _answer("What is wrong with a parameter", "Error")}
-    if names is not None:
+    if place is not None:
         answers["404"] = _answer("There is none of that name", "Error")
     answers["405"] = _answer("Only GET and HEAD", "Error")
     answers["503"] = _answer("Storage does not answer", "Error")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
 from .configuration.models import Collection
-from .frame import frame, is_stale
+from .frame import aged_chart, aged_rows, frame, is_stale
 from .line_charts import collection_chart, response_time_chart
 from .monitoring_config import MonitoringConfig
 from .panels import KEPT_ROWS, Fact, Overview, Share
@@ -70,12 +70,13 @@ def build_overview(
     stale = is_stale(sources)
     regions, regions_total = region_rows(sources)
     personas = _personas(sources)
+    chart = collection_chart(sources, collection) if collection else response_time_chart(sources)
     return Overview(
         **frame(sources, cursor, config.list_alert_rules(enabled_only=True), zone),
         title="Overview",
         signals=tuple(make_signal(sources, _wanted(config, signal), stale) for signal in _SIGNALS),
-        charts=(collection_chart(sources, collection) if collection else response_time_chart(sources),),
-        regions=regions,
+        charts=(aged_chart(chart) if stale else chart,),
+        regions=aged_rows(regions) if stale else regions,
         facts=tuple(replace(fact, change=None) for fact in _facts(sources)) if stale else _facts(sources),
         personas=personas[:KEPT_ROWS],
         regions_total=regions_total,

@@ -61,8 +61,12 @@ class Publisher:
         left: Left | None = None,
         instruments: Instruments | None = None,
         history: History | None = None,
+        half_full: Callable[[], object] = lambda: None,
     ) -> None:
         """``instruments`` are cut together with what is recorded here; ``history`` gets the cells of each cut.
+
+        ``half_full`` is called, by whoever records, when half of MAX_OBSERVATIONS have been gathered since the last
+        cut: one is wanted soon.
 
         Raises PermanentError ``invalid_writer`` for a name or boot id that no message can carry.
         """
@@ -79,6 +83,7 @@ class Publisher:
         self._journal = journal
         self._instruments = instruments
         self._history = history
+        self._half_full = half_full
         self._seq = left.next_seq
         self._gathered = list(left.observations)
         self._carried: list[Observation] = []
@@ -175,8 +180,12 @@ class Publisher:
                 if self._journal is not None:
                     self._journal.append(observation)
                 self._gathered.append(observation)
+                is_half_full = len(self._gathered) == MAX_OBSERVATIONS // 2
             else:
                 self.dropped += 1
+                is_half_full = False
+        if is_half_full:
+            self._half_full()
 
     def _intern(self, series: Series) -> Series:
         """One object for equal series that ingest takes. Raises one of _UNUSABLE for others, and for want of room."""

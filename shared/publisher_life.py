@@ -1,7 +1,8 @@
 """The life of a publisher in one process: when it publishes, on whose thread, and what it does for the dead.
 
 Every 15 seconds, at 0 to 2 s, the same for one process always, after each quarter of a minute, it sends what was
-observed up to that quarter. When the bus does not answer, it tries the same bytes again after 1, 2, 4 ... 60 seconds.
+observed up to that quarter; and at once when half of the room for observations is taken. When the bus does not answer,
+it tries the same bytes again after 1, 2, 4 ... 60 seconds.
 Once all of its own is sent it sends, from the spool, what dead processes have left.
 """
 
@@ -127,7 +128,13 @@ class Life:
         self._folder = folder
         self._spool = self._open_spool(writer, boot)
         self.core = Publisher(
-            writer, boot, self._publish, journal=self._spool, instruments=instruments, history=history
+            writer,
+            boot,
+            self._publish,
+            journal=self._spool,
+            instruments=instruments,
+            history=history,
+            half_full=self.hurry,
         )
         self._adopted: tuple[Publisher, Spool] | None = None
         self._schedule = Schedule(writer, boot, clock_us())

@@ -33,7 +33,7 @@ from weakref import WeakSet
 from .config import cloud_run_revision
 from .errors import PermanentError
 from .identity import MAX_WRITER_BYTES, check_writer
-from .instruments import Instrument, Instruments, Pair
+from .instruments import PAIR, Instrument, Instruments, Pair
 from .series import Kind
 from .timeline import US_PER_SECOND, to_us
 
@@ -286,7 +286,7 @@ class BackgroundPublisher:
             instrument.hold(pair)
         else:
             self._observe_durably(instrument, pair)
-        self._hurry_beyond(instrument.series.metric, pair[1])
+        self._hurry_beyond(instrument.series.metric, PAIR.unpack(pair)[1])
 
     def _hurry_beyond(self, metric: str, value: float) -> None:
         with contextlib.suppress(Exception):  # whatever the limit says to this value, it is recorded
@@ -296,9 +296,10 @@ class BackgroundPublisher:
 
     def _observe_durably(self, instrument: Instrument, pair: Pair) -> None:
         core = (self._life or self._begin()).core
-        core.observe_us(instrument.series, instrument.kind, round(pair[0] * US_PER_SECOND), pair[1])
+        at, value = PAIR.unpack(pair)
+        core.observe_us(instrument.series, instrument.kind, round(at * US_PER_SECOND), value)
         if instrument.counted is not None:
-            core.observe_us(instrument.counted, Kind.COUNTER, round(pair[0] * US_PER_SECOND), 1.0)
+            core.observe_us(instrument.counted, Kind.COUNTER, round(at * US_PER_SECOND), 1.0)
 
     def _lose(self) -> None:
         with self._lock:

@@ -219,7 +219,7 @@ class AlertRule:
 
     @property
     def is_source(self) -> bool:
-        """Whether this stands for a source: it misses only what had data before, and nothing for longer than a day."""
+        """Whether this stands for a source: it misses only what had data before, and nothing for ever."""
         return False
 
     @property
@@ -247,7 +247,12 @@ class AlertRule:
 
 @dataclass(frozen=True, slots=True)
 class SourceRule(AlertRule):
-    """The rule that a source of the configuration is evaluated as; nobody writes one."""
+    """The rule that a source of the configuration is evaluated as; nobody writes one.
+
+    What has not come back ``gone_after_seconds`` after it was missed is given up.
+    """
+
+    gone_after_seconds: int = 7 * 24 * 3600
 
     @property
     def is_source(self) -> bool:

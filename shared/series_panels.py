@@ -67,8 +67,21 @@ def multiples_panel(sources: Sources, panel: Panel, panel_id: str) -> Multiples:
     """A chart of the items' lines for each region, the worst first, on one scale."""
     items = items_of(sources, panel)
     places, total = _places(sources, items)
-    charts = [Small(name, status, _chart(sources, panel, panel_id, items, name)) for name, status in places]
+    charts = [
+        Small(name, status, _judged(_chart(sources, panel, panel_id, items, name), status)) for name, status in places
+    ]
     return _side_by_side(panel, panel_id, charts, total)
+
+
+def _judged(chart: LineChart, status: Status) -> LineChart:
+    """The chart of a place with its status on the line that is judged; a line that has ended is unknown."""
+
+    def of(line: Line) -> Status:
+        if not line.values or line.values[-1] is None:
+            return Status.UNKNOWN
+        return status if line.style is Style.MAIN else Status.OK
+
+    return replace(chart, lines=tuple(replace(line, status=of(line)) for line in chart.lines))
 
 
 def heat_panel(sources: Sources, panel: Panel, panel_id: str) -> Multiples:

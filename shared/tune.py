@@ -31,7 +31,7 @@ from .errors import ConfigError
 from .hours import KEPT as HOURS_KEPT
 from .hours import hour_of, read_hours
 from .monitoring_config import MonitoringConfig
-from .notifications import Notification, NotificationKind
+from .notifications import DIGEST_REASON, Notification, NotificationKind
 from .retention import live
 from .rules import Operator, Query, Severity
 from .series import Labels
@@ -220,7 +220,7 @@ def digest_notification(config: MonitoringConfig, text: str, now: datetime, chan
         threshold=0.0,
         fired_at=day,
         at=now,
-        reason="digest",
+        reason=DIGEST_REASON,
         channels=channels,
         config_hash=config.hash,
     )

@@ -13,26 +13,34 @@ no false one, so they do not loosen what the backtest recommends.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from .backtest.episodes import Episode
 from .backtest.run import Candidate, Source, Span, backtest
 from .backtest.scores import Labelled
 from .baselines import BaselineAnalyzer, BaselineMetric, quantile
+from .configuration.document import rule_to_plain
+from .errors import ConfigError
 from .judged import Judged, judged_values
 from .monitoring_config import AlertRule, MonitoringConfig
+from .render.numbers import span as span_text
 from .rules import Operator, Severity
-from .timeline import from_minute
+from .timeline import HOUR_SECONDS, from_minute, iso
 from .usual_store import Baselines
 
 WANTED_PER_WEEK = 1.0
 FLOOR_TIMES = {Severity.CRITICAL: 5.0, Severity.HIGH: 3.0, Severity.MEDIUM: 2.0, Severity.LOW: 1.5}
 FLOOR_ROOM = {Severity.CRITICAL: 0.8, Severity.HIGH: 0.6, Severity.MEDIUM: 0.4, Severity.LOW: 0.3}
 LEAST_VALUES = 60
-"""Fewer say nothing about what is normal."""
+"""Fewer, or over less than ``LEAST_SECONDS``, say nothing about what is normal."""
+LEAST_SECONDS = 6 * HOUR_SECONDS
+DAY_SECONDS = 86_400
+"""What is recommended of less says so: nobody knows yet what the rest of a day is like."""
 FLAP_SECONDS = 1800
 """An alert that fires again so soon after its end flaps."""
 _ORDERED = (Operator.GREATER, Operator.GREATER_EQUAL, Operator.LESS, Operator.LESS_EQUAL)
@@ -96,19 +104,36 @@ def advise(
 ) -> list[Advice]:
     """What every enabled rule did over a span, and what its values recommend, in the configuration's order.
 
-    ``windows`` are what was worth an alert, by rule; ``baselines`` what is usual, for the rules on it.
-    Raises ValueError for a wish that is negative or no number, and
-    what the source raises.
+    ``windows`` are what was worth an alert, by a rule's id; ``baselines`` what is usual, for the rules on it. Raises
+    ValueError for a wish that is negative or no number, ``ConfigError`` for windows of which none is in the span or
+    that are about no enabled rule, and what the source raises.
     """
     if not 0 <= wanted_per_week < math.inf:
         raise ValueError(f"expected a number of alerts a week from 0 on, got {wanted_per_week!r}")
+    worth = _in_span(config, windows or {}, span)
     (run,) = backtest(source, span, [Candidate(config, baselines=baselines or {})])
     episodes = run.episodes()
     allowed = math.floor(wanted_per_week * span.days / 7)
     return [
-        _advice(config, judged, _did(episodes, judged.rule, span), allowed, (windows or {}).get(judged.rule.id, ()))
+        _advice(config, judged, _did(episodes, judged.rule, span), allowed, worth.get(judged.rule.id, ()))
         for judged in judged_values(config, source, span)
     ]
+
+
+def _in_span(
+    config: MonitoringConfig, windows: Mapping[str, Sequence[Labelled]], span: Span
+) -> dict[str, list[Labelled]]:
+    """The windows that a span touches, by rule."""
+    first, last = from_minute(span.first), from_minute(span.last)
+    known = [rule.id for rule in config.list_alert_rules(enabled_only=True)]
+    found = {}
+    for name, labelled in windows.items():
+        if name not in known:
+            raise ConfigError(f"windows: {json.dumps(name)} is no enabled rule; there are {', '.join(known)}")
+        found[name] = [one for one in labelled if one.first <= last and one.last >= first]
+        if not found[name]:
+            raise ConfigError(f"windows: none of {name} is between {iso(first)} and {iso(last)}")
+    return found
 
 
 def _did(episodes: Iterable[Episode], rule: AlertRule, span: Span) -> Did:
@@ -141,6 +166,9 @@ def _advice(config: MonitoringConfig, judged: Judged, did: Did, allowed: int, wi
         return replace(advice, note="The limit moves with what is usual.")
     if len(values) < LEAST_VALUES:
         return replace(advice, note=f"{len(values)} values: at least {LEAST_VALUES} say what is normal")
+    if judged.seconds < LEAST_SECONDS:
+        short = f"{span_text(judged.seconds)} of values: at least {span_text(LEAST_SECONDS)} say what is normal"
+        return replace(advice, note=short)
     if limit.operator not in _ORDERED:
         return replace(advice, note=f"operator {limit.operator} has no tighter or looser limit")
     try:
@@ -171,9 +199,19 @@ def _recommended(advice: Advice, judged: Judged, allowed: int, windows: Sequence
         floor=floor,
         recommended=recommended,
         fired_then=len(judged.fired_at(recommended)),
-        setting="" if recommended == advice.present else _setting(rule, recommended),
-        note=_UNTRIED if untried else _note(rule, recommended, upper),
+        setting="" if recommended == advice.present else _setting(rule, recommended, advice.unit),
+        note=" ".join([_UNTRIED if untried else _note(rule, recommended, upper), *_more(judged, recommended, windows)]),
     )
+
+
+def _more(judged: Judged, recommended: float, windows: Sequence[Labelled]) -> Iterator[str]:
+    """What a reader has to know of what a recommendation comes from."""
+    if windows:
+        now, then = (f_score(judged.fired_at(one), windows) for one in (judged.rule.threshold.value, recommended))
+        count = "1 labelled window" if len(windows) == 1 else f"{len(windows)} labelled windows"
+        yield f"F-score {then:.2f} on {count}, now {now:.2f}."
+    if judged.seconds < DAY_SECONDS:
+        yield f"Learned from {span_text(judged.seconds)} only, less than a day."
 
 
 def _never_erred(baseline: BaselineMetric) -> bool:
@@ -259,29 +297,60 @@ def _rounded(limit: float, upper: bool) -> float:
     return float(f"{whole * step:.{_DIGITS + 3}g}")
 
 
-def _setting(rule: AlertRule, recommended: float) -> str:
-    """The change; a recovery value moves with its threshold, at the same distance in proportion.
+def _setting(rule: AlertRule, recommended: float, unit: str) -> str:
+    """The change; recovery values and the rule's other levels move with the threshold, in proportion.
 
-    There is none where the limit would pass one of the rule's other levels.
+    There is none where they cannot, because the limit changes its sign, and would pass one of the levels.
     """
     if _passes_a_level(rule, recommended):
         return ""
-    recovery = rule.threshold.recovery_value
-    if recovery is None:
-        return f"threshold={recommended:g}"
-    moved = recovery / rule.threshold.value * recommended if rule.threshold.value else recommended
-    return f"threshold={recommended:g},threshold.recovery_value={moved:g}"
+    present, recovery = rule.threshold.value, rule.threshold.recovery_value
+    settings = [f"threshold={recommended:g}"]
+    if recovery is not None:
+        settings.append(f"threshold.recovery_value={_moved(recovery, present, recommended, unit):g}")
+    if rule.levels and _is_proportional(present, recommended):
+        settings.append(f"levels={json.dumps(_levels(rule, recommended, unit))}")
+    return ",".join(settings)
+
+
+def _levels(rule: AlertRule, recommended: float, unit: str) -> list[dict[str, object]]:
+    """The other levels as the configuration has them, their values in proportion to the threshold's."""
+    plain: Any = rule_to_plain(rule)["levels"]
+    moved = []
+    for level, one in zip(plain, rule.levels, strict=True):
+        numbers = {"value": one.value, "recovery_value": one.recovery_value}
+        present = rule.threshold.value
+        changes = {
+            name: _moved(value, present, recommended, unit) for name, value in numbers.items() if value is not None
+        }
+        moved.append({**level, **changes})
+    return moved
+
+
+def _moved(value: float, present: float, recommended: float, unit: str) -> float:
+    """A number beside a threshold, moved in proportion; of a percentage that would pass 100, in what is left to it."""
+    if not _is_proportional(present, recommended):
+        return recommended
+    moved = value * recommended / present
+    if unit == "%" and moved > 100 >= max(value, present, recommended) and present < 100:
+        moved = 100 - (100 - value) * (100 - recommended) / (100 - present)
+    return float(f"{moved:.{_DIGITS}g}")
+
+
+def _is_proportional(present: float, recommended: float) -> bool:
+    return present * recommended > 0
 
 
 def _passes_a_level(rule: AlertRule, recommended: float) -> bool:
-    """Whether a limit lies beyond a level, or at it, on whose other side the present one is."""
+    """Whether a limit lies beyond a level that cannot move with it, or at it."""
     present = rule.threshold.value
-    return any((one.value - present) * (one.value - recommended) <= 0 for one in rule.levels)
+    passes = any((one.value - present) * (one.value - recommended) <= 0 for one in rule.levels)
+    return passes and not _is_proportional(present, recommended)
 
 
 def _note(rule: AlertRule, recommended: float, upper: bool) -> str:
     if _passes_a_level(rule, recommended):
-        return "It would pass another level of the rule: move the levels together."
+        return "It would pass another level of the rule, which cannot move in proportion: move them together."
     if recommended == rule.threshold.value:
         return "The threshold is as it should be."
     if (recommended < rule.threshold.value) is upper:

@@ -7,15 +7,15 @@ same ones, so a thousand groups cost 8 kB a window. At most ``MAX_NUMBERS`` numb
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, ItemsView, Iterator, Mapping
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, overload
 
-import numpy as np
-
-from .bins import Floats
 from .series import Labels
+
+T = TypeVar("T")
 
 MAX_NUMBERS = 1_000_000
 MAX_GROUPS = 500
@@ -36,12 +36,25 @@ class Values(Mapping[Labels, float]):
 
     __slots__ = ("_numbers", "groups")
 
-    def __init__(self, groups: Mapping[Labels, int], numbers: Floats) -> None:
+    def __init__(self, groups: Mapping[Labels, int], numbers: array[float]) -> None:
         self.groups = groups
         self._numbers = numbers
 
     def __getitem__(self, labels: Labels) -> float:
-        return float(self._numbers[self.groups[labels]])
+        return self._numbers[self.groups[labels]]
+
+    @overload
+    def get(self, labels: Labels, /) -> float | None: ...
+    @overload
+    def get(self, labels: Labels, /, default: float | T) -> float | T: ...
+    def get(self, labels: Labels, /, default: object = None) -> object:
+        """As of a dict, without an exception for what is not there."""
+        place = self.groups.get(labels)
+        return default if place is None else self._numbers[place]
+
+    def items(self) -> ItemsView[Labels, float]:
+        """As of a dict; a page asks for each value of a hundred windows."""
+        return dict(zip(self.groups, self._numbers, strict=True)).items()
 
     def __iter__(self) -> Iterator[Labels]:
         return iter(self.groups)
@@ -82,7 +95,7 @@ class ValueCache:
                 return held.values
         computed = compute()
         with self._lock:
-            values = Values(self._shared(tuple(computed)), np.array(list(computed.values()), np.float64))
+            values = Values(self._shared(tuple(computed)), array("d", computed.values()))
             self._forget(key)
             self._entries[key] = _Entry(serials, values)
             self._size += len(values) + _OVERHEAD_NUMBERS

@@ -8,7 +8,7 @@ notification that is waited for on its channels. Nothing is written but through 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -115,7 +115,7 @@ def _check(name: str, ok: bool, found: str, fix: str) -> Check:
 class Verifier:
     """A running system on its ports. ``now`` reads the clock, ``sleep`` waits seconds, ``say`` tells of progress.
 
-    ``start`` says how the system is started, for the fixes.
+    ``start`` says how the system is started, for the fixes; ``parts`` looks at what is not seen in storage.
     """
 
     config: MonitoringConfig
@@ -125,10 +125,11 @@ class Verifier:
     sleep: Callable[[float], None]
     say: Callable[[str], None]
     start: str = "make run"
+    parts: Callable[[], Iterable[Check]] = tuple
 
     def __call__(self, probe: bool = True) -> Verification:
         """Check the configuration, what is stored, and with ``probe`` both ways through."""
-        checks = [*verify_configuration(self.config).checks, *self._stored()]
+        checks = [*verify_configuration(self.config).checks, *self._stored(), *self.parts()]
         if probe and all(one.ok for one in checks if one.name == "storage"):
             checks += [*self._probe(), *self._test_notification()]
         return Verification(tuple(checks))

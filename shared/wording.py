@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .alerts import AlertKind, AlertState
+from .alerts import AlertKind, AlertState, Reason
 from .monitoring_config import AlertRule, MonitoringConfig
 from .rule_health import ROLLUP, ROLLUP_ID
 from .series import label_text
@@ -11,7 +11,32 @@ from .templates import fill
 MAX_CHARACTERS = 2000
 """Of a description: a message may name a long label many times."""
 
+_ENDINGS = {
+    Reason.RESOLVED: "Resolved",
+    Reason.NO_DATA: "Ended without data",
+    Reason.BACK: "Data is back",
+    Reason.GONE: "Given up, still without data,",
+    Reason.WORKS: "The rule works again",
+    Reason.REMOVED: "Ended with its rule",
+    Reason.REGROUPED: "Ended, as the rule groups otherwise now,",
+}
+_WELL = {Reason.RESOLVED, Reason.BACK, Reason.WORKS}
 _FAILED = "This rule cannot be evaluated, so nobody hears of what it watches."
+
+
+def how_it_ended(reason: str, about: str) -> str:
+    """The words before "after 12 min" of an episode's end, by the name of its reason and what the alert was about.
+
+    Only what is well again is said to be; "Ended" of a reason that another version gave.
+    """
+    if reason == Reason.RESOLVED and about == AlertKind.NO_DATA:
+        return _ENDINGS[Reason.BACK]
+    return _ENDINGS.get(Reason(reason), "Ended") if reason in set(Reason) else "Ended"
+
+
+def ended_well(reason: str) -> bool:
+    """Whether an episode ended because all is well again, and not because nobody looks any more."""
+    return reason in _WELL
 
 
 def describe(config: MonitoringConfig, rule: AlertRule, alert: AlertState, detail: str = "") -> str:

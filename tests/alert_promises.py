@@ -18,6 +18,7 @@ from shared.acks import ack_path
 from shared.alerts import ENDINGS, AlertKind, AlertState, Reason, State, fingerprint
 from shared.audit import Deed
 from shared.buckets import SETTLE
+from shared.bus import Message
 from shared.cells import Cells
 from shared.evaluator import STATE_PATH
 from shared.monitoring_config import MonitoringConfig
@@ -106,6 +107,16 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """The delivery of a message by ``sender`` failed; ``number`` is that of the last that had happened by then."""
+
+    number: int
+    sender: int
+    message: bytes
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pressed:
     """Somebody answered a message: ``reason`` came back at ``at``; ``before`` and ``after`` count the T judged then."""
 
@@ -132,6 +143,7 @@ class Ledger:
     acks: dict[str, Fields] = field(default_factory=dict)
     silences: dict[str, Fields] = field(default_factory=dict)
     pressed: list[Pressed] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     number: int = 0
     _given: dict[int, tuple[MonitoringConfig, Mapping[int, Cells], bool]] = field(default_factory=dict)
     _acks_read: dict[int, frozenset[str]] = field(default_factory=dict)
@@ -201,6 +213,11 @@ class Ledger:
         self.number += 1
         self.sightings.append(Sighting(self.number, at, threading.get_ident(), channel, notification))
         return self.number
+
+    def note_failure(self, message: Message, error: BaseException) -> None:
+        """A delivery came to nothing."""
+        why = str(error) or type(error).__name__
+        self.failures.append(Failure(self.number, threading.get_ident(), message.data, why))
 
 
 def check(ledger: Ledger) -> None:

@@ -156,8 +156,8 @@ class Fate:
 class SteppedStore:
     """A store before each of whose calls the baton is laid down.
 
-    Each call has the chance ``misfortune``, and may ``stall``: see ``Fate``. ``tempted`` says when a commit goes on; by
-    default whenever it is chosen.
+    Each call has the chance ``misfortune``, and may ``stall``: see ``Fate``. ``tempted`` says when a commit goes on and
+    ``overtaken`` when a get does; by default whenever it is chosen.
     """
 
     def __init__(
@@ -168,15 +168,17 @@ class SteppedStore:
         misfortune: float,
         tempted: Callable[[Sequence[Write]], Callable[[], bool]] = lambda _: lambda: True,
         stall: Callable[[], None] = lambda: None,
+        overtaken: Callable[[Sequence[str]], Callable[[], bool]] = lambda _: lambda: True,
     ) -> None:
         self._inner = inner
         self._baton = baton
         self._fate = Fate(rng, misfortune, stall)
         self._tempted = tempted
+        self._overtaken = overtaken
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
-        self._baton.pause()
+        self._baton.pause(self._overtaken(paths))
         return self._fate.call(lambda: self._inner.get(paths))
 
     def list(self, collection: str, start: str = "", end: str | None = None, limit: int | None = None) -> Listing:

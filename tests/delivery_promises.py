@@ -24,6 +24,9 @@ from tests.night_channels import NAMES
 
 _DECIDED = set(NotificationKind) - {NotificationKind.ACKNOWLEDGED, NotificationKind.SILENCED}
 """What the evaluator tells, which is about no other alerts than have been told in its conversation."""
+_ALONE = {NotificationKind.SUMMARY, NotificationKind.NOTICE}
+TAKEN_OVER = "delivery_taken_over"
+"""The reason that a sender is given which others went on without."""
 FROM_A_MESSAGE = "From a message"
 """The comment of a silence that a button made."""
 
@@ -100,9 +103,23 @@ def check_deliveries(ledger: Ledger, heard: Sequence[Notification]) -> None:
 
 
 def _check_late(ledger: Ledger) -> None:
-    """What a sender did beside a conversation is undone; what it remembers as its own is not beside it."""
+    """What a sender did beside a conversation is undone.
+
+    What the conversation remembers as its own is not beside it, nor is what nothing follows. A sender that was frozen
+    until others were done with its message, and then fails as it learns that it was late, leaves it: nobody comes.
+    """
     own = {one.fields["handle"].get("seen") for one in ledger.inner.list("conversations").documents}
-    assert ledger.late <= ledger.undone | own, f"what came too late is undone: {ledger.late - ledger.undone - own}"
+    alone = {str(one.number) for one in ledger.sightings if one.notification.kind in _ALONE or _is_cut_off(one, ledger)}
+    left = ledger.late - ledger.undone - own - alone
+    assert not left, f"what came too late is undone: {left}"
+
+
+def _is_cut_off(one: Sighting, ledger: Ledger) -> bool:
+    """Whether what the sender did next ended otherwise than by being told that others went on without it."""
+    told = one.notification.to_json()
+    mine = [two for two in ledger.failures if (two.sender, two.message) == (one.sender, told)]
+    after = next((two for two in mine if two.number >= one.number), None)
+    return after is not None and TAKEN_OVER not in after.why
 
 
 def _check_told(one: Notification, channel: str, known: _Channels) -> None:
@@ -208,7 +225,7 @@ def _check_conversations(known: _Channels) -> None:
     """In a conversation on a channel one speaks at a time, its end is told last, and nothing is left open."""
     conversations: dict[tuple[str, str], list[Sighting]] = {}
     for one in known.ledger.sightings:
-        if one.notification.kind not in (NotificationKind.SUMMARY, NotificationKind.NOTICE):
+        if one.notification.kind not in _ALONE:
             conversations.setdefault((one.notification.conversation_on(one.channel), one.channel), []).append(one)
     for (conversation, channel), sightings in conversations.items():
         for first, then in itertools.pairwise(sightings):

@@ -148,7 +148,7 @@ class Night:
         services = self._instance(self.misfortune.instance, self._freeze)
         while self.clock() < self.ends:
             channels = self._channels(self.misfortune.instance, {name: self._setup(name) for name in NAMES})
-            self.world.deliver(replace(services, channels=channels))
+            self.world.deliver(replace(services, channels=channels), self.ledger.note_failure)
             self.baton.sleep(self.rng.uniform(0.2, 5))
 
     def _person(self, name: str) -> Callable[[], None]:

@@ -140,9 +140,17 @@ class Race:
             return lambda: self.store.changes[Put] > count[Put]
         return lambda: True
 
+    def _amid_a_version(self, paths: Sequence[str]) -> Callable[[], bool]:
+        """Before a head's parts are read: now and then after the head was written again."""
+        heads = {path.partition("~")[0] for path in paths if "~" in path}
+        count = Counter(self.store.rewritten)
+        if not heads or self.rng.random() < 0.5:
+            return lambda: True
+        return lambda: any(self.store.rewritten[head] > count[head] for head in heads)
+
     def _read(self) -> None:
         """A dashboard: it reads minutes and hours, which are each of one version."""
-        store = SteppedStore(self.store, self.baton, self.rng, misfortune=0.0)
+        store = SteppedStore(self.store, self.baton, self.rng, misfortune=0.0, overtaken=self._amid_a_version)
         minutes = sorted({minute for message in self.messages for minute, _ in chunks_of(message)})
         while self.clock() < self.began + STORY:
             check_whole(store, self.rng.choice(minutes), self.clock())

@@ -75,7 +75,8 @@ class WatchedStore:
 
     ``judged`` are the T, ``stored`` the chunks by path and key: when first and last, by the readers' clock ``now``.
 
-    Its listings lack what was committed within ``lag`` before their read times.
+    Its listings lack what was committed within ``lag`` before their read times. ``changes`` counts what was done to
+    markers, ``rewritten`` how often each document was written.
     """
 
     inner: Store
@@ -85,6 +86,7 @@ class WatchedStore:
     judged: list[tuple[datetime, int]] = field(default_factory=list)
     stored: dict[tuple[str, str], tuple[datetime, datetime]] = field(default_factory=dict)
     changes: Counter[type[Write]] = field(default_factory=Counter)
+    rewritten: Counter[str] = field(default_factory=Counter)
 
     def get(self, paths: Sequence[str]) -> dict[str, Document]:
         """As the port says."""
@@ -111,6 +113,7 @@ class WatchedStore:
             for write in writes
             if isinstance(write, Put) and write.path == STATE_PATH
         ]
+        self.rewritten.update(write.path for write in writes if isinstance(write, Put))
         self.changes.update(type(write) for write in writes if write.path.startswith("late/"))
         self._note_chunks(writes, self.now())
         return committed_at

@@ -188,12 +188,6 @@ def end_told_to_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Turns, "elsewhere", lambda *_: [])
 
 
-def told_instead_after_the_end(patch: pytest.MonkeyPatch) -> None:
-    """Whoever tells something in place of another channel does not ask whether it is over there."""
-    note = Turns.note_elsewhere
-    patch.setattr(Turns, "note_elsewhere", lambda *given: replace(note(*given), end=""))
-
-
 def told_where_the_first_was(patch: pytest.MonkeyPatch) -> None:
     """What somebody does about several alerts is told where the first of them was told, and nowhere else."""
     parts = reactions._parts
@@ -244,8 +238,10 @@ SHOWN_SOON: dict[str, tuple[Breakage, str]] = {
     "no name of the conversation": (led_by_nobody, "knows what was told"),
     "what is refused is told nowhere": (told_nowhere_instead, "is told elsewhere"),
     "the end is told to its own channels only": (end_told_to_its_own, "sees is the end"),
-    "a request that is known before it is done": (known_before_it_is_done, "who presses a button has the alert"),
-    "a wish to be left alone is forgotten": (wish_forgotten, "asks to be left alone"),
+    "a request that is known before it is done": (
+        known_before_it_is_done,
+        "who presses a button has the alert|told where it was told",
+    ),
     "a summary of one attempt": (summary_of_an_attempt, "is in the summary"),
 }
 """What shows within a few nights, and what promise is found broken."""
@@ -259,7 +255,7 @@ SHOWN_LATE: dict[str, tuple[Breakage, str]] = {
     "two speak at once": (spoken_at_once, "one speaks at a time|one sends at a time"),
     "one conversation for all channels": (one_for_all_channels, "only what is over is superseded"),
     "what came too late stays": (left_undone, "too late is undone"),
-    "told instead after the end": (told_instead_after_the_end, "sees is the end"),
+    "a wish to be left alone is forgotten": (wish_forgotten, "asks to be left alone"),
     "what people do is told where the first was": (told_where_the_first_was, "told where it was told"),
     "sent after the lease": (sent_after_the_lease, "is not sent again|one sends at a time|comes after"),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,13 +65,19 @@ class World:
         self.bus.publish("metrics", data)
         return data
 
-    def deliver(self, services: Services | None = None) -> None:
-        """Deliver all that is due now, in any order; a crash or a failure is a delivery that comes again."""
+    def deliver(
+        self, services: Services | None = None, failed: Callable[[Message, BaseException], None] = lambda *_: None
+    ) -> None:
+        """Deliver all that is due now, in any order; a crash or a failure is a delivery that comes again.
+
+        ``failed`` hears of each of those.
+        """
         while (delivery := self.bus.step(self.rng)) is not None:
             subscription, received = delivery.subscription, delivery.received
             try:
                 self.handle(subscription.push or "", received.message, services or self.services)
-            except (MonitoringError, Crash, Unexpected):
+            except (MonitoringError, Crash, Unexpected) as error:
+                failed(received.message, error)
                 self.bus.nack(subscription.name, [received.ack_id])
                 continue
             if self.rng.random() < self.duplicate:

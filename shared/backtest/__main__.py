@@ -15,8 +15,9 @@ from ..adapters.sqlite_store import SqliteStore
 from ..cells import Observation
 from ..config import Config, load_config
 from ..errors import ConfigError, MonitoringError
-from ..local.series_file import read_series, target_of
+from ..local.series_file import Target, read_series, target_of
 from ..monitoring_config import MonitoringConfig
+from ..rules import Selection
 from ..store import Store
 from ..timeline import to_us
 from ..usual_store import moving_keys
@@ -68,6 +69,7 @@ def _over_files(asked: Asked, options: argparse.Namespace, windows: Windows) -> 
     if any(moving_keys(one) for one in asked.configs()):
         _say([_NOTHING_USUAL])
     target = target_of(asked.config, options.collection)
+    _must_look_at(asked, target, options.collection)
     total: dict[str, Score] = {}
     for path in _files(options.csv):
         points = read_series(path)
@@ -79,6 +81,25 @@ def _over_files(asked: Asked, options: argparse.Namespace, windows: Windows) -> 
             total[heading] = total.get(heading, Score()) + one
     if windows is not None:
         _say(scores(total))
+
+
+def _must_look_at(asked: Asked, target: Target, collection: str) -> None:
+    """Raises ``ConfigError`` for a rule that asks for something else, and names what would do."""
+    if asked.rule is None:
+        return
+    query = asked.config.query_for(asked.rule)
+    wanted = [query.select, *filter(None, [query.per])]
+    if any(_selects(one, target) for one in wanted):
+        return
+    known = [one.name for one in asked.config.list_collections() if one.query.per is None]
+    fitting = [name for name in known if any(_selects(one, target_of(asked.config, name)) for one in wanted)]
+    metrics = " and ".join(dict.fromkeys(one.metric for one in wanted))
+    hint = f"; try --collection {', '.join(fitting)}" if fitting else ""
+    raise ConfigError(f"{asked.rule.id} does not look at {collection}, it looks at {metrics}{hint}")
+
+
+def _selects(one: Selection, target: Target) -> bool:
+    return one.metric == target.series.metric and set(one.labels) <= set(target.series.labels)
 
 
 def _files(given: Sequence[Path]) -> list[Path]:

@@ -17,9 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.errors import MessageError
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime
 from socket import SHUT_RDWR
 from threading import Timer
@@ -36,8 +37,24 @@ from .story import TITLE, Story, cut, tell
 
 NAME = "email"
 MAX_SUBJECT = 200
-POLICY = SMTP.clone(max_line_length=400)
-"""Headers are not folded: a subject that begins with a space is another subject to some threads."""
+MAX_ENCODED_WORD = 75
+"""https://www.rfc-editor.org/rfc/rfc2047#section-2; the library's are as long as its lines."""
+
+
+class _Unfolded(EmailPolicy):
+    """Headers are not folded: a subject that begins with a space is another subject to some threads."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """A header's line; a subject beyond ASCII in as many encoded words as it takes."""
+        if name != "Subject" or str(value).isascii():
+            return super().fold_binary(name, value)
+        words = Header(str(value), "utf-8", maxlinelen=MAX_ENCODED_WORD, header_name="").encode(linesep="")
+        return f"{name}: {words}{self.linesep}".encode("ascii")
+
+
+POLICY = _Unfolded(linesep="\r\n", max_line_length=400)
+_BODY = POLICY.clone(max_line_length=76)
+"""Encoded bodies have lines of at most 76: https://www.rfc-editor.org/rfc/rfc2045#section-6.7"""
 MAX_HTML_BYTES = 100_000
 """Above 102 kB Gmail cuts a mail off."""
 DEADLINE_SECONDS = 20.0
@@ -102,8 +119,8 @@ def payload(
     domain = sender.rpartition("@")[2]
     root = f"<conversation-{notification.conversation_on(NAME)}@{domain}>"
     chart_id = f"chart-{notification.id}@{domain}" if chart else ""
-    mail = Mail(story, place, chart_id)
-    message = EmailMessage(POLICY)
+    mail = Mail(story, place, f"cid:{chart_id}" if chart else "")
+    message = EmailMessage(_BODY)
     message["From"] = Address("ION Monitoring", addr_spec=sender)
     message["To"] = [Address(addr_spec=one) for one in recipients]
     message["Subject"] = subject(story, place)
@@ -115,13 +132,14 @@ def payload(
     message["X-Auto-Response-Suppress"] = "All"
     message["List-Id"] = f"ION Monitoring alerts <alerts.{domain}>"
     message["List-Unsubscribe"] = f"<mailto:{sender}?subject=unsubscribe>"
-    message.set_content(mail_text(mail))
-    message.add_alternative(mail_html(mail), subtype="html")
+    message.set_content(mail_text(mail), cte="quoted-printable")
+    message.add_alternative(mail_html(mail), subtype="html", cte="quoted-printable")
     if chart:
         html = message.get_payload(1)
         assert isinstance(html, EmailMessage)  # noqa: S101 - for the type checker: it was added above
         html.add_related(chart, "image", "png", cid=f"<{chart_id}>", disposition="inline", filename="chart.png")
     _fix_boundaries(message, notification.id)
+    message.policy = POLICY
     return message
 
 

@@ -109,7 +109,7 @@ class SlackBot:
             self._say("chat.update", {**body, **place, "metadata": _metadata(notification)}, turn)
         if not (turn.attempted_at and self._has_replied(notification, place, turn)):
             said = {
-                **_QUIET, "channel": place["channel"], "thread_ts": place["ts"], "text": reply(story),
+                **_QUIET, "channel": place["channel"], "thread_ts": place["ts"], "text": reply(story, self.mention),
                 "reply_broadcast": notification.kind in _BROADCAST, "metadata": _metadata(notification),
             }  # fmt: skip
             self._call("chat.postMessage", said, turn)

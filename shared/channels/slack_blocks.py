@@ -26,6 +26,8 @@ ACKNOWLEDGE, SILENCE, OPEN = "ion_acknowledge", "ion_silence_1h", "ion_open"
 """Ids of the buttons, which ``hooks`` knows."""
 _MENTION = re.compile(r"<!(here|channel|everyone|subteam\^[A-Z0-9]+)>|<@[A-Z0-9]+>")
 _MARKS = re.compile(r"([*_~`])")
+_ENDED = "⚪"
+"""Before what is over and not well again: nobody looks any more."""
 _EMOJI = re.compile(r":(?=[a-z0-9_+'-]+:)")
 _JOINER = "\u034f"
 """Combining grapheme joiner: invisible, and what stands behind it opens no markup."""
@@ -43,7 +45,8 @@ def payload(
     story: Story, conversation: str, icons: Mapping[str, str], mention: str, file_id: str = ""
 ) -> dict[str, Any]:
     """The message: its blocks, and the text of them that notifications and screen readers take."""
-    icon = "✅" if story.is_over else icons.get(_LEVELS[story.severity], "")
+    over = "✅" if story.is_well else _ENDED
+    icon = over if story.is_over else icons.get(_LEVELS[story.severity], "")
     blocks = [
         {"type": "header", "text": _plain(f"{icon} {_heading(story)}".strip(), MAX_HEADER)},
         _section(_lead(story, mention)),
@@ -60,20 +63,20 @@ def _heading(story: Story) -> str:
 
 
 def _lead(story: Story, mention: str) -> str:
-    """Status and sentence; a mention for what is new and critical alone."""
+    """How it stands, and what the rule is about where the sentence does not say it."""
+    told = reply(story, mention)
+    is_said = not story.description or story.description in story.sentence
+    return told if is_said else f"{told}\n{escape(story.description)}"
+
+
+def reply(story: Story, mention: str) -> str:
+    """Status and sentence, as they stand in the thread beside an edit; a mention for what is new and critical alone.
+
+    It stands here too: an edit notifies nobody.
+    """
     calls = story.severity is Severity.CRITICAL and story.kind in _CALLING
     called = f"{mention if _MENTION.fullmatch(mention) else escape(mention)} " if mention and calls else ""
-    told = f"{called}*{escape(story.status)}.* {escape(story.sentence)}"
-    return (
-        f"{told}\n{escape(story.description)}"
-        if story.description and story.description not in story.sentence
-        else told
-    )
-
-
-def reply(story: Story) -> str:
-    """What stands in the thread beside an edit."""
-    return _cut(f"*{escape(story.status)}.* {escape(story.sentence)}", MAX_SECTION)
+    return _cut(f"{called}*{escape(story.status)}.* {escape(story.sentence)}", MAX_SECTION)
 
 
 _LEVELS = {Severity.CRITICAL: "critical", Severity.HIGH: "warning", Severity.MEDIUM: "warning", Severity.LOW: "info"}

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
 from ..alerts import AlertKind
-from ..notifications import Member, Notification, NotificationKind
+from ..notifications import DIGEST_SPAN, Member, Notification, NotificationKind
 from ..panels import Limit
 from ..render.numbers import NARROW, age, clock, comparison, figure, number
 from ..render.plain import clean, value_text
 from ..rules import Severity
 from ..timeline import minute_id, to_us
+from ..wording import ended_well, how_it_ended
 from . import Evidence, Turn
 
 TITLE = "title"
@@ -53,11 +54,15 @@ class Story:
     severity: Severity
     kind: NotificationKind
     is_over: bool
+    is_well: bool
+    """Whether it is over because all is well again."""
     url: str
     runbook_url: str
     rule_id: str
     measured: str = ""
     """The value and its limit, as the end of a sentence that the title begins; empty where there are none."""
+    is_digest: bool = False
+    """The sentence is the report of a day, in lines."""
 
     @property
     def headline(self) -> str:
@@ -79,10 +84,12 @@ def tell(notification: Notification, turn: Turn, dashboard_url: str, channel: st
         severity=told.severity,
         kind=told.kind,
         is_over=told.ends_on(channel),
+        is_well=told.ends_on(channel) and ended_well(told.reason),
         url=link(told, dashboard_url),
         runbook_url=safe_url(told.runbook_url),
         rule_id=clean(told.rule_id),
         measured=_measured(told),
+        is_digest=told.is_digest,
     )
 
 
@@ -111,14 +118,21 @@ def place(notification: Notification) -> str:
 def link(notification: Notification, dashboard_url: str) -> str:
     """The alert's own page: its graph around the episode, what contributes, and where one takes it.
 
-    Of what is about no single alert the overview, from half an hour before; empty without a dashboard.
+    Of what is about no single alert the overview, from half an hour before, of a digest at its day; empty without a
+    dashboard.
     """
     if not dashboard_url:
         return ""
     if notification.kind not in (NotificationKind.SUMMARY, NotificationKind.NOTICE):
         return f"{dashboard_url}/alerts/{quote(notification.fingerprint, safe='')}"
-    begin = max(notification.fired_at - BEFORE, notification.at - LONGEST)
-    return f"{dashboard_url}/dashboards/overview?{urlencode({'from': minute_id(to_us(begin) // 1_000_000)})}"
+    query = {"from": _minute(max(notification.fired_at - BEFORE, notification.at - LONGEST))}
+    if notification.is_digest:
+        query = {"from": _minute(notification.at - DIGEST_SPAN), "to": _minute(notification.at)}
+    return f"{dashboard_url}/dashboards/overview?{urlencode(query)}"
+
+
+def _minute(instant: datetime) -> str:
+    return minute_id(to_us(instant) // 1_000_000)
 
 
 def safe_url(url: str) -> str:
@@ -165,7 +179,7 @@ def lasted(notification: Notification) -> str:
 def _status(told: Notification, channel: str) -> str:
     match told.kind:
         case NotificationKind.RESOLVED if told.ends_on(channel):
-            return f"{'Resolved' if told.value is not None else 'Ended without data'} after {lasted(told)}"
+            return f"{how_it_ended(told.reason, told.about)} after {lasted(told)}"
         case NotificationKind.RESOLVED:
             return f"{told.still_firing} still firing"
         case NotificationKind.ACKNOWLEDGED:
@@ -176,6 +190,8 @@ def _status(told: Notification, channel: str) -> str:
             return f"Worse, now {told.severity.value}"
         case NotificationKind.ESCALATED:
             return f"Nobody has it after {lasted(told)}"
+        case NotificationKind.SUMMARY if told.is_digest:
+            return f"24 hours to {told.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         case NotificationKind.SUMMARY | NotificationKind.NOTICE:
             return "Notice"
     return told.severity.value.capitalize()
@@ -190,9 +206,9 @@ def _sentence(told: Notification, channel: str) -> str:
     if told.kind is NotificationKind.RESOLVED:
         more = "" if told.ends_on(channel) else f" {told.still_firing} of these alerts still fire."
         return f"It fired from {when(told)} to {clock(told.at, UTC)} UTC{where}.{more}"
-    if told.about is not AlertKind.THRESHOLD.value:
+    if told.about != AlertKind.THRESHOLD.value:
         return f"{clean_lines(told.description)} Since {when(told)} UTC."
-    so_far = f" ({lasted(told)})" if told.at > told.fired_at else ""
+    so_far = f" ({lasted(told).replace(' ', NARROW)})" if told.at > told.fired_at else ""  # not broken by a line
     if told.also:
         return (
             f"{told.alerts} alerts together: {_values(told)}. Alert on {_bound(told)}, since {when(told)} UTC{so_far}."

@@ -185,14 +185,16 @@ class Inbox:
 class Source:
     """Something that has to keep reporting: a metric's series by the labels named, or all of them together.
 
-    One that had data and has none for ``silent_after_seconds`` (a multiple of 60) alerts, for at most 24 hours; one
-    that never had any is not missed. Without a ``name`` it has one made of the metric and the labels.
+    One that had data and has none for ``silent_after_seconds`` (a multiple of 60) alerts until it is back, for at most
+    ``gone_after_seconds``; one that never had any is not missed. Without a ``name`` it has one made of the metric and
+    the labels.
     """
 
     metric: str
     labels: Labels = ()
     group_by: tuple[str, ...] = ()
     silent_after_seconds: int = 300
+    gone_after_seconds: int = 7 * 24 * 3600
     severity: Severity = Severity.HIGH
     name: str = ""
     evaluation_delay_seconds: int = 0

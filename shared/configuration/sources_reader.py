@@ -18,18 +18,20 @@ from ..rules import (
     Severity,
     SourceRule,
 )
-from ..timeline import MINUTE_SECONDS
+from ..timeline import HOUR_SECONDS, MINUTE_SECONDS
 from .models import Source
 from .queries import QueryReader
 from .reader import Node, shown
 from .rules_reader import MAX_WINDOW_SECONDS, delay, url
 
 MAX_SOURCES = 50
+MAX_PATIENCE_SECONDS = 30 * 24 * HOUR_SECONDS
 _SOURCE = Source("")
 _FIELDS = (
     "labels",
     "group_by",
     "silent_after_seconds",
+    "gone_after_seconds",
     "severity",
     "name",
     "evaluation_delay_seconds",
@@ -67,6 +69,7 @@ class SourceReader:
             labels=selection.labels,
             group_by=self.queries.group_by(f, selection),
             silent_after_seconds=f.get("silent_after_seconds", _silence, _SOURCE.silent_after_seconds),
+            gone_after_seconds=f.get("gone_after_seconds", _patience, _SOURCE.gone_after_seconds),
             severity=f.get("severity", lambda n: n.choice(Severity), _SOURCE.severity),
             name=f.get("name", Node.string, ""),
             evaluation_delay_seconds=f.get("evaluation_delay_seconds", delay, 0),
@@ -80,6 +83,10 @@ class SourceReader:
 
 def _silence(node: Node) -> int:
     return node.integer(MINUTE_SECONDS, MAX_WINDOW_SECONDS, MINUTE_SECONDS)
+
+
+def _patience(node: Node) -> int:
+    return node.integer(HOUR_SECONDS, MAX_PATIENCE_SECONDS, MINUTE_SECONDS)
 
 
 def _check_id(node: Node, source: Source, taken: dict[str, str]) -> None:
@@ -108,4 +115,5 @@ def rule_of(source: Source) -> SourceRule:
         evaluation_delay_seconds=source.evaluation_delay_seconds,
         on_no_data=OnNoData.ALERT,
         runbook_url=source.runbook_url,
+        gone_after_seconds=source.gone_after_seconds,
     )

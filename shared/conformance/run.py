@@ -19,7 +19,9 @@ from ..formats.native import decode_native
 from ..identity import identify
 from ..monitoring_config import AlertRule, MonitoringConfig, Query, Severity
 from ..notifications import Notification
+from ..records import alert_line, alerts_in, packed
 from ..series import Kind, Labels
+from ..store import Document
 from ..tick import RuleFailure, TickResult, Transition, rule_values, tick
 from ..timeline import MINUTE_SECONDS, US_PER_SECOND, from_minute, iso, to_us
 from ..windows import Windows
@@ -108,6 +110,12 @@ class Conformance:
         for section in chunk.sections:
             self._chunks.setdefault(section.minute, []).append(section.cells.written_by(number))
             self._minutes.pop(section.minute, None)
+
+    def restart(self) -> None:
+        """Go on as a new process does: with the points that were fed, and the alerts as they are stored."""
+        stored = Document("alerts/all", {"d": packed(map(alert_line, self._states))}, from_minute(self._last or 0))
+        self._states = tuple(alerts_in(stored))
+        self._minutes.clear()
 
     def step(self, to: datetime) -> list[Evaluation]:
         """Evaluate every minute after the last one evaluated, up to and with ``to``; the first time ``to`` alone.

@@ -29,7 +29,7 @@ MAX_EVALUATIONS = 10_000
 _MAX_SECONDS = 1e9
 _MAX_US = MAX_MINUTE * US_PER_SECOND
 _VALUES = ("timestamp", "value", "values", "histogram")
-_OPTIONAL = ("description", "about", "rules", "configuration", "start", "from", "to", "expected")
+_OPTIONAL = ("description", "about", "rules", "configuration", "start", "from", "to", "restarts", "expected")
 _STATES = frozenset(LETTERS.values())
 
 
@@ -55,13 +55,17 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is fed, in the order in which it arrives, and evaluated every minute from ``first`` to ``last``."""
+    """What is fed, in the order in which it arrives, and evaluated every minute from ``first`` to ``last``.
+
+    After each of the evaluations in ``restarts`` the process ends, and another goes on.
+    """
 
     config: MonitoringConfig
     arrivals: tuple[Arrival, ...]
     first: datetime
     last: datetime
     expected: tuple[Expected, ...] = ()
+    restarts: frozenset[datetime] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ def play(scenario: Scenario) -> list[Evaluation]:
         for writer, some in groupby(arrived, lambda arrival: arrival.writer):
             _feed(run, writer, list(some))
         evaluations += run.step(at)
+        if at in scenario.restarts:
+            run.restart()
         at += timedelta(seconds=MINUTE_SECONDS)
     return evaluations
 
@@ -140,6 +146,7 @@ def _scenario(node: Node) -> Scenario:
         expected=tuple(
             _expected(item, config, (last - first) // MINUTE_SECONDS + 1) for item in _items(f, "expected", 1000)
         ),
+        restarts=frozenset(from_minute(times.read_minute(one)) for one in _items(f, "restarts", MAX_EVALUATIONS)),
     )
 
 

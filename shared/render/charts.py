@@ -256,8 +256,14 @@ def _line(line: Line, ink: int, scale: svg.Scale, label_y: float, unit: str) -> 
         width=_SUBJECT_WIDTH if line.subject else _WIDTHS[line.style],
         dash="none" if line.subject else _DASHES.get(line.style, _SERIES_DASHES[ink % _INKS]),
         faint=line.style is Style.BELOW,
-        live_y=scale.percent(line.live) if svg.known([line.live]) and line.live is not None else None,
+        live_y=_live_y(line, scale),
     )
+
+
+def _live_y(line: Line, scale: svg.Scale) -> float | None:
+    """Where the ring of a line is; of several percentiles the main one has it."""
+    known = svg.known([line.live]) if line.style in (Style.SERIES, Style.MAIN) else []
+    return scale.percent(known[0]) if known else None
 
 
 def _end_value(value: float | None, unit: str) -> str:

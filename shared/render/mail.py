@@ -28,27 +28,34 @@ _PREHEADER = 120
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What a mail shows. ``place`` is the service and its environment, ``chart_id`` empty without a picture."""
+    """What a mail shows. ``place`` is the service and its environment.
+
+    ``chart`` is where the picture is, ``cid:...`` or ``data:image/png;base64,...``; empty without one.
+    """
 
     story: Story
     place: str
-    chart_id: str = ""
+    chart: str = ""
 
     @property
     def colour(self) -> str:
         """Of the bar at its top: blue for what is over."""
-        return _OVER if self.story.is_over else _COLOURS[self.story.severity]
+        return _OVER if self.story.is_over or self.story.is_digest else _COLOURS[self.story.severity]
 
     @property
     def glyph(self) -> str:
-        """Before the status."""
-        return "✓" if self.story.is_over else _GLYPHS[self.story.severity]
+        """Before the status; none of a digest, which is no state."""
+        if self.story.is_digest:
+            return ""
+        over = "✓" if self.story.is_well else "–"
+        return over if self.story.is_over else _GLYPHS[self.story.severity]
 
     @property
     def why(self) -> str:
         """Why the reader gets it."""
+        what = "its daily digest" if self.story.is_digest else f"{self.story.severity.value} alerts"
         return (
-            f"You get this mail because {self.place} sends {self.story.severity.value} alerts to this address. "
+            f"You get this mail because {self.place} sends {what} to this address. "
             "Its links open pages that ask you to sign in; none of them changes anything by itself."
         )
 
@@ -57,20 +64,39 @@ class Mail:
         """Whether the sentence is all there is: a notice has no facts."""
         return self.story.kind in (NotificationKind.SUMMARY, NotificationKind.NOTICE)
 
+    @property
+    def rule(self) -> str:
+        """Which rule it is about; empty for a digest."""
+        return "" if self.story.is_digest else f"Rule {self.story.rule_id}"
+
+    @property
+    def picture_words(self) -> str:
+        """What a reader without the picture is told of it."""
+        return "The overview at the end of these 24 hours." if self.story.is_digest else f"Chart: {self.story.sentence}"
+
+    @property
+    def blocks(self) -> list[tuple[str, str]]:
+        """A digest's sections: heading and lines, without their indentation."""
+        found = [one.partition("\n") for one in self.story.sentence.split("\n\n")] if self.story.is_digest else []
+        return [
+            (heading, "\n".join(line.removeprefix("  ") for line in lines.splitlines())) for heading, _, lines in found
+        ]
+
 
 def mail_text(mail: Mail) -> str:
-    """The mail as text, at most 76 columns but for addresses and long words; ended by a line feed."""
+    """The mail as text, at most 76 columns but for addresses, long words and tables; ended by a line feed."""
     story = mail.story
-    parts = [f"{mail.glyph} {story.status.upper()}", story.title, "", *_paragraph(story.sentence)]
-    if story.description and story.description not in story.sentence:
-        parts += ["", *_paragraph(story.description)]
+    sentence = story.sentence.splitlines() if story.is_digest else _paragraph(story.sentence)
+    parts = [f"{mail.glyph} {story.status.upper()}".strip(), story.title, "", *sentence]
     if not mail.alone:
+        if story.description and story.description not in story.sentence:
+            parts += ["", *_paragraph(story.description)]
         width = max(len(one.name) for one in story.facts) + 2
         parts += ["", *(f"{one.name:<{width}}{one.value}" for one in story.facts)]
     links = [("Dashboard", story.url), ("Runbook", story.runbook_url)]
     parts += ["", *(f"{name}: {url}" for name, url in links if url)]
-    parts += ["", "-- ", *_paragraph(mail.why), f"Rule {story.rule_id}"]
-    return "\n".join(parts) + "\n"
+    parts += ["", "-- ", *_paragraph(mail.why), mail.rule]
+    return "\n".join(parts).rstrip("\n") + "\n"
 
 
 def _paragraph(text: str) -> list[str]:

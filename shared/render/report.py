@@ -46,6 +46,18 @@ class Report:
         lines = {TEXT: self._text, MARKDOWN: self._markdown, HTML: self._html}[form]()
         return "\n".join(lines).rstrip("\n") + "\n"
 
+    def to_dict(self) -> dict[str, object]:
+        """As a JSON document: all that is rendered, each row by its heading."""
+        sections = [
+            {
+                "title": one.title,
+                "sentences": [*one.sentences],
+                "rows": [dict(zip(one.heading, row, strict=True)) for row in one.rows],
+            }
+            for one in self.sections
+        ]
+        return {"title": self.title, "subtitle": self.subtitle, "sections": sections}
+
     def _text(self) -> Iterator[str]:
         yield clean(self.title)
         yield clean(self.subtitle)

@@ -79,14 +79,14 @@ def render_svg(chart: LineChart, caption: Caption, zone: tzinfo, tz: str, theme:
     )
 
 
-def picture(document: str) -> bytes:
-    """An SVG document of this module as PNG, ``PNG_WIDTH`` wide; needs resvg and its font."""
+def picture(document: str, height: int = HEIGHT) -> bytes:
+    """An SVG document of ``WIDTH`` x ``height`` as PNG, ``PNG_WIDTH`` wide; needs resvg and its font."""
     import resvg_py
 
     drawn = resvg_py.svg_to_bytes(
         svg_string=document,
         width=PNG_WIDTH,
-        height=PNG_HEIGHT,
+        height=height * PNG_WIDTH // WIDTH,
         skip_system_fonts=True,
         font_files=list(_fonts()),
         font_family="Roboto",

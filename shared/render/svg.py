@@ -56,7 +56,8 @@ class Scale:
             value = math.log(max(value, self.low))
             low, high = math.log(self.low), math.log(self.high)
             return min(1.0, (value - low) / (high - low))
-        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+        share = (value - self.low) / (self.high - self.low)
+        return share if 0.0 <= share <= 1.0 else min(1.0, max(0.0, share))
 
     def y(self, value: float) -> int:
         """0 at the top to 1000 at the bottom."""
@@ -135,15 +136,22 @@ def runs(values: Values) -> Iterator[list[tuple[int, float]]]:
         yield run
 
 
+@functools.lru_cache(maxsize=64)
+def _places(count: int, first: float) -> tuple[str, ...]:
+    """The beginnings of the points of a path: where each value stands across, and a space."""
+    step = (1 - first) / max(1, count - 1)
+    return tuple(f"{round(UNIT * (first + index * step))} " for index in range(count))
+
+
 def path(values: Values, scale: Scale, first: float = 0.0) -> str:
     """SVG path data, one subpath for each stretch without a gap; a lone value is a dot. Empty for no value.
 
     The first value stands at ``first`` (0 to 1) of the width, the last at its end.
     """
-    step = (1 - first) / max(1, len(values) - 1)
+    places = _places(len(values), first)
     parts = []
     for run in runs(values):
-        points = [f"{round(UNIT * (first + index * step))} {scale.y(value)}" for index, value in run]
+        points = [places[index] + str(scale.y(value)) for index, value in run]
         parts.append(f"M{' '.join(points)}" + ("h0" if len(points) == 1 else ""))
     return "".join(parts)
 
@@ -158,22 +166,6 @@ def _steps(points: str) -> str:
     places = list(zip(numbers[::2], numbers[1::2], strict=True))
     steps = " ".join(f"{x - a}{'' if y < b else ' '}{y - b}" for (a, b), (x, y) in pairwise(places))
     return f"M{places[0][0]} {places[0][1]}{f'l{steps}' if steps else ''}"
-
-
-def area(lows: Sequence[float], highs: Sequence[float], scale: Scale, most: int) -> str:
-    """A closed path between two edges of as many values, which end with their steps; at most ``most`` points an edge.
-
-    Where both edges are level it is a rectangle.
-    """
-    last = len(lows) - 1
-    step = max(1.0, last / (most - 1))
-    kept = sorted({round(place * step) for place in range(most) if round(place * step) <= last} | {0, last})
-    if len(set(lows)) == len(set(highs)) == 1:
-        kept = [0, last]
-    places = [0, *(round(UNIT * (index + 1) / (last + 1)) for index in kept[1:])]
-    above = [f"{x} {scale.y(highs[index])}" for x, index in zip(places, kept, strict=True)]
-    below = [f"{x} {scale.y(lows[index])}" for x, index in zip(places, kept, strict=True)]
-    return f"M{' '.join(above)} {' '.join(reversed(below))}z"
 
 
 def y_ticks(values: Sequence[float], unit: str) -> tuple[Scale, list[float]]:
@@ -222,6 +214,22 @@ def across(instant: datetime, start: datetime, end: datetime) -> float:
     """Where an instant lies between two others, in percent with one decimal, kept inside."""
     share = (instant - start) / (end - start)
     return round(100 * min(1.0, max(0.0, share)), 1)
+
+
+def area(lows: Sequence[float], highs: Sequence[float], scale: Scale, most: int) -> str:
+    """A closed path between two edges of as many values, which end with their steps; at most ``most`` points an edge.
+
+    Where both edges are level it is a rectangle.
+    """
+    last = len(lows) - 1
+    step = max(1.0, last / (most - 1))
+    kept = sorted({round(place * step) for place in range(most) if round(place * step) <= last} | {0, last})
+    if len(set(lows)) == len(set(highs)) == 1:
+        kept = [0, last]
+    places = [0, *(round(UNIT * (index + 1) / (last + 1)) for index in kept[1:])]
+    above = [f"{x} {scale.y(highs[index])}" for x, index in zip(places, kept, strict=True)]
+    below = [f"{x} {scale.y(lows[index])}" for x, index in zip(places, kept, strict=True)]
+    return f"M{' '.join(above)} {' '.join(reversed(below))}z"
 
 
 def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 100.0) -> list[float]:

@@ -45,16 +45,19 @@ def _panel(panel: Panel, page: Page, pen: Pen) -> Iterator[str]:
     return _table(panel, pen)
 
 
-def _heads(title: str, past: bool, pen: Pen) -> str:
-    """The title, and above the columns what they are."""
+def _heads(title: str, past: bool, span: str, pen: Pen) -> Iterator[str]:
+    """The title, and above the columns what they are; a title that has no room beside them stands above."""
     heads = "".join(right(head, _NUMBER) for head in ("then" if past else "now", "least", "greatest"))
-    name = cut(clean(title), _NAME + 3)
-    return pen.paint("1", left(name, _NAME + 4)) + pen.paint("2", heads)
+    name = cut(clean(title), WIDTH)
+    if columns(name) > _NAME + 3:
+        yield pen.paint("1", name)
+        name = ""
+    yield pen.paint("1", left(name, _NAME + 4)) + pen.paint("2", heads) + f"   {pen.paint('2', span)}"
 
 
 def _chart(panel: LineChart, past: bool, pen: Pen) -> Iterator[str]:
     span = numbers.span(round((panel.end - panel.start).total_seconds() / 3600) * 3600)
-    yield f"{_heads(panel.title.upper(), past, pen)}   {pen.paint('2', span)}"
+    yield from _heads(panel.title.upper(), past, span, pen)
     if not panel.lines:
         yield pen.paint("2", "    nothing received")
     for line in panel.lines[:SHOWN_LINES]:
@@ -84,7 +87,7 @@ def _line(line: Line, name: str, chart: LineChart, pen: Pen) -> str:
 
 def _multiples(panel: Multiples, page: Page, pen: Pen) -> Iterator[str]:
     span = numbers.span((page.end - page.start).total_seconds())
-    yield f"{_heads(panel.title.upper(), page.until is not None, pen)}   {pen.paint('2', span)}"
+    yield from _heads(panel.title.upper(), page.until is not None, span, pen)
     for small in panel.charts:
         if small.heat is not None:
             yield _heat_line(small.name or panel.title, small.heat.over, small.heat.limit is not None, pen)

@@ -552,7 +552,6 @@ WRONG = (
         "disabled_functions": '["ingest"]',
         "environment": "test",
         "labels": '{Team="x"}',
-        "operators": '["group:team@example.com"]',
         "prefix": "ion",
         "project": "Ion",
         "region": "europe",
@@ -563,6 +562,7 @@ WRONG = (
     {
         "budget": '{billing_account="012345-6789AB-CDEF01", monthly_usd=0.5}',
         "disabled_functions": '["digest"]',
+        "operators": '["group:team@example.com"]',
         "secret_revisions": "{ION_WEBHOOK_URL=1}",
         "secret_versions": "{ION_WEBHOOK_URL=1}",
         "sizing": "{ingest={cpu=3}, evaluate={memory_mib=100}, notify={concurrency=0}, dashboard={min_instances=4}}",
@@ -574,7 +574,7 @@ WRONG = (
         "sizing": "{ingest={cpu=0.5}}",
     },
 )
-"""Values that are refused, in runs of their own where one variable is wrong in several ways."""
+"""Values that are refused, in runs of their own where one variable is wrong in several ways, or by another's value."""
 
 
 def test_values_of_another_form_are_refused(workspace: Workspace) -> None:

@@ -165,6 +165,12 @@ CASES = (
          _rule(200, n=1, keep_firing_for=90), _points("10*2 300*2 10*5"), 10),
     Case("keep_firing_silence", "It holds through silence as through good values.",
          _rule(200, n=2, keep_firing_for=180), _points("10*2 300*4 _*20"), 14),
+    Case("keep_firing_gap", "Silence within it counts as good, and a bad value after it begins it anew.",
+         _rule(200, n=1, keep_firing_for=180), _points("10*2 300*2 _*2 300 _ 10 _*4 10*2"), 16),
+    Case("not_equal_gap", "!= does not hold of what is not there, and a zero below zero is zero.",
+         _rule(0, "!=", 2), _points("0*2 -0.0*2 5*2 _*2 5*3 _ 5*2 0*2"), 17),
+    Case("delayed_gap", "A gap ends what is pending as late as the window is.",
+         _rule(200, n=3, evaluation_delay_seconds=120), _points("10*2 300*2 _ 300*3 10*3"), 15),
     # Time: edges of windows
     Case("on_the_minute_1m", "Samples exactly on the minute belong to the evaluation at that minute, and no other.",
          _rule(200, n=1, query=_of("max")), _points("10*4 300 10*6", first=0), 11, _CLOSED_TWO),
@@ -232,6 +238,10 @@ CASES = (
     Case("two_labels", "Groups of two labels, one of which a series lacks.",
          _rule(200, n=2, query=_by("region", "zone")),
          (*_points("10*2 300*4 10*2", region="eu", zone="a"), *_points("300*8", region="eu")), 10),
+    Case("two_labels_apart", "Series that lack one of two labels, the other or both are groups of their own.",
+         _rule(200, n=2, query=_by("region", "zone")),
+         (*_points("300*3 10*7", region="eu", zone="a"), *_points("10*2 300*3 10*5", region="eu"),
+          *_points("10*4 300*3 10*3", zone="a"), *_points("10*6 300*4")), 11),
     # Density
     Case("sparse", "A sample every three minutes, in a window of five.",
          _rule(200, n=3, window=300), _points("10*2 300*3 10*3", every=180), 26),

@@ -238,6 +238,8 @@ MISTAKES: list[tuple[str, Any, str]] = [
      ('sources[0].labels.region: unknown value "mars"; known: asia-southeast1, '
       'europe-west1, us-central1')),
     ("sources.0.silent_after_seconds", 90, "sources[0].silent_after_seconds: expected a multiple of 60, got 90"),
+    ("sources.0.gone_after_seconds", 60,
+     "sources[0].gone_after_seconds: expected a whole number from 3600 to 2592000, got 60"),
     ("sources.0.silent_after_seconds", 0,
      "sources[0].silent_after_seconds: expected a whole number from 60 to 259200, got 0"),
     ("sources.0.severity", "urgent",
@@ -251,7 +253,8 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("sources.0.runbook_url", "ftp://x", 'sources[0].runbook_url: expected a URL that begins with https://, got "ftp://x"'),
     ("sources.0.threshold", 5,
      ("sources[0].threshold: unknown key; known: metric, labels, group_by, "
-      "silent_after_seconds, severity, name, evaluation_delay_seconds, notification_channels, runbook_url")),
+      "silent_after_seconds, gone_after_seconds, severity, name, evaluation_delay_seconds, "
+      "notification_channels, runbook_url")),
     ("sources", [{"metric": "requests", "name": f"source {number}"} for number in range(51)],
      "sources: expected at most 50 elements, got 51"),
 ]  # fmt: skip

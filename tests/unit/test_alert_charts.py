@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default as modern
 from threading import Event
@@ -18,16 +18,20 @@ from shared.alert_charts import MAX_BYTES, AlertCharts, alert_chart
 from shared.bus import Message
 from shared.channels import Channel
 from shared.deliveries import DeliveryState
+from shared.digest import digest_report
 from shared.errors import PermanentError
 from shared.logs import Captured
 from shared.notifications import Notification, NotificationKind
 from shared.panels import LineChart
-from shared.render.standalone import PNG_HEIGHT, PNG_WIDTH
+from shared.render.numbers import NARROW
+from shared.render.overview_picture import PICTURE_HEIGHT, overview_svg
+from shared.render.standalone import PNG_HEIGHT, PNG_WIDTH, WIDTH
 from shared.rules import Severity
 from shared.timeline import from_minute, minute_floor
+from shared.tune import digest_notification
 from tests import vendors
 from tests.conversations import RIGS, email, slack
-from tests.pages import run, world
+from tests.pages import overview, run, world
 from tests.world import World, labels
 
 RULE = "high-response-time-critical"
@@ -54,6 +58,12 @@ def charted(running: World, notification: Notification) -> LineChart:
     config = running.services.config
     rule = config.get_rule(notification.rule_id)
     return alert_chart(config, running.services.reader, rule, notification, running.clock())[0]
+
+
+def digest_of(running: World) -> Notification:
+    """What tune tells of the day until now."""
+    config, now = running.services.config, running.clock()
+    return digest_notification(config, digest_report(config, running.store, None, now).render("text"), now, ("email",))
 
 
 def charts(running: World) -> AlertCharts:
@@ -115,6 +125,43 @@ class TestShown:
         assert draw(replace(told, kind=NotificationKind.SUMMARY)) is None
         assert draw(replace(told, rule_id="gone")) is None
         assert draw(replace(told, rule_id="critical-memory-utilization", labels=())) is None
+
+
+class TestDigest:
+    """The mail of the day has the overview of its day."""
+
+    def test_a_mail_shows_it_above_the_report(self, slow: World) -> None:
+        """The picture is wider than high, shown by its id, and says in words what it is; the report is said once."""
+        rig = email()
+        told = digest_of(slow)
+        services = replace(slow.services, channels={"email": rig.channel})
+        services.notify()(Message(told.to_json(), {}, "id", slow.clock()))
+        assert isinstance(rig.vendor, vendors.Mailbox)
+        mail = message_from_bytes(rig.vendor.mails[0], policy=modern)
+        parts = {part.get_content_type(): part for part in mail.walk()}
+        png, html = parts["image/png"].get_content(), parts["text/html"].get_content()
+        assert struct.unpack(">II", png[16:24]) == (PNG_WIDTH, PICTURE_HEIGHT * PNG_WIDTH // WIDTH)
+        assert html.index("cid:") < html.index("INCIDENTS")
+        assert 'alt="The overview at the end of these 24 hours."' in html
+        for text in (html, parts["text/plain"].get_content()):
+            assert text.count("INCIDENTS") == 1
+            assert "P95 response time in europe-west1 is" in text
+            assert "~digest" not in text
+
+    def test_it_is_the_page_at_the_end_of_its_day(self, slow: World) -> None:
+        """The picture has the page's answer, its signals with their states, and the chart of 24 hours."""
+        page = overview(slow, 24)
+        drawn = overview_svg(page, UTC, "UTC")
+        assert page.headline.sentence in drawn
+        for signal in page.signals:
+            assert (signal.name in drawn) is not signal.detail
+        assert "Critical, limit 200 ms" in drawn.replace(NARROW, " ")
+        assert "last 24 h" in drawn
+
+    def test_a_day_without_data_has_none(self) -> None:
+        """Nothing is drawn of nothing, and the report is sent all the same."""
+        empty = world()
+        assert charts(empty)(digest_of(empty)) is None
 
 
 class TestBounded:

@@ -29,6 +29,7 @@ _SHORT = {
     Reason.NO_DATA: "NO_DATA",
     Reason.FROZEN: "frozen",
     Reason.RAISED: "RAISED",
+    Reason.GONE: "GONE",
 }
 _LEVELS = {"g": 10.0, "l": 150.0, "h": 300.0, "c": 500.0, ".": None}
 _LEVELLED = replace(
@@ -179,7 +180,7 @@ def test_no_data(mode: str, n: int, pattern: str, reasons: str) -> None:
 @pytest.mark.parametrize(
     ("alert", "reasons"),
     [
-        pytest.param(_ALERT, "- FIRED still still NO_DATA - FIRED", id="a group is missed for a day, and again later"),
+        pytest.param(_ALERT, "- FIRED still still GONE - FIRED", id="a group is missed for a day, and again later"),
         pytest.param(replace(_ALERT, labels=()), "- FIRED still still still still still", id="the whole stays missed"),
     ],
 )

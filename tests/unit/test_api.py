@@ -90,6 +90,19 @@ def test_the_root_is_the_document(slow: World) -> None:
     assert get(slow, "/api/") == get(slow, "/api/openapi.json") == DOCUMENT
 
 
+@pytest.mark.parametrize("name", ["system", "silences", "audit", "configuration"])
+def test_every_other_page_is_there_too(slow: World, name: str) -> None:
+    """What a page about the monitoring itself shows, its route answers with, too."""
+    assert get(slow, f"/api/{name}") == get(slow, f"/{name}.json")
+
+
+def test_an_alert_and_the_history(slow: World) -> None:
+    """What fired is at the history's route, and each alert at the one of its fingerprint."""
+    assert get(slow, "/api/history") == get(slow, "/alerts.json")
+    fingerprint = get(slow, "/api/alerts")["alerts"][0]["fingerprint"]
+    assert get(slow, f"/api/alerts/{fingerprint}") == get(slow, f"/alerts/{fingerprint}.json")
+
+
 def test_alerts(slow: World) -> None:
     """The alerts are those of the overview."""
     told = get(slow, "/api/alerts")
@@ -113,6 +126,10 @@ def test_health(slow: World) -> None:
         ("/api/dashboards/cache", {"range": "7h"}, 400, "invalid_request"),
         ("/api/dashboards/cache", {"tz": "UTC"}, 400, "invalid_request"),
         ("/api/collections", {"range": "1h"}, 400, "invalid_request"),
+        ("/api/alerts/0123456789abcdef", {}, 404, "not_found"),
+        ("/api/alerts/0123456789abcdef", {"range": "1h"}, 400, "invalid_request"),
+        ("/api/alerts/nope", {}, 404, "not_found"),
+        ("/api/silences", {"region": "us-central1"}, 400, "invalid_request"),
         ("/api/collections/persona_lua_count", {"region": "us-central1"}, 400, "invalid_request"),
     ],
 )

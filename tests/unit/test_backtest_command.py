@@ -54,6 +54,16 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
+def test_a_rule_that_does_not_look_at_the_collection_is_told_so_by_name(run: Run) -> None:
+    """Nothing would fire, whatever the file holds: the line says what the rule looks at, and what would do."""
+    asked = ("--csv", SAMPLE, "--collection", CPU, "--rule")
+    status, out, err = run(*asked, "high-response-time-critical")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"high-response-time-critical does not look at {CPU}, it looks at response_time; try --coll")
+    assert "response_time_us" in err
+    assert "it looks at errors and requests" in run(*asked, "high-error-rate-critical")[2]
+
+
 def test_a_file_is_tried_and_scored(run: Run, tmp_path: Path) -> None:
     """A folder of files is tried one by one, beside the present rule, and scored against labelled windows together."""
     folder = tmp_path / "series"

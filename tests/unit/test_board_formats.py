@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from markdown_it import MarkdownIt
 
-from shared.panels import Board, Multiples, Shown
+from shared.panels import Board, LineChart, Multiples, Shown
 from shared.render import render_csv, render_json, render_markdown, render_text
 from shared.render.csv_page import inert
 from shared.render.html import render_html
@@ -139,6 +139,18 @@ class TestSameNumbers:
         assert [panel["kind"] for panel in told["panels"]] == ["multiples", "multiples", "line", "table", "strips"]
         assert told["panels"][1]["charts"][0]["distribution"]["shares"][0][1] == 0.4
         assert told["dashboard"]["performance"]["availability"] == 99.97
+
+
+def test_a_long_title_is_not_cut() -> None:
+    """A panel's title that has no room beside the heads of its columns stands above them."""
+    chart = replace(_line_chart(), title="95th percentile of the response time in europe-west1")
+    told = render_text(replace(board(), panels=(chart,)))
+    assert "95TH PERCENTILE OF THE RESPONSE TIME IN EUROPE-WEST1\n" in told
+    assert all(columns(line) <= 100 for line in told.split("\n"))
+
+
+def _line_chart() -> LineChart:
+    return next(panel for panel in board().panels if isinstance(panel, LineChart))
 
 
 class TestStates:

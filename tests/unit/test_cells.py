@@ -6,16 +6,18 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared import bins
 from shared.bins import Floats, error_bound
 from shared.cells import (
     EMPTY,
+    MAX_MAGNITUDE,
     Cells,
     Observation,
     equal,
@@ -65,6 +67,22 @@ def test_fold_summarises_each_series(observed: list[Observation], rng: random.Ra
         assert (folded.min[row], folded.max[row]) == (min(numbers), max(numbers))
         assert (folded.last_at_us[row], folded.last[row]) == max((one.at_us, one.value) for one in mine)
         assert sum(_bins_of(folded, row).values()) == (len(mine) if kind is Kind.DISTRIBUTION else 0)
+
+
+TINY, HALF_ULP = 5e-324, 2.0**-53
+magnitudes = st.floats(-MAX_MAGNITUDE, MAX_MAGNITUDE) | st.sampled_from((1.0, HALF_ULP, -HALF_ULP, TINY, -TINY, 1e200))
+
+
+@FEW
+@given(st.lists(st.tuples(st.sampled_from(SERIES), magnitudes), min_size=1, max_size=60))
+@example([(SERIES[0], 1.0), (SERIES[0], HALF_ULP), (SERIES[0], TINY), (SERIES[1], 1e200)])
+@example([(SERIES[0], 1e200), (SERIES[0], 1.0), (SERIES[0], -1e200), (SERIES[0], TINY)])
+@example([(SERIES[0], TINY)] * 5 + [(SERIES[1], 0.0)] * 2)
+def test_sums_are_correctly_rounded(observed: list[tuple[Series, float]]) -> None:
+    """Whatever magnitudes lie beside one another, each series' sum is that of real numbers, rounded once."""
+    folded = fold([Observation(series, Kind.GAUGE, END_US, value) for series, value in observed])
+    sums = [float(sum(Fraction(value) for series, value in observed if series == name)) for name in folded.series]
+    assert folded.sum.tolist() == sums
 
 
 def test_folding_nothing_gives_no_cells() -> None:

@@ -442,6 +442,29 @@ def test_hostile_text_is_inert_in_mail(kind: str) -> None:
     assert len(html.get_content().encode()) < email_channel.MAX_HTML_BYTES
 
 
+def test_a_mail_is_plain_ascii_in_short_lines() -> None:
+    """Whatever relays it, text, HTML and picture stay as they are: encoded, in lines of at most 76 characters."""
+    (mail,) = sent_by(email, ATTACKED["firing"]).mails
+    body = mail.partition(b"\r\n\r\n")[2]
+    assert mail.isascii()
+    assert b"image/png" in body
+    assert max(len(line) for line in body.split(b"\r\n")) <= 76
+
+
+@pytest.mark.parametrize("name", ["Größe überschritten", "🔥" * 90, "שגיאה " * 30, "応答時間" * 20, "x" * 300])
+def test_a_subject_of_any_letters_keeps_the_rules_of_mail(name: str) -> None:
+    """It is one line of ASCII in words of at most 75 characters each where it is encoded, and reads as it was meant."""
+    rig = email()
+    assert isinstance(rig.vendor, vendors.Mailbox)
+    rig.channel.send(replace(FIRING, rule_name=name), TURN)
+    (mail,) = rig.vendor.mails
+    line = next(one for one in mail.split(b"\r\n") if one.startswith(b"Subject: ")).decode("ascii")
+    assert len(line) < 998
+    assert all(len(word) <= 75 for word in line.split() if word.startswith("=?"))
+    told = message_from_bytes(mail, policy=modern)["Subject"]
+    assert told == email_channel.subject(story_of(replace(FIRING, rule_name=name), "email"), "ION Mentoring production")
+
+
 @pytest.mark.parametrize("kind", ["firing", "group", "escalated", "no_data"])
 def test_hostile_text_is_inert_in_pagerduty_and_sentry(kind: str) -> None:
     """What a pager or an issue shows has no control character, on one line where a line is expected."""
@@ -503,6 +526,7 @@ def test_only_what_is_new_and_critical_calls_somebody(severity: Severity) -> Non
         body = slack_channel.payload(story_of(told, "slack"), told.conversation, ICONS, mention)
         calls = severity is Severity.CRITICAL and kind in ("firing", "escalated", "group", "no_data")
         assert (mention in json.dumps(body)) is calls, kind
+        assert (mention in slack_channel.reply(story_of(told, "slack"), mention)) is calls, kind
 
 
 def test_a_mention_that_is_none_is_text() -> None:

@@ -138,6 +138,16 @@ def test_without_the_scopes_to_look_for_it_a_message_may_show_twice() -> None:
     assert most == 2
 
 
+def test_an_escalation_calls_whoever_is_on_call_again() -> None:
+    """The mention stands in the reply that is shown in the channel, because an edit of the message notifies nobody."""
+    talk = Talk(slack)
+    talk.play([FIRING, ACKNOWLEDGED, ESCALATED])
+    workspace = talk.rig.vendor
+    assert isinstance(workspace, vendors.Slack)
+    (message,) = workspace.conversations()
+    assert ["@oncall" in text for text in workspace.thread(message.ts)] == [False, True]
+
+
 @pytest.mark.parametrize("kind", ["public_channel", "private_channel"])
 def test_a_message_that_somebody_replied_to_is_found_again(kind: str) -> None:
     """What was posted and not recorded is gone on with, in a channel of either kind, though it has a reply by then."""

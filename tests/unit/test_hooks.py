@@ -23,6 +23,7 @@ from shared.config import Secret
 from shared.decided import decided
 from shared.errors import TransientError
 from shared.hooks import FRESH, MAX_BODY_BYTES, PAGERDUTY_FRESH, HookRequest, HookResponse, Hooks
+from shared.logs import Captured
 from shared.manifest import load_manifest
 from shared.monitoring_config import MonitoringConfig
 from shared.notifications import Notification, NotificationKind, notification_from_json
@@ -398,6 +399,17 @@ def test_a_store_that_does_not_answer_is_503() -> None:
     """A good request that cannot be kept is not acknowledged, so that whoever sent it tries again."""
     bench = Bench(Countdown(1, failure=lambda: TransientError("unavailable")))
     assert bench.hooks(signed(pressed(bench))) == HookResponse(503, "unavailable")
+
+
+def test_a_topic_that_is_not_there_is_503() -> None:
+    """What the bus refuses for good is no fault of a good request: what was done is kept, and it may come again."""
+    bench = Bench()
+    asked = replace(bench.hooks, notifications_topic="no-such-topic")
+    with Captured() as logs:
+        assert asked(signed(pressed(bench))).status == 503
+    assert [(one["severity"], one["message"]) for one in logs.events] == [("ERROR", "hook_failed")]
+    assert len(bench.deeds()) == 3
+    assert bench.hooks(signed(pressed(bench))).status == 200
 
 
 @pytest.fixture

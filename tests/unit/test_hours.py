@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -240,3 +241,81 @@ class TestLarge:
         assert len(hour.cells) == 50
         assert hour.cells.count[hour.cells.series.index(Series("calm"))] == 60
         assert hour.dropped == {"noisy": 131}
+
+
+class TestWide:
+    """Hours of distributions that have more bins together than are merged at once."""
+
+    def minute(self, slot: int, series: int, apart: int) -> Cells:
+        """A minute's cells of so many distributions, each of fifty bins, which lie ``apart`` further each minute."""
+        at = (HOUR - (59 - slot) * 60) * 1_000_000
+        rows, size = np.ones(series, np.int64), 50
+        keys = np.arange(size) * 3 + slot * apart
+        return Cells(
+            series=tuple(Series("m", (("n", f"{number:05}"),)) for number in range(series)),
+            kind=rows * int(Kind.DISTRIBUTION),
+            count=rows * size,
+            sum=np.full(series, 1.5),
+            min=np.full(series, 1e-9),
+            max=np.full(series, 1e99),
+            last_at_us=rows * at,
+            last=np.full(series, 1.0),
+            last_writer=rows.astype(np.uint64),
+            last_sum=np.full(series, 1.0),
+            writers=rows,
+            scale=rows * 5,
+            bin_start=np.arange(series + 1) * size,
+            bin_key=np.tile(keys, series),
+            bin_count=np.ones(series * size, np.int64),
+        )
+
+    def stored(self, series: int, apart: int) -> SqliteStore:
+        """A database with the sixty minutes."""
+        store = SqliteStore(":memory:", Clock(), "OFF")
+        for slot, minute in enumerate(minutes_of(HOUR)):
+            data = encode(Chunk("", "", None, (Section(minute, self.minute(slot, series, apart)),)), rollup=True)
+            write_parts(store, rollup_path(minute), [data], from_minute(minute) + timedelta(hours=76), None)
+        return store
+
+    def built(self, store: SqliteStore) -> Cells:
+        """The hour's cells."""
+        assert roll_up_hour(store, HOUR, from_minute(HOUR))
+        return read_hours(store, [HOUR], from_minute(HOUR))[HOUR].cells
+
+    def test_merged_in_groups(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is merged a few minutes and a few series at a time is what all of it is merged at once."""
+        store = self.stored(40, 0)
+        monkeypatch.setattr(hours, "MAX_GROUP_BINS", 10**9)
+        monkeypatch.setattr(hours, "MAX_HELD_NUMBERS", 10**9)
+        at_once = self.built(store)
+        monkeypatch.setattr(hours, "MAX_GROUP_BINS", 1500)
+        monkeypatch.setattr(hours, "MAX_HELD_NUMBERS", 10_000)
+        assert equal(self.built(store), at_once)
+        assert at_once.count.tolist() == [3000] * 40
+        assert set(at_once.scale.tolist()) == {5}
+
+    def test_too_many_bins_become_coarser(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where minutes have other bins each, the hour's are at most the bound, and every observation is in them."""
+        store = self.stored(40, 200)
+        fine = self.built(store)
+        monkeypatch.setattr(hours, "MAX_GROUP_BINS", 10_000)
+        coarse = self.built(store)
+        assert len(fine.bin_key) > 10_000 >= len(coarse.bin_key)
+        assert coarse.count.tolist() == np.add.reduceat(coarse.bin_count, coarse.bin_start[:-1]).tolist() == [3000] * 40
+        steps = int(coarse.scale.max())
+        assert steps < int(fine.scale.min())
+        error = 2.0**2.0**-steps - 1
+        assert percentiles(coarse, 0.5) == pytest.approx(percentiles(fine, 0.5), rel=error)
+
+    def test_memory_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sixty minutes of 20,000 bins each are merged in a tenth of the memory that all of them would take."""
+        monkeypatch.setattr(hours, "MAX_GROUP_BINS", 8_000)
+        monkeypatch.setattr(hours, "MAX_HELD_NUMBERS", 20_000)
+        store = self.stored(400, 1)
+        tracemalloc.start()
+        try:
+            assert roll_up_hour(store, HOUR, from_minute(HOUR))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 60 * 20_000 * 100 // 10

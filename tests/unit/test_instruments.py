@@ -19,7 +19,8 @@ from shared import instruments as module
 from shared.cells import Cells, Observation, equal, fold, merge
 from shared.errors import PermanentError
 from shared.formats.compact import Chunk, decode
-from shared.instruments import MAX_EACH, MIN_EACH, OTHERS, Instrument, Instruments
+from shared.gathering import fold_gathered
+from shared.instruments import MAX_EACH, MIN_EACH, OTHERS, PAIR, Gathered, Instrument, Instruments, Pair
 from shared.publishing import BackgroundPublisher, Process
 from shared.series import Kind, Series
 from shared.timeline import minute_of_us, to_us
@@ -147,12 +148,12 @@ def test_threads_record_while_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 class Evil:
-    """A value that answers an addition as it likes."""
+    """A value that becomes a number as it likes."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    def __add__(self, _: float) -> Any:
+    def __float__(self) -> Any:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -361,7 +362,7 @@ def test_interrupted_while_taking() -> None:
 
     interruptions = itertools.count()
 
-    class Interrupted(list[float]):
+    class Interrupted(bytearray):
         def __getitem__(self, key: Any) -> Any:
             found = super().__getitem__(key)
             if next(interruptions) < 4:
@@ -396,25 +397,35 @@ def test_a_later_minute_waits_once() -> None:
     assert [len(chunk.sections) for chunk in service.taken] == [1, 1]
 
 
-def test_recording_in_the_midst_of_folding() -> None:
-    """What is recorded and read by whoever interrupts a fold, here a value's own conversion, is lost neither."""
+def test_recording_in_the_midst_of_a_conversion() -> None:
+    """What is recorded, read and published by a value's own conversion to a number is lost neither."""
     service = Service()
     one = service.instrument()
-    asked = []
 
     class Interrupting:
         def __float__(self) -> float:
-            asked.append(service.metrics.recent())
+            service.metrics.recent()
             one.observe(1.0)
+            service.metrics.flush_now()
             return 5.0
 
-    one.observe(1.0)
-    one.observe(Evil(Interrupting()))  # type: ignore[arg-type] # that is the point
-    one.observe(1.0)
-    assert service.counts()[Series("m")] in (3, 4), "what came in the midst may wait for the next cut"
-    assert len(asked) == 1
+    for value in (1.0, Interrupting(), 1.0):
+        one.observe(value)  # type: ignore[arg-type] # that is the point
     assert service.counts() == {Series("m"): 4}
     assert service.metrics.stats().dropped_observations == 0
+
+
+def test_two_instruments_of_a_series() -> None:
+    """Where a series has two instruments for a while, what both gathered is folded as one's, of the first's kind."""
+    at = START_US / 1e6 + 1
+    pairs = [bytearray(b"".join(PAIR.pack(at, value) for value in values)) for values in ((1.0, 2.0), (5.0,), (9.0,))]
+    names = [Series("b"), Series("b"), Series("a")]
+    kinds = [Kind.DISTRIBUTION, Kind.GAUGE, Kind.GAUGE]
+    gathered = [Gathered(name, kind, None, held) for name, kind, held in zip(names, kinds, pairs, strict=True)]
+    minutes, refused = fold_gathered(gathered)
+    (cells,) = minutes.values()
+    assert (cells.series, cells.count.tolist(), refused) == ((Series("a"), Series("b")), [1, 3], 0)
+    assert (cells.sum.tolist(), cells.kind.tolist()) == ([9.0, 8.0], [Kind.GAUGE, Kind.DISTRIBUTION])
 
 
 def test_after_the_end() -> None:
@@ -456,7 +467,7 @@ def test_with_a_spool(tmp_path: Path) -> None:
 def test_a_life_that_cannot_begin() -> None:
     """Where nothing can be published, observing raises nothing and is counted."""
 
-    def fail(_: Instrument) -> Callable[[tuple[float, float]], object]:
+    def fail(_: Instrument) -> Callable[[Pair], object]:
         raise PermanentError("closed")
 
     room = Instruments(lambda: 1.0, fail)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import pytest
@@ -16,11 +17,14 @@ import pytest
 from shared import monitoring_setup as command
 from shared.adapters.sqlite_store import SqliteStore
 from shared.errors import TransientError
+from shared.evaluator import STATE_PATH
 from shared.exports import CONFIGURATION, DASHBOARDS, RECOMMENDATIONS, imported
 from shared.hours import roll_up_hour
 from shared.monitoring_config import MonitoringConfig
+from shared.permissions import Permissions
 from shared.rollups import roll_up
 from shared.setup_system import NOTHING_RUNS, find_system
+from shared.store import Put
 from shared.timeline import minute_floor
 from shared.verification import Check, Verification, Verifier, verify_configuration
 from tests.fakes import Clock
@@ -32,9 +36,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 def _fill(world: World, clock: Clock) -> None:
-    """Two hours of CPU of one region, rolled up and evaluated at the end."""
+    """Seven hours of CPU of one region, rolled up, of which the last five minutes are evaluated."""
     drawn = random.Random(3)
-    for hour in (2, 1):
+    for hour in range(7, 0, -1):
         times = [END - timedelta(hours=hour) + timedelta(minutes=step + 1) for step in range(60)]
         clock.time = times[-1] + timedelta(seconds=6)
         world.publish(*(point("cpu_utilization", at, 40 + drawn.gauss(0, 2), region=REGION) for at in times))
@@ -42,6 +46,7 @@ def _fill(world: World, clock: Clock) -> None:
         for at in times:
             roll_up(world.store, minute_floor(at), clock.time, timedelta(0))
         roll_up_hour(world.store, minute_floor(times[-1]), clock.time)
+    world.store.commit([Put(STATE_PATH, {"minute": minute_floor(END) - 300})])
     world.evaluate()
 
 
@@ -63,7 +68,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a local run with two hours of data."""
+    """The database of a local run with seven hours of data."""
     path = tmp_path_factory.mktemp("run") / "run-8080.sqlite"
     clock = Clock(END)
     _fill(World(SqliteStore(path, clock, synchronous="OFF"), clock), clock)
@@ -110,16 +115,27 @@ def test_without_a_subcommand_it_prints_the_text_dashboard(local: Run) -> None:
 )
 def test_every_report_has_every_format(local: Run, name: str, form: str, begins: str | tuple[str, ...]) -> None:
     """Each is text, JSON that can be read, Markdown or an HTML document."""
-    status, out, _ = local(name, "--format", form, "--hours", "1")
+    status, out, _ = local(name, "--format", form, *(("--hours", "1") if name == "tuning" else ()))
     assert status == 0
     assert out.startswith(begins)
     if form == "json":
         json.loads(out)
+    if name in ("cost", "digest"):
+        assert "ingest" in out
+        assert "$ " in out.replace("\\", "")
+
+
+def test_the_preview_of_the_digest_is_its_mail(local: Run) -> None:
+    """As HTML it is what is sent, with the overview's picture in it."""
+    _, out, _ = local("digest", "--format", "html")
+    assert '<img src="data:image/png;base64,' in out
+    assert "Daily digest of 2026-03-02" in out
+    assert "INCIDENTS" in out
 
 
 def test_the_three_files_are_written_and_come_back_the_same(local: Run, tmp_path: Path) -> None:
     """What is exported is what runs, with recommendations from its minutes."""
-    status, out, _ = local("export", "--output", tmp_path / "out", "--hours", "2")
+    status, out, _ = local("export", "--output", tmp_path / "out", "--hours", "7")
     files = {path.name: path.read_text("utf-8") for path in (tmp_path / "out").iterdir()}
     assert (status, len(out.splitlines())) == (0, 3)
     assert set(files) == {CONFIGURATION, RECOMMENDATIONS, DASHBOARDS}
@@ -129,7 +145,7 @@ def test_the_three_files_are_written_and_come_back_the_same(local: Run, tmp_path
 
 def test_a_recommendation_is_applied_only_after_it_was_shown_and_agreed_to(local: Run, tmp_path: Path) -> None:
     """Without an answer nothing is written; with --yes both are shown before the file is."""
-    asked = ("apply", "high-cpu-utilization", "--hours", "2")
+    asked = ("apply", "high-cpu-utilization", "--hours", "7")
     status, out, err = local(*asked)
     assert status == 1
     assert "Nothing was written." in err
@@ -143,12 +159,26 @@ def test_a_recommendation_is_applied_only_after_it_was_shown_and_agreed_to(local
     assert local("diff", "monitoring_config.json", "monitoring_config.json")[:2] == (0, "No difference.\n")
 
 
+def test_labelled_windows_decide_what_is_recommended(local: Run, tmp_path: Path) -> None:
+    """The report and what is applied are by the file of windows; a file of something else is one line."""
+    path = tmp_path / "windows.json"
+    path.write_text('{"high-cpu-utilization": [["2026-03-03 08:00:00", "2026-03-03 08:10:00"]]}')
+    assert "F-score" in local("tuning", "--hours", "7", "--windows", path)[1]
+    assert local("apply", "high-cpu-utilization", "--hours", "7", "--windows", path)[0] == 1
+    path.write_text('{"nothing": []}')
+    status, _, err = local("tuning", "--hours", "7", "--windows", path)
+    assert (status, err.splitlines()[-1].partition(";")[0]) == (2, 'windows: "nothing" is no enabled rule')
+
+
 def test_what_cannot_be_applied_is_one_line(local: Run, run: Run, tmp_path: Path) -> None:
     """An unknown rule, a rule without advice, and a setting that changes nothing end with 2."""
     assert local("apply", "nothing", "--hours", "1")[0] == 2
     assert local("apply", "high-error-rate-critical", "--hours", "1")[2].startswith("nothing is recommended")
     assert "changes nothing" in local("apply", "high-cpu-utilization", "--set", "threshold=80", "--hours", "1")[2]
-    assert run("check", tmp_path / "absent.json")[0] == 2
+    assert run("check", tmp_path / "absent.json")[::2] == (
+        2,
+        f"{tmp_path / 'absent.json'}: No such file or directory\n",
+    )
     (tmp_path / "bad.json").write_text("{}")
     assert run("check", tmp_path / "bad.json")[2].startswith("version: missing")
 
@@ -161,6 +191,8 @@ def test_help_names_every_subcommand(run: Run, capsys: pytest.CaptureFixture[str
     assert ended.value.code == 0
     for name in ("verify", "summary", "dashboards", "tuning", "export", "check", "diff", "cost", "digest"):
         assert name in out
+    assert "Ends with 0; with 1 when" in out
+    assert "examples:" in out
     with pytest.raises(SystemExit) as unknown:
         run("nothing")
     assert unknown.value.code == 2
@@ -218,6 +250,41 @@ def test_each_failure_has_a_fix_to_try() -> None:
     assert all(one.fix for one in found.checks if not one.ok)
     assert not found
     assert "FAILED" in found.report("x").render("text")
+
+
+def test_what_parts_may_do_is_looked_at_before_the_probe() -> None:
+    """A permission that is missing is a failed check with its fix, and the probe goes on all the same."""
+    lacking = Check("permissions of ingest", False, "ingest lacks a role", "grant it")
+    _, verifier = _verifier(Clock(END), parts=lambda: [lacking])
+    found = verifier()
+    names = [one.name for one in found.checks]
+    assert names.index("storage") < names.index("permissions of ingest") < names.index("publish")
+    assert not found
+    assert "permissions of ingest: grant it" in found.report("x").render("text")
+
+
+def test_a_local_run_whose_process_has_gone_is_told_so(local: Run, tmp_path: Path) -> None:
+    """Its database is there and nothing answers on its port: the check fails, and says how to start it."""
+    with socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can answer there
+        port = taken.getsockname()[1]
+        for path in (tmp_path / ".local").iterdir():
+            path.rename(path.with_name(path.name.replace("8080", str(port))))
+        status, out, _ = local("verify", "--no-probe")
+    assert status == 1
+    assert "FAILED  process" in out
+    assert f"process: make run PORT={port}" in out
+
+
+def test_a_deployment_has_its_permissions_looked_at_and_emulators_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is asked before the first check; on emulators there is nobody to ask."""
+    monkeypatch.setenv("ION_PROJECT", "my-project")
+    assert isinstance(find_system(tmp_path).parts, Permissions)
+    for name in ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"):
+        monkeypatch.setenv(name, "127.0.0.1:1")
+    assert tuple(find_system(tmp_path).parts()) == ()
 
 
 def test_what_never_arrives_is_told_after_a_while() -> None:

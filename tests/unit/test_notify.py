@@ -369,6 +369,30 @@ def test_an_unknown_channel_is_skipped() -> None:
     assert [outcome.state for outcome in bench.notify(RESOLVED)] == [DeliveryState.SKIPPED, DeliveryState.SENT]
 
 
+@pytest.mark.parametrize("is_set_up", [True, False], ids=["refuses", "is not set up"])
+def test_what_is_told_elsewhere_is_one_conversation_there(is_set_up: bool) -> None:
+    """Where no channel of an alert is to be had another tells it, from its beginning to its end in one conversation."""
+    bench, slack = Bench(), FakeChannel()
+    email = {"email": FakeChannel(*[PermanentError("email_refused")] * 2)} if is_set_up else {}
+    bench.channels = {"slack": slack, **email}
+    firing = replace(FIRING, channels=("email",))
+    resolved = replace(RESOLVED, channels=("email",), follows=(Told(FIRING.id, ("email",)),))
+    for told in (firing, resolved):
+        assert bench.notify(told)[-1] == Delivered("slack", DeliveryState.SENT, "taken")
+    assert [one.id for one in bench.store.list("conversations").documents if one.id.endswith("~slack")] == [
+        f"{FIRING.id}~slack"
+    ]
+
+
+def test_a_digest_for_which_nothing_is_set_up_is_told_nowhere() -> None:
+    """What is about no alert is skipped with its channel."""
+    bench, slack = Bench(), FakeChannel()
+    bench.channels = {"slack": slack}
+    digest = replace(FIRING, kind=NotificationKind.SUMMARY, channels=("email",))
+    assert [one.state for one in bench.notify(digest)] == [DeliveryState.SKIPPED]
+    assert slack.sent == []
+
+
 def test_what_is_no_notification_is_refused() -> None:
     """A message of anything else is a permanent error, and nothing is stored."""
     bench = Bench()

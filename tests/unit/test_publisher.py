@@ -80,6 +80,20 @@ def new() -> tuple[Publisher, Bus]:
     return Publisher("writer", "boot", bus), bus
 
 
+def test_at_half_of_its_bound_it_asks_for_a_cut_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever cuts when asked loses nothing, however much is recorded; each half is told once."""
+    monkeypatch.setattr(publishing_core, "MAX_OBSERVATIONS", 100)
+    bus = Bus()
+    asked: list[int] = []
+    publisher = Publisher("w", "b", bus, half_full=lambda: asked.append(publisher.waiting))
+    for _ in range(4):
+        for _ in range(80):
+            record(publisher)
+        publisher.cut()
+    publisher.send()
+    assert (asked, bus.count(), publisher.dropped) == ([50] * 4, 320, 0)
+
+
 def test_messages_are_counted() -> None:
     """Every flush with something to say is one message with the writer, its boot and the next number."""
     publisher, bus = new()

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from shared import publisher
 from shared.cells import Observation
 from shared.config import cloud_run_revision
 from shared.errors import PermanentError, TransientError
@@ -232,6 +233,30 @@ def test_flush_now() -> None:
     assert len(bus.taken) == 1
     assert bus.taken[0][1].sections[0].cells.last_at_us.tolist() == [to_us(START)]
     assert publisher.close()
+
+
+@pytest.mark.parametrize("spooled", [False, True], ids=["memory", "spool"])
+def test_more_than_the_memory_holds_is_sent_before_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spooled: bool
+) -> None:
+    """When half of the bound is reached the thread cuts and sends, though on this clock no quarter ever passes."""
+    monkeypatch.setattr(publisher, "MAX_OBSERVATIONS", 1000)
+    sizes: SimpleQueue[int] = SimpleQueue()
+
+    def send(data: bytes, _: Mapping[str, str]) -> None:
+        sizes.put(sum(int(section.cells.count.sum()) for section in decode(data).sections))
+
+    process = Process(at_exit=lambda _: None, sigterm=False, clock_us=lambda: to_us(START))
+    publishing = BackgroundPublisher(send, "w", spool=tmp_path if spooled else None, process=process)
+    waiting = 0
+    for _ in range(5):
+        for _ in range(600):
+            publishing.observe(Observation(Series("m"), Kind.COUNTER, to_us(START), 1.0))
+        waiting += 600
+        while waiting >= 500:
+            waiting -= sizes.get(timeout=30)
+    assert publishing.close()
+    assert publishing.stats().dropped_observations == 0
 
 
 def test_flush_soon() -> None:

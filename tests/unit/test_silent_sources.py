@@ -10,15 +10,18 @@ import pytest
 
 from shared.backtest.asked import Asked, outcome
 from shared.backtest.run import Span
+from shared.channels import Turn
+from shared.channels.story import tell
 from shared.configuration import document
 from shared.configuration.models import Source
 from shared.monitoring_config import MonitoringConfig
 from shared.rules import Severity
 from shared.series import Series
+from shared.tick import tick
 from shared.timeline import minute_floor
 from tests.fakes import START
 from tests.pages import minute_of_traffic, overview, page, world
-from tests.ticks import GROUPED, RULE, config_of, level, minutes_of, notifications, reasons, run, told
+from tests.ticks import GROUPED, MINUTE, RULE, config_of, level, minutes_of, notifications, reasons, run, told
 from tests.unit.test_backtest import Kept
 from tests.world import labels
 
@@ -74,10 +77,23 @@ def test_what_stops_is_told(source: Source, patterns: dict[Series, str], expecte
 
 
 def test_nobody_waits_for_a_source_for_ever() -> None:
-    """After a day of silence the alert ends, of a group as of a metric as a whole, and begins no other."""
+    """When it is given up the alert ends by that name, of a group as of a metric as a whole, and begins no other."""
     for source in (REGIONS, WHOLE):
-        found = reasons(run(watched(source), minutes_of({EU: "gg"}), 24 * 60 + 30))
-        assert found == [(4, "fired"), (4 + 24 * 60, "no_data")]
+        results = run(watched(replace(source, gone_after_seconds=7200)), minutes_of({EU: "gg"}), 150)
+        assert reasons(results) == [(4, "fired"), (4 + 120, "gone")]
+        assert told(results) == [("firing", 4, 4), ("resolved", 124, 4)]
+        story = tell(notifications(results)[-1], Turn(START), "", "inbox")
+        assert (story.status, story.is_over, story.is_well) == ("Given up, still without data, after 2 h", True, False)
+
+
+def test_a_source_is_missed_for_a_week() -> None:
+    """By default a silent source fires for seven days, and one that comes back before that resolves."""
+    (fired,) = run(watched(WHOLE), minutes_of({EU: "gg"}), 6)[-1].states
+    for days, expected in ((6, []), (7, ["gone"])):
+        at = START + 4 * MINUTE + timedelta(days=days)
+        assert [one.reason.value for one in tick(watched(WHOLE), {}, [fired], at).transitions] == expected
+        back = {minute_floor(at): minutes_of({EU: "g"})[minute_floor(START)]}
+        assert [one.reason.value for one in tick(watched(WHOLE), back, [fired], at).transitions] == ["resolved"]
 
 
 def test_a_source_takes_nothing_from_the_rules() -> None:

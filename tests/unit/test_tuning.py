@@ -119,11 +119,11 @@ def test_a_rule_on_a_baseline_is_judged_by_what_is_usual_and_left_alone() -> Non
 
 
 def test_a_limit_that_would_pass_a_level_is_left_to_a_person() -> None:
-    """A change that the configuration would refuse is no setting; one that passes no level can be applied."""
+    """From a limit of another sign no level can move in proportion: a change that would be refused is no setting."""
     values = [40.0 + step % 5 for step in range(120)]
-    for level, passes in [(5000.0, False), (55.0, True)]:
+    for level, passes in [(5000.0, False), (35.0, True)]:
         levels = [{"value": level, "severity": "critical", "unit": ""}]
-        threshold = {"value": 50.0, "severity": "low"}
+        threshold = {"value": -50.0, "severity": "low", "unit": ""}
         advice = _advice(threshold, values, levels=levels)
         assert advice.recommended is not None
         assert (advice.recommended > level) is passes
@@ -134,6 +134,44 @@ def test_a_limit_that_would_pass_a_level_is_left_to_a_person() -> None:
             assert changed.list_alert_rules()[0].threshold.value == advice.recommended
 
 
+def test_levels_and_recovery_values_move_in_proportion() -> None:
+    """A limit that doubles doubles its levels and its recovery value; of a percentage none passes 100."""
+    values = [10.0 + step % 5 for step in range(120)]
+    levels = [{"value": 16.0, "severity": "critical", "unit": "", "recovery_value": 15.0}]
+    threshold = {"value": 8.0, "severity": "low", "unit": "", "recovery_value": 7.0}
+    advice = _advice(threshold, values, levels=levels)
+    assert advice.recommended is not None
+    factor = advice.recommended / 8.0
+    config = _config_with(threshold, levels)
+    rule = propose(config, "cpu", advice.setting, *_of(values)).configuration.list_alert_rules()[0]
+    assert rule.threshold.recovery_value == pytest.approx(7.0 * factor, rel=1e-3)
+    assert (rule.levels[0].value, rule.levels[0].recovery_value) == pytest.approx((16 * factor, 15 * factor), rel=1e-3)
+    level = {"value": 95.0, "severity": "critical", "unit": "%"}
+    percent = _advice({**threshold, "unit": "%"}, [60.0 + step % 5 for step in range(120)], levels=[level])
+    changed = propose(_config_with({**threshold, "unit": "%"}, [level]), "cpu", percent.setting, *_of(values))
+    assert percent.recommended is not None
+    assert percent.recommended < changed.configuration.list_alert_rules()[0].levels[0].value < 100
+
+
+def test_labelled_windows_are_of_the_span_and_of_rules() -> None:
+    """Windows before the span count for nothing; those of no rule, and none within, are refused by name."""
+    good = Labelled(*(START + timedelta(minutes=minute) for minute in (BAD[0], BAD[-1] + 5)))
+    before = Labelled(START - timedelta(days=2), START - timedelta(days=1))
+    advice = AlertTuningReport.generate(CONFIG, *recorded(), windows={RULE: [before, good]}).find(RULE)
+    assert "F-score 1.00 on 1 labelled window, now 1.00." in advice.note
+    for windows, problem in [({"cpu": [good]}, '"cpu" is no enabled rule'), ({RULE: [before]}, "none of high-cpu")]:
+        with pytest.raises(ConfigError, match=problem):
+            AlertTuningReport.generate(CONFIG, *recorded(), windows=windows)
+
+
+def test_too_short_a_time_recommends_nothing_and_less_than_a_day_says_so(report: AlertTuningReport) -> None:
+    """Hundreds of values of five hours are no baseline; of half a day they are one with a word of warning."""
+    short = _advice({"value": 500.0, "severity": "critical"}, [40.0 + step % 5 for step in range(75)])
+    assert (short.recommended, short.setting) == (None, "")
+    assert short.note.endswith("of values: at least 6 h say what is normal")
+    assert "less than a day" in report.find(RULE).note
+
+
 def _config_with(threshold: dict[str, Any], levels: list[dict[str, Any]] | None = None) -> MonitoringConfig:
     rule = {"name": "CPU", "metric_type": "cpu_utilization", "threshold": threshold, "levels": levels or []}
     return MonitoringConfig.from_dict({**CONFIG.to_dict(), "rules": [rule]})
@@ -141,7 +179,7 @@ def _config_with(threshold: dict[str, Any], levels: list[dict[str, Any]] | None 
 
 def _of(values: list[float]) -> tuple[Recorded, Span]:
     series = Series("cpu_utilization", (("region", "us-central1"),))
-    times = [START + timedelta(minutes=step + 1) for step in range(len(values))]
+    times = [START + timedelta(minutes=4 * step + 1) for step in range(len(values))]
     source = Recorded(
         Observation(series, Kind.GAUGE, to_us(at), value) for at, value in zip(times, values, strict=True)
     )

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from shared.alerts import AlertKind, AlertState
+from shared.alerts import ENDINGS, AlertKind, AlertState
 from shared.rules import Severity
 from shared.templates import NUMBERS, fill, unknown_places
-from shared.wording import MAX_CHARACTERS, describe
+from shared.wording import MAX_CHARACTERS, describe, ended_well, how_it_ended
 from tests.ticks import GROUPED, LEVELLED, RULE, config_of
 from tests.world import labels
 
@@ -110,3 +110,27 @@ def test_the_unit_is_the_rules() -> None:
     """A unit of the threshold is filled in."""
     rule = replace(RULE, message="{value} {unit}", threshold=replace(RULE.threshold, unit="ms"))
     assert describe(config_of(rule), rule, ALERT) == "1235 ms"
+
+
+@pytest.mark.parametrize(
+    ("reason", "about", "words", "is_well"),
+    [
+        ("resolved", "threshold", "Resolved", True),
+        ("resolved", "no_data", "Data is back", True),
+        ("data_back", "no_data", "Data is back", True),
+        ("rule_works", "failure", "The rule works again", True),
+        ("no_data", "threshold", "Ended without data", False),
+        ("gone", "no_data", "Given up, still without data,", False),
+        ("rule_removed", "threshold", "Ended with its rule", False),
+        ("regrouped", "threshold", "Ended, as the rule groups otherwise now,", False),
+        ("of another version", "threshold", "Ended", False),
+    ],
+)
+def test_how_an_episode_ended(reason: str, about: str, words: str, is_well: bool) -> None:
+    """Only what is well again is said to be; whatever else ended it has words of its own."""
+    assert (how_it_ended(reason, about), ended_well(reason)) == (words, is_well)
+
+
+def test_every_ending_has_words() -> None:
+    """No reason that ends an episode is told as that of another version."""
+    assert all(how_it_ended(reason, "threshold") != "Ended" for reason in ENDINGS)
