@@ -28,6 +28,7 @@ from .digest import digest_report
 from .digest_preview import digest_page
 from .errors import ConfigError, MonitoringError, TransientError
 from .exports import Exported, imported
+from .hours import KEPT as HOURS_KEPT
 from .monitoring_config import MonitoringConfig
 from .proposals import difference, propose
 from .reader import Reader
@@ -105,7 +106,7 @@ class MonitoringSetup:
             f"{len(settings.metrics)} metrics in {len(settings.collections)} collections",
             f"{len(settings.rules)} rules, {len(settings.dashboards)} dashboards, {len(settings.channels)} channels",
             f"{len(settings.regions)} regions: {', '.join(region.name for region in settings.regions)}",
-            f"minutes are kept {settings.retention.minutes_hours} hours, hours {settings.retention.hours_days} days",
+            f"minutes are kept {DEFAULT_HOURS:.0f} hours, hours {HOURS_KEPT.days} days",
         ]
         heading = ("RULE", "", "SEVERITY", "FIRES WHEN", "TELLS")
         sections = [Section("Monitored", counts), Section("Rules", [], heading, rules)]

@@ -242,7 +242,6 @@ SHOWN_SOON: dict[str, tuple[Breakage, str]] = {
         known_before_it_is_done,
         "who presses a button has the alert|told where it was told",
     ),
-    "a summary of one attempt": (summary_of_an_attempt, "is in the summary"),
 }
 """What shows within a few nights, and what promise is found broken."""
 SHOWN_LATE: dict[str, tuple[Breakage, str]] = {
@@ -256,10 +255,11 @@ SHOWN_LATE: dict[str, tuple[Breakage, str]] = {
     "one conversation for all channels": (one_for_all_channels, "only what is over is superseded"),
     "what came too late stays": (left_undone, "too late is undone"),
     "a wish to be left alone is forgotten": (wish_forgotten, "asks to be left alone"),
+    "a summary of one attempt": (summary_of_an_attempt, "is in the summary"),
     "what people do is told where the first was": (told_where_the_first_was, "told where it was told"),
     "sent after the lease": (sent_after_the_lease, "is not sent again|one sends at a time|comes after"),
 }
-"""What shows in one of forty nights."""
+"""What shows in one of forty nights, or of some hundreds."""
 
 
 def play_until_it_shows(nights: int) -> None:

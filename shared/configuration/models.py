@@ -228,16 +228,6 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
-    """How long minutes and hours are kept, and how old or how far ahead an observation may be."""
-
-    minutes_hours: int = 72
-    hours_days: int = 30
-    late_hours: int = 72
-    early_minutes: int = 5
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole configuration. Every reference in it resolves; sequences are in the document's order."""
 
@@ -252,7 +242,6 @@ class Settings:
     routing: Mapping[str, tuple[Severity, ...]]
     rules: tuple[AlertRule, ...]
     dashboards: tuple[Dashboard, ...]
-    retention: Retention
     routes: tuple[Route, ...] = ()
     sources: tuple[Source, ...] = ()
     otlp_labels: LabelRule = DEFAULT_RULE

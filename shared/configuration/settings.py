@@ -13,7 +13,7 @@ from ..series import MAX_LABEL_VALUE_BYTES, MAX_LABELS, Kind
 from . import models
 from .channels_reader import channels, routes, severities
 from .labels_reader import label_rule
-from .models import Dashboard, Metric, MetricTypeQuery, Panel, PanelKind, PanelQuery, Region, Retention, Settings
+from .models import Dashboard, Metric, MetricTypeQuery, Panel, PanelKind, PanelQuery, Region, Settings
 from .queries import ANY_QUERY, QueryReader
 from .reader import Fields, Node, shown
 from .rules_reader import RuleReader, delay, description
@@ -22,12 +22,10 @@ from .sources_reader import SourceReader
 T = TypeVar("T")
 
 VERSION = 1
-MAX_MINUTES_HOURS = 72
-MAX_HOURS_DAYS = 400
-MAX_EARLY_MINUTES = 60
+MAX_RANGE_HOURS = 72
 _REQUIRED = ("version", "service", "environment", "metrics", "metric_types", "rules")
 _OPTIONAL = (
-    "regions", "collections", "channels", "routing", "dashboards", "retention", "routes", "sources", "otlp_labels",
+    "regions", "collections", "channels", "routing", "dashboards", "routes", "sources", "otlp_labels",
 )  # fmt: skip
 
 _KINDS = {kind.name.lower(): kind for kind in Kind}
@@ -58,7 +56,6 @@ def read_settings(node: Node) -> Settings:
         routing=f.get("routing", lambda n: _routing(n, found), {}),
         rules=rules,
         dashboards=f.get("dashboards", lambda n: views.dashboards(n, _names([*collections, *OWN_COLLECTIONS])), ()),
-        retention=f.get("retention", _retention, Retention()),
         routes=f.get("routes", lambda n: routes(n, found, [rule.id for rule in rules]), ()),
         sources=f.get("sources", SourceReader(queries, found, rules).read_all, ()),
         otlp_labels=f.get("otlp_labels", label_rule, DEFAULT_RULE),
@@ -166,25 +163,6 @@ def _routing(node: Node, known: Collection[str]) -> dict[str, tuple[Severity, ..
     return {name: severities(entry) for name, entry in entries.items()}
 
 
-def _retention(node: Node) -> Retention:
-    sound, retention = node.sound(_retention_fields)
-    if sound and retention.late_hours > retention.minutes_hours:
-        late = node.child("late_hours", retention.late_hours)
-        late.expected(f"at most minutes_hours, {retention.minutes_hours}")
-    return retention
-
-
-def _retention_fields(node: Node) -> Retention:
-    default = Retention()
-    f = node.fields([], ["minutes_hours", "hours_days", "late_hours", "early_minutes"])
-    return Retention(
-        f.get("minutes_hours", lambda n: n.integer(1, MAX_MINUTES_HOURS), default.minutes_hours),
-        f.get("hours_days", lambda n: n.integer(1, MAX_HOURS_DAYS), default.hours_days),
-        f.get("late_hours", lambda n: n.integer(0, MAX_MINUTES_HOURS), default.late_hours),
-        f.get("early_minutes", lambda n: n.integer(0, MAX_EARLY_MINUTES), default.early_minutes),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Views:
     """What shows values: collections and dashboards."""
@@ -230,7 +208,7 @@ class _Views:
             f.get("collections", lambda n: n.distinct(lambda name: name.reference("collection", known)), ()),
             f.get("queries", lambda n: n.each(self._panel_query), ()),
             f.get("metric_types", lambda n: n.distinct(lambda name: name.choice(MetricType)), ()),
-            f.get("range_hours", lambda n: n.integer(0, MAX_MINUTES_HOURS), 0),
+            f.get("range_hours", lambda n: n.integer(0, MAX_RANGE_HOURS), 0),
         )
 
     def _panel_query(self, node: Node) -> PanelQuery:

@@ -393,5 +393,5 @@ def _table(chart: LineChart, zone: tzinfo) -> tuple[tuple[str, tuple[str, ...]],
 @functools.lru_cache(16_384)  # a page that is looked at again has the same values but for the newest
 def _cell(value: float | None, unit: str) -> str:
     """A value without its unit; whole counts of things have no decimals."""
-    is_count = not unit and value is not None and value.is_integer() and abs(value) < _LONG_FROM
+    is_count = not unit and value is not None and float(value).is_integer() and abs(value) < _LONG_FROM
     return numbers.tick(value) if is_count and value is not None else numbers.figure(value, "ms")[0]

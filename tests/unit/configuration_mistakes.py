@@ -168,7 +168,6 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("channels.slack.max_per_minute", 0, "channels.slack.max_per_minute: expected a whole number from 1 to 600, got 0"),
     ("routing.sms", ["critical"],
      'routing.sms: unknown channel "sms"; known: slack, pagerduty, email, sentry, webhook, inbox'),
-    ("retention", {"minutes_hours": 24}, "retention.late_hours: expected at most minutes_hours, 24, got 72"),
     ("otlp_labels", {"resources": {}},
      'otlp_labels.resources: unknown key; did you mean "resource"?'),
     ("otlp_labels", {"resource": ["service.name"]}, "otlp_labels.resource: expected an object, got a list of 1"),

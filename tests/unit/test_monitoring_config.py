@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from shared.configuration.models import Email, PagerDuty, Retention, Sentry, Slack
+from shared.configuration.models import Email, PagerDuty, Sentry, Slack
 from shared.errors import ConfigError
 from shared.monitoring_config import (
     Aggregation,
@@ -236,13 +236,12 @@ def test_routes(rule_id: str, severity: str, labels: dict[str, str], channels: t
 
 
 def test_the_rest_of_the_defaults() -> None:
-    """Service, environment, regions, retention and kinds of metrics are the specification's."""
+    """Service, environment, regions and kinds of metrics are the specification's."""
     settings = MonitoringConfig().settings
     assert (settings.service, settings.environment) == ("ION Mentoring", "production")
     assert [(region.name, region.short) for region in settings.regions] == [
         ("us-central1", "us"), ("europe-west1", "eu"), ("asia-southeast1", "asia"),
     ]  # fmt: skip
-    assert settings.retention == Retention(72, 30, 72, 5)
     kinds = {metric.name: metric.kind for metric in MonitoringConfig().metrics}
     assert {name for name, kind in kinds.items() if kind is Kind.DISTRIBUTION} == {
         "response_time", "database_query_time", "cache_ttl_effectiveness",
@@ -343,7 +342,7 @@ def test_the_hash_names_the_content() -> None:
 
 def test_only_six_sections_are_required() -> None:
     """A configuration without dashboards, collections, channels, routing and regions is one without rules' hearers."""
-    optional = ("regions", "collections", "channels", "routing", "dashboards", "retention")
+    optional = ("regions", "collections", "channels", "routing", "dashboards")
     document = changed(*((name, GONE) for name in optional), ("collections", []))
     config = MonitoringConfig.from_dict(document)
     assert config.list_dashboards() == []

@@ -240,7 +240,9 @@ def test_charts(name: str) -> None:
                     assert re.search(" +".join(map(re.escape, values)), told)
             if page.data_to is not None or page.has_own:
                 known = [line for line in chart.lines if any(value is not None for value in line.values)]
-                assert sorted(labels.get(chart.title, [])) == sorted(_label(one.values[-1], one.name) for one in known)
+                assert sorted(labels.get(chart.title, [])) == sorted(
+                    _label(one.values[-1], one.name, chart.unit) for one in known
+                )
 
 
 def _charts(page: Shown) -> list[LineChart]:
@@ -258,8 +260,10 @@ def _ends(chart: LineChart) -> list[list[str]]:
     return told
 
 
-def _label(value: float | None, name: str) -> str:
-    digits = spaced(numbers.figure(value, "ms")[0])
+def _label(value: float | None, name: str, unit: str) -> str:
+    """What stands at a line's end: whole counts of things have no decimals."""
+    is_count = not unit and value is not None and value == int(value)
+    digits = spaced(numbers.tick(value) if is_count and value is not None else numbers.figure(value, "ms")[0])
     room = 19 - len(digits)
     return f"{digits} {name if len(name) <= room else name[: room - 1].rstrip() + '…'}"
 
