@@ -60,12 +60,18 @@ def count_checks(sources: Sources, rules: Sequence[AlertRule]) -> tuple[tuple[St
 
 
 def _checks(sources: Sources, rule: AlertRule, alerts: Sequence[AlertState]) -> list[Status]:
-    """The status of each group of a rule; of a page about one region only its groups."""
+    """The status of each group of a rule; of a page about one region only its. What fires does so without data."""
     values = sources.judged(rule)
     groups = {*values, *(alert.labels for alert in alerts)}
     if not groups and not sources.region:
         groups = {()}
-    return [status_of(sources.alert(rule, one), values.get(one), seen=True, stale=False) for one in groups]
+    return [_check(sources.alert(rule, one), values.get(one)) for one in groups]
+
+
+def _check(alert: AlertState | None, value: float | None) -> Status:
+    if alert is not None and alert.is_firing:
+        return Status.of(alert.severity)
+    return status_of(alert, value, seen=True, stale=False)
 
 
 def alert_row(config: MonitoringConfig, alert: AlertState) -> AlertRow:

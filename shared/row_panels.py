@@ -8,6 +8,7 @@ from datetime import UTC, tzinfo
 
 from .anomalies import MOST_SIGMAS, SIGMAS, Anomaly, Usual, find, usual
 from .configuration.models import Panel
+from .frame import is_stale
 from .items import Item, items_of, judges, name_of, newest, rules_on
 from .line_charts import distinct_groups, firing_spans
 from .panels import KEPT_LINES, KEPT_ROWS, Cell, Row, Status, Table
@@ -89,7 +90,7 @@ def bars_panel(sources: Sources, panel: Panel, panel_id: str) -> Table:
             name_of(column.item, labels, len(items)),
             Status.OK,
             (
-                _cell(sources, column, labels, top, "Then" if sources.until else "Now"),
+                _cell(sources, column, labels, top, _newest_word(sources).capitalize()),
                 _trend(sources, column.item, labels),
             ),
         )
@@ -243,7 +244,11 @@ def _when(sources: Sources, columns: Sequence[_Column]) -> str:
     if summed:
         span = numbers.span(sources.end - sources.start)
         return span if sources.until else f"last {span}"
-    return "then" if sources.until else "now"
+    return _newest_word(sources)
+
+
+def _newest_word(sources: Sources) -> str:
+    return "then" if sources.until else "last" if is_stale(sources) else "now"
 
 
 def _nothing(items: Sequence[Item]) -> str:

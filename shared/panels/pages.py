@@ -113,6 +113,11 @@ class Page:
         return None if self.data_to is None else (self.at - self.data_to).total_seconds()
 
     @property
+    def newest_word(self) -> str:
+        """What its newest values are called: ``then`` of a past range, ``last`` of old data, else ``now``."""
+        return "then" if self.until else "last" if self.stale else "now"
+
+    @property
     def stale(self) -> bool:
         """Whether the newest data is more than two minutes old: then nothing on the page is called current."""
         return self.age_seconds is None or self.age_seconds > STALE_AFTER.total_seconds()

@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -274,14 +274,21 @@ def _short(cell: Cell) -> tuple[str, str]:
     return numbers.short(cell.value, cell.unit, cell.limit)
 
 
-def _footnote(signal: Signal, zone: tzinfo, now: datetime) -> str:
+def _footnote(signal: Signal, zone: tzinfo, page: Page) -> str:
     """What stands below a spark on the left: the change, or why there is none."""
     if signal.status is Status.STALE and signal.as_of:
-        told = numbers.age((now - signal.as_of).total_seconds())
+        told = numbers.age((page.now - signal.as_of).total_seconds())
         return f"{numbers.clock(signal.as_of, zone)}, {told} old"
     if signal.status is Status.UNKNOWN and signal.as_of:
-        return f"no data since {numbers.clock(signal.as_of, zone)}"
+        return f"no data since {numbers.clock(_newest(signal, signal.as_of, page), zone)}"
     return signal.note or numbers.change(signal.change, signal.change_unit, signal.limit)
+
+
+def _newest(signal: Signal, end: datetime, page: Page) -> datetime:
+    """The end of the newest step of a spark that has a value, or of the page's data where that is in it."""
+    missing = next((index for index, value in enumerate(reversed(signal.spark)) if value is not None), 0)
+    newest = end - timedelta(seconds=missing * signal.spark_step_seconds)
+    return min(newest, page.data_to) if page.data_to else newest
 
 
 def _limit_words(signal: Signal) -> str:

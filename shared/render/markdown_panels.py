@@ -31,7 +31,7 @@ def _panel(panel: Panel, page: Page) -> Iterator[str]:
 
 
 def _lines_heads(page: Page) -> Iterator[str]:
-    return heads("Series", "Status", "Then:" if page.until else "Now:", "Least:", "Greatest:")
+    return heads("Series", "Status", f"{page.newest_word.capitalize()}:", "Least:", "Greatest:")
 
 
 def _chart(panel: LineChart, page: Page) -> Iterator[str]:

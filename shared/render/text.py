@@ -148,7 +148,7 @@ class _Screen:
         yield self._heads(clean(section)) if first else self._pen.paint("1", cut(clean(section), WIDTH))
         for signal in signals:
             yield self._signal(signal)
-            if signal.value is None and signal.publish:
+            if signal.status is Status.EMPTY and signal.publish:
                 yield self._pen.paint("2", cut(f"    Publish {clean(signal.publish)} to see it.", WIDTH))
         yield ""
 

@@ -30,14 +30,14 @@ def panel_lines(page: Board, pen: Pen) -> Iterator[str]:
 def chart_text(chart: LineChart, caption: Caption, zone: tzinfo) -> str:
     """One chart for a terminal: whose it is, how old its data is, and a row for each line."""
     title = cut(clean(f"{caption.service} {caption.environment}").upper(), WIDTH)
-    past = caption.until is not None
+    newest = "then" if caption.until else "last" if caption.stale else "now"
     lines = [title, f"Updated: {caption.now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC   {caption.age(zone)}", ""]
-    return "\n".join(line.rstrip() for line in (*lines, *_chart(chart, past, Pen()))) + "\n"
+    return "\n".join(line.rstrip() for line in (*lines, *_chart(chart, newest, Pen()))) + "\n"
 
 
 def _panel(panel: Panel, page: Page, pen: Pen) -> Iterator[str]:
     if isinstance(panel, LineChart):
-        return _chart(panel, page.until is not None, pen)
+        return _chart(panel, page.newest_word, pen)
     if isinstance(panel, Multiples):
         return _multiples(panel, page, pen)
     if isinstance(panel, Strips):
@@ -45,9 +45,9 @@ def _panel(panel: Panel, page: Page, pen: Pen) -> Iterator[str]:
     return _table(panel, pen)
 
 
-def _heads(title: str, past: bool, span: str, pen: Pen) -> Iterator[str]:
+def _heads(title: str, newest: str, span: str, pen: Pen) -> Iterator[str]:
     """The title, and above the columns what they are; a title that has no room beside them stands above."""
-    heads = "".join(right(head, _NUMBER) for head in ("then" if past else "now", "least", "greatest"))
+    heads = "".join(right(head, _NUMBER) for head in (newest, "least", "greatest"))
     name = cut(clean(title), WIDTH)
     if columns(name) > _NAME + 3:
         yield pen.paint("1", name)
@@ -55,9 +55,9 @@ def _heads(title: str, past: bool, span: str, pen: Pen) -> Iterator[str]:
     yield pen.paint("1", left(name, _NAME + 4)) + pen.paint("2", heads) + f"   {pen.paint('2', span)}"
 
 
-def _chart(panel: LineChart, past: bool, pen: Pen) -> Iterator[str]:
+def _chart(panel: LineChart, newest: str, pen: Pen) -> Iterator[str]:
     span = numbers.span(round((panel.end - panel.start).total_seconds() / 3600) * 3600)
-    yield from _heads(panel.title.upper(), past, span, pen)
+    yield from _heads(panel.title.upper(), newest, span, pen)
     if not panel.lines:
         yield pen.paint("2", "    nothing received")
     for line in panel.lines[:SHOWN_LINES]:
@@ -87,7 +87,7 @@ def _line(line: Line, name: str, chart: LineChart, pen: Pen) -> str:
 
 def _multiples(panel: Multiples, page: Page, pen: Pen) -> Iterator[str]:
     span = numbers.span((page.end - page.start).total_seconds())
-    yield from _heads(panel.title.upper(), page.until is not None, span, pen)
+    yield from _heads(panel.title.upper(), page.newest_word, span, pen)
     for small in panel.charts:
         if small.heat is not None:
             yield _heat_line(small.name or panel.title, small.heat.over, small.heat.limit is not None, pen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,11 @@ from shared.overview import build_overview
 from shared.panels import Status
 from tests.pages import minute_of_traffic, overview, run, world
 from tests.world import World, point
+
+
+def page_of(running: World, path: str, accept: str = "text/html") -> str:
+    """A page as it is answered."""
+    return running.services.dashboard()(PageRequest(path, accept=accept)).body.decode()
 
 
 class TestOverview:
@@ -83,6 +89,30 @@ class TestOverview:
         assert page.stale
         assert page.headline.status is Status.STALE
         assert Status.OK not in {signal.status for signal in page.signals}
+
+    def test_what_fires_is_counted_when_its_data_has_stopped(self) -> None:
+        """The checks say as many critical as the list of alerts has, with data or without."""
+        running = world()
+        run(running, 6)
+        run(running, 6, slow="europe-west1")
+        for _ in range(6):
+            running.next_minute()
+        page = overview(running)
+        fires = [alert.status for alert in page.alerts].count(Status.CRITICAL)
+        assert dict(page.counts)[Status.CRITICAL] == fires == 1
+
+    def test_the_words_of_old_values(self) -> None:
+        """Old values are the last ones, not those of now; data ended when it did; what was received needs no advice."""
+        running = world()
+        run(running, 20)
+        for _ in range(6):
+            running.next_minute()
+        formats = {name: page_of(running, f"/dashboards/performance.{name}") for name in ("txt", "md")}
+        for told in formats.values():
+            assert re.search(r"\blast:?\b", told, re.IGNORECASE)
+            assert not re.search(r"\bnow\b", told, re.IGNORECASE)
+        assert "no data since 12:20" in page_of(running, "/", "text/html")
+        assert "Publish requests" not in page_of(running, "/", "text/plain")
 
     def test_a_dead_evaluator_is_a_stale_page(self) -> None:
         """When the evaluator stops, the page is stale after two minutes although data still comes."""
