@@ -45,16 +45,18 @@ class Wanted:
 def make_signal(sources: Sources, wanted: Wanted, stale: bool) -> Signal:
     """One signal at the page's end.
 
-    Of several groups it is about the one with the worst alert, else about the one with the worst value. One that no
-    rule judges by itself, such as a region's part of what is judged as a whole, has the status of the limit beside it.
+    Of several groups it is about the one with the worst alert, else about the one with the worst value: that of the
+    window, or the newest there is. One that no rule judges by itself, such as a region's part of what is judged as a
+    whole, has the status of the limit beside it.
     """
     query = sources.narrowed(wanted.query)
     alert = worst_alert(a for a in sources.alerts if a.rule_id in {rule.id for rule in wanted.rules})
     rule = sources.config.get_rule(alert.rule_id) if alert else min(wanted.rules, key=_rank, default=None)
     values = sources.at(query, rule.evaluation_window if rule else WINDOW_SECONDS) if query else {}
     threshold = rule.threshold if rule else wanted.limit
-    labels = alert.labels if alert else worst_group(values, threshold)
     past = sources.over(query, SPARK_POINTS) if query else None
+    known = values or next((step for step in reversed(past.values if past else ()) if step), values)
+    labels = alert.labels if alert else worst_group(known, threshold)
     spark = tuple(point.get(labels) for point in past.values) if past else ()
     value = values.get(labels)
     before = sources.week_before(query).get(labels) if query and not stale else None

@@ -114,6 +114,19 @@ class TestOverview:
         assert "no data since 12:20" in page_of(running, "/", "text/html")
         assert "Publish requests" not in page_of(running, "/", "text/plain")
 
+    @pytest.mark.parametrize("region", ["", "us-central1"])
+    def test_what_has_stopped_is_unknown(self, region: str) -> None:
+        """A signal of groups that was received a while ago is unknown, with its past, and not one that never came."""
+        running = world()
+        run(running, 20)
+        for _ in range(6):
+            running.next_minute()
+        signals = {signal.id: signal for signal in overview(running, region=region).signals}
+        for name in ("availability", "error_rate", "response_time_p95", "throughput", "cpu"):
+            assert signals[name].status is Status.UNKNOWN
+            assert any(value is not None for value in signals[name].spark)
+        assert signals["cache_hit_rate"].status is Status.EMPTY
+
     def test_a_dead_evaluator_is_a_stale_page(self) -> None:
         """When the evaluator stops, the page is stale after two minutes although data still comes."""
         running = world()
