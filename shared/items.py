@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .configuration.models import Panel
 from .rules import Aggregation, AlertRule, Query
 from .series import Labels
-from .sources import Sources, scope_text
+from .sources import REGION, Sources, scope_text
 from .value_cache import Window
 
 _WORDS = {"l1": "L1", "l2": "L2", "cpu": "CPU", "us": "US", "eu": "EU"}
@@ -40,7 +40,13 @@ def items_of(sources: Sources, panel: Panel) -> list[Item]:
         Item(f"{_slug(panel.title)}-{_slug(one.title)}", one.title, one.unit, one.query, is_collection=False)
         for one in panel.queries
     ]
-    return [_narrowed(item, query) for item in found if (query := sources.narrowed(item.query)) is not None]
+    here = [item for item in found if not _is_elsewhere(sources, item.query)]
+    return [_narrowed(item, query) for item in here if (query := sources.narrowed(item.query)) is not None]
+
+
+def _is_elsewhere(sources: Sources, query: Query) -> bool:
+    """Whether a query names another region than the page's."""
+    return bool(sources.region) and dict(query.select.labels).get(REGION, sources.region) != sources.region
 
 
 def rules_on(sources: Sources, query: Query) -> list[AlertRule]:

@@ -117,6 +117,12 @@ class TestPerformance:
         assert shown.headline.detail.endswith("2 alerts fire elsewhere.")
         assert shown.alerts == ()
 
+    def test_of_no_other_region(self, slow: World) -> None:
+        """A line of a collection that names another region is not on the page of one."""
+        chart = panel(board(slow, "infrastructure", region="us-central1"), "CPU utilization")
+        assert isinstance(chart, LineChart)
+        assert [line.name for line in chart.lines] == ["us-central1"]
+
     def test_one_region(self, slow: World) -> None:
         """With a region every panel is about it alone."""
         shown = board(slow, "performance", region="us-central1")
