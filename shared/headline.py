@@ -111,7 +111,8 @@ def _quiet(story: Story) -> Headline:
     ended = [t for t in story.transitions if t.reason in _ENDS and t.episode]
     if not ended:
         nothing = "Nothing fired in this range." if story.past else "Nothing has fired in the range shown."
-        return Headline(Status.OK, f"{_all_ok(story)}{story.then()}", _joined(nothing, _elsewhere(story)))
+        status = Status.OK if story.checks else Status.UNKNOWN
+        return Headline(status, f"{_all_ok(story)}{story.then()}", _joined(nothing, _elsewhere(story)))
     last = max(ended, key=lambda t: t.at)
     lasted = age((last.at - (last.episode or last.at)).total_seconds())
     what = f"{subject_of(story.config, last.rule_id)}{where_of(story.config, last.rule_id, last.labels)}"

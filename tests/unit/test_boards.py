@@ -117,6 +117,12 @@ class TestPerformance:
         assert shown.headline.detail.endswith("2 alerts fire elsewhere.")
         assert shown.alerts == ()
 
+    def test_what_nobody_judges_is_not_ok(self, slow: World) -> None:
+        """Where no rule judges a region by itself, the answer is unknown: not that all is well."""
+        told = board(slow, "cache", region="us-central1").headline
+        assert told.sentence == "No rule judges us-central1 by itself"
+        assert told.status is Status.UNKNOWN
+
     def test_of_no_other_region(self, slow: World) -> None:
         """A line of a collection that names another region is not on the page of one."""
         chart = panel(board(slow, "infrastructure", region="us-central1"), "CPU utilization")
