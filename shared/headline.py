@@ -174,7 +174,8 @@ def _pending_sentence(story: Story, alert: AlertState) -> str:
 
 def _others(story: Story, others: int) -> str:
     if not others:
-        return "Nothing else fired." if story.past else "Nothing else fires."
+        here = " here" if story.elsewhere else ""
+        return f"Nothing else {'fired' if story.past else 'fires'}{here}."
     verb = "fired" if story.past else "fires" if others == 1 else "fire"
     return f"{others} more {'alert' if others == 1 else 'alerts'} {verb}."
 

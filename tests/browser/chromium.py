@@ -12,7 +12,7 @@ from typing import Any
 import font_roboto  # type: ignore[import-untyped]  # the package has no types
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 60_000
 """Of a machine that is busy with something else."""
 NAMES = ("chromium", "chromium-browser")
 _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">

@@ -115,6 +115,10 @@ class TestList:
 class TestOne:
     """One alert."""
 
+    def test_what_fires_elsewhere(self, slow: World) -> None:
+        """Its first sentences do not deny in one what the next says."""
+        assert alert(slow).headline.detail == "Nothing else fires here. 1 alert fires elsewhere."
+
     def test_its_graph(self, slow: World) -> None:
         """The graph is of its own group alone, at the range of the episode, with its limit and its span."""
         chart = alert(slow).panels[0]
